@@ -1,0 +1,33 @@
+/*
+ * bench: one harness for all benches: named cases, repeats, medians with their spread, the limit
+ * beside each, a hash of the results so that no work can be optimised away.
+ *
+ * A bench file defines an array of cases ended by a row without a name, and main.c lists it.
+ */
+#ifndef CW_BENCH_BENCH_H
+#define CW_BENCH_BENCH_H
+
+#include "core/base.h"
+
+struct cw_bench_case {
+    const char *name;  /* part.what, e.g. "wheel.insert_1m" */
+    const char *unit;  /* what one operation is: "op", "event", "timer" */
+    double limit_ns;   /* the physical or peer's figure per unit; 0 when there is none */
+    const char *limit; /* where that figure comes from */
+
+    /* Makes the inputs; tiny is for tests: seconds become milliseconds. */
+    void *(*setup)(bool tiny);
+    /* The timed part. Returns a hash of its results and how many units it did in *units. May be
+       called several times on the same state. */
+    uint64_t (*run)(void *state, uint64_t *units);
+    void (*teardown)(void *state);
+    double bytes_per_unit; /* 0: not said; else GB/s is printed too (set by setup if need be) */
+};
+
+/* Keeps the compiler from proving a value unused. */
+static inline void cw_bench_use(const void *p)
+{
+    __asm__ volatile("" : : "r"(p) : "memory");
+}
+
+#endif

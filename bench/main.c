@@ -1,0 +1,186 @@
+/* main: runs benches and prints one row each: median ns per unit [min-max], rate, limit, ratio. */
+#include "bench/bench.h"
+
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <time.h>
+#include <unistd.h>
+
+static const struct cw_bench_case *const suites[] = {
+    NULL,
+};
+
+enum {
+    REPEATS_MAX = 101
+};
+
+struct options {
+    const char *filter;
+    int repeats;
+    bool tiny, json, pin, list;
+};
+
+static double now_ns(void)
+{
+    struct timespec ts;
+    (void)clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (double)ts.tv_sec * 1e9 + (double)ts.tv_nsec;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a;
+    double y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static void print_machine(FILE *to)
+{
+    char model[128] = "unknown CPU";
+    FILE *cpuinfo = fopen("/proc/cpuinfo", "r");
+    if (cpuinfo != NULL) {
+        char line[256];
+        while (fgets(line, sizeof line, cpuinfo) != NULL) {
+            char *colon = strchr(line, ':');
+            if (strncmp(line, "model name", 10) == 0 && colon != NULL) {
+                (void)snprintf(model, sizeof model, "%.100s", colon + 2);
+                model[strcspn(model, "\n")] = '\0';
+                break;
+            }
+        }
+        (void)fclose(cpuinfo);
+    }
+    struct utsname name;
+    (void)uname(&name);
+    (void)fprintf(to, "# %s, %ld CPUs, Linux %s, %s, one thread\n", model,
+                  sysconf(_SC_NPROCESSORS_ONLN), name.release,
+#ifdef __clang__
+                  "clang " __clang_version__
+#else
+                  "gcc " __VERSION__
+#endif
+    );
+}
+
+static void run_case(const struct cw_bench_case *c, const struct options *options)
+{
+    void *state = c->setup(options->tiny);
+    double ns[REPEATS_MAX];
+    uint64_t hash = 0;
+    uint64_t units = 0;
+    int repeats = options->tiny ? 1 : options->repeats;
+    for (int i = options->tiny ? 0 : -1; i < repeats; i++) { /* -1 warms up */
+        units = 0;
+        double start = now_ns();
+        hash = c->run(state, &units);
+        double spent = now_ns() - start;
+        CW_ASSERT(units > 0);
+        if (i >= 0) {
+            ns[i] = spent / (double)units;
+        }
+    }
+    c->teardown(state);
+    qsort(ns, (size_t)repeats, sizeof ns[0], by_value);
+    double median = ns[repeats / 2];
+    if (options->json) {
+        (void)printf("{\"name\":\"%s\",\"unit\":\"%s\",\"ns_median\":%.3f,\"ns_min\":%.3f,"
+                     "\"ns_max\":%.3f,\"repeats\":%d,\"limit_ns\":%.3f,\"hash\":\"%016llx\"}\n",
+                     c->name, c->unit, median, ns[0], ns[repeats - 1], repeats, c->limit_ns,
+                     (unsigned long long)hash);
+    } else {
+        (void)printf("%-34s %9.1f ns/%-6s [%.1f-%.1f] %9.3f M/s", c->name, median, c->unit, ns[0],
+                     ns[repeats - 1], 1e3 / median);
+        if (c->bytes_per_unit > 0) {
+            (void)printf("  %.2f GB/s", c->bytes_per_unit / median);
+        }
+        if (c->limit_ns > 0) {
+            (void)printf("  limit %.1f (%s), %.2f of its speed", c->limit_ns, c->limit,
+                         c->limit_ns / median);
+        }
+        (void)printf("  #%08llx\n", (unsigned long long)(hash & 0xffffffffu));
+    }
+    (void)fflush(stdout);
+}
+
+static void print_help(void)
+{
+    (void)printf("usage: cartwheel-bench [--filter TEXT] [--repeats N] [--tiny] [--json] [--list] "
+                 "[--no-pin]\n\n"
+                 "Prints the median time per unit over N repeats (default 7, after one warm-up),\n"
+                 "[smallest-largest], the rate, and beside it the physical or a peer's limit.\n"
+                 "  --filter TEXT  only cases whose name contains TEXT\n"
+                 "  --tiny         small inputs, one repeat: a test that the benches work\n"
+                 "  --no-pin       do not pin the thread to the last CPU\n");
+}
+
+static bool parse(struct options *options, int argc, char **argv)
+{
+    *options = (struct options){.repeats = 7, .pin = true};
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--tiny") == 0) {
+            options->tiny = true;
+        } else if (strcmp(argv[i], "--json") == 0) {
+            options->json = true;
+        } else if (strcmp(argv[i], "--list") == 0) {
+            options->list = true;
+        } else if (strcmp(argv[i], "--no-pin") == 0) {
+            options->pin = false;
+        } else if (strcmp(argv[i], "--filter") == 0 && i + 1 < argc) {
+            options->filter = argv[++i];
+        } else if (strcmp(argv[i], "--repeats") == 0 && i + 1 < argc) {
+            long n = strtol(argv[++i], NULL, 10);
+            if (n < 1 || n > REPEATS_MAX) {
+                (void)fprintf(stderr, "cartwheel-bench: --repeats is 1 to %d\n", REPEATS_MAX);
+                return false;
+            }
+            options->repeats = (int)n;
+        } else {
+            (void)fprintf(stderr, "cartwheel-bench: unknown option %s; see --help\n", argv[i]);
+            return false;
+        }
+    }
+    return true;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc == 2 && strcmp(argv[1], "--help") == 0) {
+        print_help();
+        return 0;
+    }
+    struct options options;
+    if (!parse(&options, argc, argv)) {
+        return 2;
+    }
+    if (options.pin) {
+        cpu_set_t set;
+        CPU_ZERO(&set);
+        CPU_SET((size_t)(sysconf(_SC_NPROCESSORS_ONLN) - 1), &set);
+        (void)sched_setaffinity(0, sizeof set, &set); /* a container may forbid it: then unpinned */
+    }
+    if (!options.json) {
+        print_machine(stdout);
+    }
+    uint32_t ran = 0;
+    for (uint32_t s = 0; suites[s] != NULL; s++) {
+        for (const struct cw_bench_case *c = suites[s]; c->name != NULL; c++) {
+            if (options.filter != NULL && strstr(c->name, options.filter) == NULL) {
+                continue;
+            }
+            ran++;
+            if (options.list) {
+                (void)printf("%s\n", c->name);
+            } else {
+                run_case(c, &options);
+            }
+        }
+    }
+    if (ran == 0) {
+        (void)fprintf(stderr, "cartwheel-bench: no bench is called that; see --list\n");
+        return 2;
+    }
+    return 0;
+}

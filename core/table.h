@@ -1,0 +1,91 @@
+/*
+ * table: a memory-mapped hash table with exact keys and rows of variable length.
+ *
+ * One row is a header of the table's own, the key, and a value of value_bytes whose layout is the
+ * caller's. Rows live in size classes of one reserved mapping and never move by themselves: a
+ * cw_row stays valid until its row is removed or resized. The index over them is made of segments
+ * of 16-slot groups with one-byte tags probed 16 at a time; it grows by splitting one small segment
+ * at a time (extendible hashing), so no operation ever waits for a rehash of everything.
+ *
+ *     batch:  for each key  hash = cw_hash(...); cw_table_prefetch(table, hash);
+ *             for each key  cw_table_prefetch_row(table, hash);   tags read, row line requested
+ *             for each key  row = cw_table_find(table, hash, key, key_bytes);
+ *
+ * Life:    open -> put/find/resize/remove -> close.
+ * Memory:  address space for bytes_max is reserved at open (an anonymous mapping with huge pages
+ *          asked for, or a file when path is given); pages are used as rows come.
+ * Threads: its shard only.
+ * Bounds:  rows_max rows, bytes_max of rows; key 1 to 1,024 bytes, value up to 2 MiB.
+ * Fails:   put and resize return CW_ROW_NONE when a bound is reached (nothing changed); misuse
+ *          asserts.
+ * Source:  Swiss tables' one-byte tags; extendible hashing (Fagin et al. 1979).
+ */
+#ifndef CW_CORE_TABLE_H
+#define CW_CORE_TABLE_H
+
+#include "core/err.h"
+#include "core/hash.h"
+#include "core/view.h"
+
+#define CW_ROW_NONE            ((cw_row)0)
+#define CW_TABLE_KEY_BYTES_MAX 1024u
+#define CW_TABLE_VALUE_MAX     (2u << 20)
+
+typedef uint64_t cw_row; /* offset of the row in the mapping, never 0 */
+
+struct cw_table; /* opaque: owns a mapping */
+
+struct cw_table_options {
+    const char *name;          /* for messages and statistics; a literal */
+    const char *path;          /* a file to map, or NULL for anonymous memory */
+    uint64_t rows_max;         /* the bound on rows */
+    uint64_t bytes_max;        /* the bound on row bytes (headers and class rounding included) */
+    struct cw_hash_key hash;   /* keys the hash: not guessable by who sends keys */
+    uint32_t value_bytes_hint; /* the usual value size */
+};
+
+struct cw_table_stats {
+    uint64_t rows, row_bytes_used, row_bytes_mapped, index_bytes, splits;
+};
+
+CW_MUST_USE cw_err cw_table_open(struct cw_table **table, const struct cw_table_options *options,
+                                 struct cw_fault *fault);
+void cw_table_close(struct cw_table *table);
+
+/* The hash of a key for this table; the other calls take it so that it is worked out once. */
+uint64_t cw_table_hash(const struct cw_table *table, const void *key, uint32_t key_bytes);
+
+void cw_table_prefetch(const struct cw_table *table, uint64_t hash);
+void cw_table_prefetch_row(const struct cw_table *table, uint64_t hash);
+
+/* CW_ROW_NONE when the key is not there. */
+cw_row cw_table_find(const struct cw_table *table, uint64_t hash, const void *key,
+                     uint32_t key_bytes);
+
+/* Finds the row, or makes one with value_bytes of zeroes. *added says which. */
+CW_MUST_USE cw_row cw_table_put(struct cw_table *table, uint64_t hash, const void *key,
+                                uint32_t key_bytes, uint32_t value_bytes, bool *added);
+
+/* Makes the value that long: kept bytes keep their content, new ones are zero. The row moves only
+   when its size class changes; the old cw_row and pointers into it are then invalid. */
+CW_MUST_USE cw_row cw_table_resize(struct cw_table *table, cw_row row, uint32_t value_bytes);
+
+void cw_table_remove(struct cw_table *table, cw_row row);
+
+/* Pointers into the row: valid until it is removed or resized. Values are 16-byte aligned. */
+void *cw_table_value(const struct cw_table *table, cw_row row);
+uint32_t cw_table_value_bytes(const struct cw_table *table, cw_row row);
+struct cw_view cw_table_key(const struct cw_table *table, cw_row row);
+
+/* Walks all rows in an order of the table's own, a few at a time: *cursor starts at 0; returns
+   CW_ROW_NONE at the end. Rows put, resized or removed between calls may or may not be seen; every
+   other row is seen exactly once. */
+cw_row cw_table_next(const struct cw_table *table, uint64_t *cursor);
+
+uint64_t cw_table_count(const struct cw_table *table);
+void cw_table_stats(const struct cw_table *table, struct cw_table_stats *stats);
+
+/* Proves the invariants: each row found by its key, counts right, free lists sound. Slow. */
+bool cw_table_check(const struct cw_table *table);
+
+#endif

@@ -1,0 +1,95 @@
+#include "tools/cli.h"
+
+#include "core/json.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+int cw_usage_error(const char *command, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    (void)fprintf(stderr, "cartwheel %s: ", command);
+    (void)vfprintf(stderr, format, args);
+    (void)fprintf(stderr, "; see cartwheel %s --help\n", command);
+    va_end(args);
+    return CW_EXIT_USAGE;
+}
+
+int cw_failure(const struct cw_fault *fault)
+{
+    (void)fprintf(stderr, "cartwheel: %s%s%s\n", fault->text, fault->sys_errno != 0 ? ": " : "",
+                  fault->sys_errno != 0 ? strerror(fault->sys_errno) : ""); /* NOLINT: one thread */
+    return CW_EXIT_FAILURE;
+}
+
+void cw_problems_print(const struct cw_problems *problems, FILE *to)
+{
+    for (uint32_t i = 0; i < problems->count; i++) {
+        const struct cw_problem *p = &problems->list[i];
+        (void)fprintf(to, "%s:", p->file);
+        if (p->line > 0) {
+            (void)fprintf(to, "%u:%u:", p->line, p->column);
+        }
+        (void)fprintf(to, " %s: %s\n", p->remark ? "remark" : "error", p->text);
+    }
+    if (problems->errors + problems->remarks > problems->count) {
+        (void)fprintf(to, "... and %u more\n",
+                      problems->errors + problems->remarks - problems->count);
+    }
+}
+
+static cw_err read_stream(FILE *file, const char *path, size_t bytes_max, struct cw_view *content,
+                          struct cw_fault *fault)
+{
+    size_t capacity = 64 << 10;
+    size_t used = 0;
+    char *data = malloc(capacity + CW_JSON_PADDING);
+    while (data != NULL) {
+        size_t got = fread(data + used, 1, capacity - used, file);
+        used += got;
+        if (used > bytes_max) {
+            free(data);
+            return cw_fail(fault, CW_ERR_LIMIT, "%s is larger than %zu bytes", path, bytes_max);
+        }
+        if (got == 0) {
+            break;
+        }
+        if (used == capacity) {
+            capacity *= 2;
+            char *larger = realloc(data, capacity + CW_JSON_PADDING);
+            if (larger == NULL) {
+                free(data);
+            }
+            data = larger;
+        }
+    }
+    if (data == NULL) {
+        return cw_fail(fault, CW_ERR_LIMIT, "no memory to read %s", path);
+    }
+    if (ferror(file) != 0) {
+        free(data);
+        return cw_fail(fault, CW_ERR_IO, "reading %s", path);
+    }
+    memset(data + used, 0, CW_JSON_PADDING);
+    *content = (struct cw_view){data, (uint32_t)used};
+    return CW_ERR_OK;
+}
+
+cw_err cw_file_read(const char *path, size_t bytes_max, struct cw_view *content,
+                    struct cw_fault *fault)
+{
+    CW_ASSERT(bytes_max < UINT32_MAX);
+    if (strcmp(path, "-") == 0) {
+        return read_stream(stdin, "standard input", bytes_max, content, fault);
+    }
+    FILE *file = fopen(path, "rb");
+    if (file == NULL) {
+        return cw_fail(fault, CW_ERR_IO, "opening %s", path);
+    }
+    cw_err err = read_stream(file, path, bytes_max, content, fault);
+    (void)fclose(file);
+    return err;
+}

@@ -1,0 +1,77 @@
+/*
+ * cli: what the commands share: exit codes, usage, files, the directories of models and templates.
+ *
+ * A command is `int cw_cmd_NAME(int argc, char **argv)` (argv[0] is the command's name), one file
+ * each, with a row in main.c's table. Data goes to standard output, words to standard error.
+ */
+#ifndef CW_TOOLS_CLI_H
+#define CW_TOOLS_CLI_H
+
+#include "core/err.h"
+#include "core/problem.h"
+#include "core/view.h"
+#include "pipeline/message.h"
+#include "pipeline/model.h"
+#include "pipeline/program.h"
+
+#include <stdio.h>
+
+enum {
+    CW_EXIT_OK = 0,
+    CW_EXIT_FAILURE = 1,
+    CW_EXIT_USAGE = 2 /* wrong usage or wrong configuration */
+};
+
+typedef int cw_command_fn(int argc, char **argv);
+
+cw_command_fn cw_cmd_check, cw_cmd_replay, cw_cmd_match, cw_cmd_gen, cw_cmd_explain, cw_cmd_preview;
+
+/* Prints `cartwheel: ...` (and how to get help) on standard error; returns CW_EXIT_USAGE. */
+int cw_usage_error(const char *command, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* Prints `cartwheel: ...` on standard error; returns CW_EXIT_FAILURE. */
+int cw_failure(const struct cw_fault *fault);
+
+/* Prints each problem as `FILE:LINE:COLUMN: error|remark: TEXT`. */
+void cw_problems_print(const struct cw_problems *problems, FILE *to);
+
+/* Reads a whole file ("-": standard input) of at most bytes_max into memory of its own, followed
+   by CW_JSON_PADDING zero bytes. free() data when done. */
+CW_MUST_USE cw_err cw_file_read(const char *path, size_t bytes_max, struct cw_view *content,
+                                struct cw_fault *fault);
+
+/* Files that are part of the program: `models/purchase-intent-v4.json`, `templates/...`,
+   `programs/...`. NULL data when there is no such file. */
+struct cw_view cw_shipped(const char *name);
+
+/* Names of shipped files, for walking: NULL past the end. */
+const char *cw_shipped_name(uint32_t index);
+
+/* Models and templates: those in the directories given (NULL: none), else the shipped ones. */
+struct cw_assets {
+    const char *models_dir, *templates_dir;
+    struct cw_templates *templates;
+    struct cw_model *models[64];
+    uint32_t model_count;
+    struct {
+        char name[128];
+        struct cw_view text; /* shipped, or read */
+    } template_files[CW_TEMPLATES_MAX];
+    uint32_t template_count;
+    const char *model_names[65], *template_names[CW_TEMPLATES_MAX + 1];
+};
+
+CW_MUST_USE cw_err cw_assets_open(struct cw_assets *assets, const char *models_dir,
+                                  const char *templates_dir, struct cw_fault *fault);
+void cw_assets_close(struct cw_assets *assets);
+
+/* What cw_programs_load wants, answered from assets (which must outlive it). */
+struct cw_program_needs cw_assets_needs(struct cw_assets *assets);
+
+/* Loads program files; prints all problems on standard error. */
+CW_MUST_USE cw_err cw_programs_read(struct cw_programs **programs, const char *const *paths,
+                                    uint32_t count, struct cw_assets *assets,
+                                    struct cw_fault *fault);
+
+#endif

@@ -1,0 +1,61 @@
+/* main: finds the command and runs it. */
+#include "tools/cli.h"
+
+#include <string.h>
+
+#ifndef CW_VERSION
+#    define CW_VERSION "0"
+#endif
+
+struct cw_command {
+    const char *name;
+    cw_command_fn *run;
+    const char *help;
+};
+
+/* clang-format off */
+static const struct cw_command commands[] = {
+    {NULL, NULL, NULL},
+};
+/* clang-format on */
+
+static void print_help(FILE *to)
+{
+    (void)fprintf(to, "cartwheel " CW_VERSION ": abandoned-cart recovery\n\n"
+                      "usage: cartwheel COMMAND [OPTIONS] [FILES]\n\n");
+    for (const struct cw_command *command = commands; command->name != NULL; command++) {
+        (void)fprintf(to, "  %-10s %s\n", command->name, command->help);
+    }
+    (void)fprintf(to, "\n`cartwheel COMMAND --help` tells a command's options.\n"
+                      "exit: 0 success, 1 failure, 2 wrong usage or configuration\n");
+}
+
+int main(int argc, char **argv)
+{
+    if (argc >= 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+                      strcmp(argv[1], "help") == 0)) {
+        print_help(stdout);
+        return CW_EXIT_OK;
+    }
+    if (argc >= 2 && strcmp(argv[1], "--version") == 0) {
+        (void)printf("cartwheel %s\n", CW_VERSION);
+        return CW_EXIT_OK;
+    }
+    if (argc < 2) {
+        print_help(stderr);
+        return CW_EXIT_USAGE;
+    }
+    const char *names[CW_COUNTOF(commands)];
+    uint32_t count = 0;
+    for (const struct cw_command *command = commands; command->name != NULL; command++) {
+        if (strcmp(argv[1], command->name) == 0) {
+            return command->run(argc - 1, argv + 1);
+        }
+        names[count++] = command->name;
+    }
+    const char *near = cw_nearest(argv[1], names, count);
+    (void)fprintf(stderr, "cartwheel: no command \"%s\"%s%s%s; see cartwheel --help\n", argv[1],
+                  near == NULL ? "" : ", did you mean \"", near == NULL ? "" : near,
+                  near == NULL ? "" : "\"?");
+    return CW_EXIT_USAGE;
+}
