@@ -37,14 +37,14 @@
     X(ESCAPE, "a string holds an escape that JSON does not have")                 \
     X(NUMBER, "a number is malformed")                                            \
     X(LITERAL, "a word is none of true, false and null")                          \
-    X(STRUCTURE, "a comma, colon, bracket or value is missing or in the wrong place") \
+    X(STRUCTURE, "a comma, colon, bracket or value is missing or misplaced")      \
     X(TRAILING, "there is something after the end of the value")
 
 enum cw_json_status {
-#define CW_X(name, text) CW_JSON_##name,
+#define CW_X(name, text) CW_JSON_PARSE_##name,
     CW_JSON_STATUSES(CW_X)
 #undef CW_X
-    CW_JSON_STATUS_COUNT
+    CW_JSON_PARSE_COUNT
 };
 
 /* The text beside the status above, as an operator should read it. */

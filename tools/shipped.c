@@ -1,7 +1,7 @@
 /* shipped: files that are part of the program, embedded by the build (tools/cmake/embed.cmake). */
 #include "tools/cli.h"
 
-#include "shipped_table.h"
+#include "tools/shipped_table.h"
 
 #include <string.h>
 

@@ -19,9 +19,9 @@ function(cw_embed target)
     string(APPEND table "\nstatic const struct cw_shipped_row shipped[] = {\n${rows}"
         "    {0, 0, 0},\n};\n")
     file(GENERATE OUTPUT ${CMAKE_CURRENT_BINARY_DIR}/shipped.S CONTENT "${assembly}")
-    file(GENERATE OUTPUT ${CMAKE_CURRENT_BINARY_DIR}/shipped_table.h CONTENT "${table}")
+    file(GENERATE OUTPUT ${CMAKE_CURRENT_BINARY_DIR}/generated/tools/shipped_table.h CONTENT "${table}")
     set_source_files_properties(${CMAKE_CURRENT_BINARY_DIR}/shipped.S PROPERTIES
         OBJECT_DEPENDS "${paths}")
     target_sources(${target} PRIVATE ${CMAKE_CURRENT_BINARY_DIR}/shipped.S)
-    target_include_directories(${target} PRIVATE ${CMAKE_CURRENT_BINARY_DIR})
+    target_include_directories(${target} PRIVATE ${CMAKE_CURRENT_BINARY_DIR}/generated)
 endfunction()
