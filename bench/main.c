@@ -1,4 +1,5 @@
 /* main: runs benches and prints one row each: median ns per unit [min-max], rate, limit, ratio. */
+#define _GNU_SOURCE 1
 #include "bench/bench.h"
 
 #include <sched.h>

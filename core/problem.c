@@ -10,8 +10,10 @@ void cw_problems_deinit(struct cw_problems *problems)
     *problems = (struct cw_problems){0};
 }
 
-static void add(struct cw_problems *problems, bool remark, const char *file, uint32_t line,
-                uint32_t column, const char *format, va_list args)
+__attribute__((format(printf, 6, 0))) static void add(struct cw_problems *problems, bool remark,
+                                                      const char *file, uint32_t line,
+                                                      uint32_t column, const char *format,
+                                                      va_list args)
 {
     *(remark ? &problems->remarks : &problems->errors) += 1;
     if (problems->count == CW_PROBLEMS_MAX) {
