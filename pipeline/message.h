@@ -53,20 +53,20 @@ struct cw_message_input {
     double cart_value;
     const struct cw_message_item *items;
     uint32_t item_count;
-    double discount_percent;     /* 0: the message offers none */
+    double discount_percent; /* 0: the message offers none */
     struct cw_view discount_code;
-    int64_t expires_at_ms;       /* end of the offer; CW_TIME_NONE without one */
-    int64_t now_ms;              /* when the touch is sent */
-    uint32_t zone;               /* of the customer, for dates */
+    int64_t expires_at_ms; /* end of the offer; CW_TIME_NONE without one */
+    int64_t now_ms;        /* when the touch is sent */
+    uint32_t zone;         /* of the customer, for dates */
 };
 
 struct cw_message {
-    struct cw_text subject;  /* email */
-    struct cw_text html;     /* email */
-    struct cw_text plain;    /* email: the text alternative */
-    struct cw_text text;     /* sms: the message; push: the body */
-    struct cw_text title;    /* push */
-    struct cw_text link;     /* push: its action */
+    struct cw_text subject; /* email */
+    struct cw_text html;    /* email */
+    struct cw_text plain;   /* email: the text alternative */
+    struct cw_text text;    /* sms: the message; push: the body */
+    struct cw_text title;   /* push */
+    struct cw_text link;    /* push: its action */
 };
 
 void cw_message_deinit(struct cw_message *message);
