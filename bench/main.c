@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 static const struct cw_bench_case *const suites[] = {
+    cw_bench_json,
     NULL,
 };
 
