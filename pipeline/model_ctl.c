@@ -29,6 +29,13 @@ struct reader {
     struct cw_fault *fault;
 };
 
+/* A numeric feature as the file tells it. */
+struct numeric {
+    const char *name;
+    bool log1p;
+    double weight, center, scale, min, max, missing;
+};
+
 /* One member that an object may have; node is where it was found. */
 struct member {
     const char *name;
@@ -228,29 +235,43 @@ static cw_err read_input(struct reader *reader, uint32_t node, uint32_t *input)
                    near == NULL ? "" : near, near == NULL ? "" : "\"?");
 }
 
-static cw_err check_domain(struct reader *reader, uint32_t object,
-                           const struct cw_model_feature *feature)
+static cw_err check_domain(struct reader *reader, uint32_t object, const struct numeric *numeric)
 {
-    const char *name = cw_model_inputs[feature->input];
     uint32_t offset = node_at(reader, object)->text;
-    if (!(feature->scale >= SCALE_MIN)) {
-        return fail_at(reader, offset, "%s: \"scale\" must be at least 1e-9", name);
+    if (!(numeric->scale >= SCALE_MIN)) {
+        return fail_at(reader, offset, "%s: \"scale\" must be at least 1e-9", numeric->name);
     }
-    if (!(feature->min <= feature->max)) {
-        return fail_at(reader, offset, "%s: \"min\" is above \"max\"; swap them", name);
+    if (!(numeric->min <= numeric->max)) {
+        return fail_at(reader, offset, "%s: \"min\" is above \"max\"; swap them", numeric->name);
     }
     /* Values of the pipeline are never negative, so without a min the logarithm exists. */
-    double least = isinf(feature->min) ? 0 : feature->min;
-    if (feature->log1p && !(least > -1 && feature->max > -1 && feature->missing > -1)) {
+    double least = isinf(numeric->min) ? 0 : numeric->min;
+    if (numeric->log1p && !(least > -1 && numeric->max > -1 && numeric->missing > -1)) {
         return fail_at(reader, offset,
                        "%s: log1p is for values above -1; raise \"min\", \"max\" or \"missing\"",
-                       name);
+                       numeric->name);
     }
     return CW_ERR_OK;
 }
 
-static cw_err read_numeric(struct reader *reader, uint32_t object, uint32_t input,
-                           struct cw_model_feature *feature)
+static void add_numeric(struct cw_model *model, uint32_t input, const struct numeric *numeric)
+{
+    uint32_t at = model->feature_count;
+    model->input[at] = (uint8_t)input;
+    model->min[at] = numeric->min;
+    model->max[at] = numeric->max;
+    model->weight[at] = numeric->weight;
+    model->center[at] = numeric->center;
+    model->scale[at] = numeric->scale;
+    model->missing[at] = numeric->missing;
+    double t = numeric->log1p ? log1p(numeric->missing) : numeric->missing;
+    model->missing_part[at] = numeric->weight * (t - numeric->center) / numeric->scale;
+    if (numeric->log1p) {
+        model->log1p[model->log1p_count++] = (uint8_t)at;
+    }
+}
+
+static cw_err read_numeric(struct reader *reader, uint32_t object, uint32_t input)
 {
     struct member members[] = {
         {"name", true, CW_JSON_NONE},       {"weight", true, CW_JSON_NONE},
@@ -258,27 +279,27 @@ static cw_err read_numeric(struct reader *reader, uint32_t object, uint32_t inpu
         {"transform", false, CW_JSON_NONE}, {"min", false, CW_JSON_NONE},
         {"max", false, CW_JSON_NONE},       {"missing", false, CW_JSON_NONE},
     };
-    *feature =
-        (struct cw_model_feature){.input = input, .scale = 1, .min = -INFINITY, .max = INFINITY};
-    cw_err err = read_members(reader, object, cw_model_inputs[input], members, CW_COUNTOF(members));
+    struct numeric numeric = {
+        .name = cw_model_inputs[input], .scale = 1, .min = -INFINITY, .max = INFINITY};
+    cw_err err = read_members(reader, object, numeric.name, members, CW_COUNTOF(members));
 
     struct {
         uint32_t member;
         double *value;
-    } numbers[] = {{1, &feature->weight}, {2, &feature->center}, {3, &feature->scale},
-                   {5, &feature->min},    {6, &feature->max},    {7, &feature->missing}};
+    } numbers[] = {{1, &numeric.weight}, {2, &numeric.center}, {3, &numeric.scale},
+                   {5, &numeric.min},    {6, &numeric.max},    {7, &numeric.missing}};
 
     for (uint32_t i = 0; err == CW_ERR_OK && i < CW_COUNTOF(numbers); i++) {
         err = read_number(reader, &members[numbers[i].member], numbers[i].value);
     }
     if (err == CW_ERR_OK) {
-        err = read_transform(reader, &members[4], &feature->log1p);
+        err = read_transform(reader, &members[4], &numeric.log1p);
     }
     if (err == CW_ERR_OK) {
-        err = check_domain(reader, object, feature);
+        err = check_domain(reader, object, &numeric);
     }
     if (err == CW_ERR_OK) {
-        feature->missing_contribution = cw_model_contribution(feature, feature->missing);
+        add_numeric(reader->model, input, &numeric);
     }
     return err;
 }
@@ -286,14 +307,15 @@ static cw_err read_numeric(struct reader *reader, uint32_t object, uint32_t inpu
 /* Takes one category in; false when it is there already. */
 static bool add_category(struct cw_model *model, struct cw_view name, double weight)
 {
-    uint32_t slot = cw_model_slot(name);
+    struct cw_model_ends ends = cw_model_ends(name);
+    uint32_t slot = cw_model_slot(ends, name.bytes);
     while (model->slots[slot] != 0) {
-        if (cw_view_equal(model->categories[model->slots[slot] - 1].name, name)) {
+        if (cw_model_category_is(&model->categories[model->slots[slot] - 1], ends, name)) {
             return false;
         }
         slot = (slot + 1) % CW_MODEL_SLOTS;
     }
-    model->categories[model->category_count++] = (struct cw_model_weight){name, weight};
+    model->categories[model->category_count++] = (struct cw_model_weight){ends, name, weight};
     model->slots[slot] = (uint8_t)model->category_count;
     return true;
 }
@@ -331,13 +353,12 @@ static cw_err read_weights(struct reader *reader, uint32_t object)
     return CW_ERR_OK;
 }
 
-static cw_err read_category(struct reader *reader, uint32_t object,
-                            struct cw_model_feature *feature)
+static cw_err read_category(struct reader *reader, uint32_t object)
 {
     struct member members[] = {{"name", true, CW_JSON_NONE},
                                {"weights", true, CW_JSON_NONE},
                                {"other", false, CW_JSON_NONE}};
-    *feature = (struct cw_model_feature){.input = CW_MODEL_CATEGORY, .scale = 1};
+    reader->model->category_at = reader->model->feature_count;
     cw_err err = read_members(reader, object, "category", members, CW_COUNTOF(members));
     if (err == CW_ERR_OK) {
         err = read_number(reader, &members[2], &reader->model->other);
@@ -361,16 +382,14 @@ static cw_err read_feature(struct reader *reader, uint32_t object)
         return err;
     }
     for (uint32_t i = 0; i < model->feature_count; i++) {
-        if (model->features[i].input == input) {
+        if (model->feature_names[i] == cw_model_inputs[input]) {
             return fail_at(reader, node_at(reader, object)->text,
                            "feature \"%s\" stands here a second time; keep one",
                            cw_model_inputs[input]);
         }
     }
-    static_assert(CW_FEATURE_COUNT + 1 <= CW_MODEL_FEATURES_MAX, "each input at most once fits");
-    struct cw_model_feature *feature = &model->features[model->feature_count];
-    err = input == CW_MODEL_CATEGORY ? read_category(reader, object, feature)
-                                     : read_numeric(reader, object, input, feature);
+    err = input == CW_MODEL_CATEGORY ? read_category(reader, object)
+                                     : read_numeric(reader, object, input);
     if (err == CW_ERR_OK) {
         model->feature_names[model->feature_count++] = cw_model_inputs[input];
     }
@@ -482,6 +501,12 @@ cw_err cw_model_open(struct cw_model **model, struct cw_view json, const char *f
         return cw_fail(fault, CW_ERR_LIMIT, "%.80s: no memory", file);
     }
     made->strings = strings;
+    made->category_at = CW_MODEL_INPUTS;
+    for (uint32_t i = 0; i < CW_MODEL_INPUTS; i++) {
+        made->scale[i] = 1;
+        made->min[i] = -INFINITY;
+        made->max[i] = INFINITY;
+    }
     struct cw_json_parser *parser = NULL;
     cw_err err = cw_json_open(&parser, CW_MODEL_FILE_MAX, DEPTH_MAX, fault);
     if (err == CW_ERR_OK) {
