@@ -22,22 +22,22 @@
 #include "core/err.h"
 #include "core/view.h"
 
-#define CW_JSON_PADDING   64u         /* readable bytes that must follow the text, content free */
-#define CW_JSON_DEPTH_MAX 1000u       /* the product's limit on nesting */
-#define CW_JSON_NONE      UINT32_MAX  /* no such node */
+#define CW_JSON_PADDING   64u        /* readable bytes that must follow the text, content free */
+#define CW_JSON_DEPTH_MAX 1000u      /* the product's limit on nesting */
+#define CW_JSON_NONE      UINT32_MAX /* no such node */
 
 /* Why a document was refused. */
-#define CW_JSON_STATUSES(X)                                                       \
-    X(OK, "ok")                                                                   \
-    X(EMPTY, "there is no JSON value")                                            \
-    X(TOO_LONG, "it is longer than the limit")                                    \
-    X(TOO_DEEP, "it is nested deeper than 1000 levels")                           \
-    X(UTF8, "it is not valid UTF-8")                                              \
-    X(STRING, "a string is not closed, or holds a control character")             \
-    X(ESCAPE, "a string holds an escape that JSON does not have")                 \
-    X(NUMBER, "a number is malformed")                                            \
-    X(LITERAL, "a word is none of true, false and null")                          \
-    X(STRUCTURE, "a comma, colon, bracket or value is missing or misplaced")      \
+#define CW_JSON_STATUSES(X)                                                  \
+    X(OK, "ok")                                                              \
+    X(EMPTY, "there is no JSON value")                                       \
+    X(TOO_LONG, "it is longer than the limit")                               \
+    X(TOO_DEEP, "it is nested deeper than 1000 levels")                      \
+    X(UTF8, "it is not valid UTF-8")                                         \
+    X(STRING, "a string is not closed, or holds a control character")        \
+    X(ESCAPE, "a string holds an escape that JSON does not have")            \
+    X(NUMBER, "a number is malformed")                                       \
+    X(LITERAL, "a word is none of true, false and null")                     \
+    X(STRUCTURE, "a comma, colon, bracket or value is missing or misplaced") \
     X(TRAILING, "there is something after the end of the value")
 
 enum cw_json_status {
@@ -105,6 +105,9 @@ static inline struct cw_view cw_json_raw(const struct cw_json *doc, uint32_t nod
 {
     return (struct cw_view){doc->text + doc->nodes[node].text, doc->nodes[node].text_bytes};
 }
+
+/* Proves what is said of a document's nodes above; for tests. */
+bool cw_json_check(const struct cw_json *doc);
 
 /* The last member of that name (RFC 8259 leaves it open; the last wins here), or CW_JSON_NONE.
    name is not escaped; an escaped key in the document is compared by what it means. */
