@@ -465,15 +465,20 @@ static void read_pair(const struct cw_option_reader *reader, uint32_t key,
     }
 }
 
+void cw_options_default(const struct cw_options *options, struct cw_setting *settings)
+{
+    CW_ASSERT(options->count <= CW_OPTIONS_MAX);
+    for (uint32_t i = 0; i < options->count; i++) {
+        settings[i] = (struct cw_setting){0};
+        set_default(&options->list[i], &settings[i]);
+    }
+}
+
 void cw_options_read(const struct cw_option_reader *reader, uint32_t mapping,
                      const struct cw_options *options, struct cw_setting *settings)
 {
     const struct cw_yaml *doc = reader->doc;
-    CW_ASSERT(options->count <= CW_OPTIONS_MAX);
-    memset(settings, 0, options->count * sizeof settings[0]);
-    for (uint32_t i = 0; i < options->count; i++) {
-        set_default(&options->list[i], &settings[i]);
-    }
+    cw_options_default(options, settings);
     const struct cw_yaml_node *at = &doc->nodes[mapping];
     if (at->type != CW_YAML_MAPPING) {
         if (at->type != CW_YAML_REFUSED) {

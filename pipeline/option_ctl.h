@@ -71,6 +71,9 @@ struct cw_option_reader {
 void cw_options_read(const struct cw_option_reader *reader, uint32_t mapping,
                      const struct cw_options *options, struct cw_setting *settings);
 
+/* The settings of a mapping that is not there. */
+void cw_options_default(const struct cw_options *options, struct cw_setting *settings);
+
 /* Adds a problem at a node. */
 void cw_option_error(const struct cw_option_reader *reader, uint32_t node, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

@@ -254,6 +254,8 @@ static bool add_scalar(struct cw_yaml_owner *owner, const yaml_event_t *event)
                            (uint32_t)event->data.scalar.length};
     node->text = cw_arena_copy(&owner->arena, text);
     node->plain = event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
+    node->block = event->data.scalar.style == YAML_LITERAL_SCALAR_STYLE ||
+                  event->data.scalar.style == YAML_FOLDED_SCALAR_STYLE;
     node->kind =
         (uint8_t)(node->plain && !key ? kind_of(node->text.data, text.bytes) : CW_YAML_STRING);
     return true;

@@ -52,6 +52,7 @@ struct cw_yaml_node {
     uint8_t type;          /* enum cw_yaml_type */
     uint8_t kind;          /* enum cw_yaml_kind, of a scalar */
     bool plain;            /* a scalar without quotes or block indicator */
+    bool block;            /* a scalar after | or > */
 };
 
 struct cw_yaml {
