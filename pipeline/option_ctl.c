@@ -66,10 +66,11 @@ const char *cw_option_hint(struct cw_view word, const char *const *known,
         return out;
     }
     if (count == 0) {
-        (void)snprintf(out, CW_OPTION_HINT_BYTES, "there are none to choose from");
+        (void)snprintf(out, CW_OPTION_HINT_BYTES, "there is none yet");
         return out;
     }
-    size_t used = (size_t)snprintf(out, CW_OPTION_HINT_BYTES, "known are");
+    size_t used =
+        (size_t)snprintf(out, CW_OPTION_HINT_BYTES, "known %s", count == 1 ? "is only" : "are");
     for (uint32_t i = 0; i < count; i++) {
         size_t bytes = strnlen(known[i], 100);
         if (used + bytes + 8 > CW_OPTION_HINT_BYTES) {
@@ -318,9 +319,9 @@ static bool check_list(const struct cw_option_reader *reader, const struct cw_op
 {
     const struct cw_yaml_node *at = &reader->doc->nodes[node];
     if (at->type != CW_YAML_SEQUENCE) {
-        char remedy[100];
-        (void)snprintf(remedy, sizeof remedy, "write one item a line, each after \"- \"");
-        tell_type(reader, node, option->name, what, remedy);
+        tell_type(reader, node, option->name, what,
+                  option->type == CW_OPTION_LINES ? "put brackets around it: [\"...\"]"
+                                                  : "write one item a line, each after \"- \"");
         return false;
     }
     if (at->count < option->min || at->count > option->max) {
@@ -413,8 +414,21 @@ static void set_default(const struct cw_option *option, struct cw_setting *setti
     }
 }
 
+/* A key that was perhaps meant counts as seen, so that nobody misses it too. */
+static void mark_meant(struct cw_view text, uint32_t key, const struct cw_options *options,
+                       const char *const *names, struct cw_setting *settings)
+{
+    char word[64];
+    const char *near = nearest(cw_yaml_printable(text, word, sizeof word), names, options->count);
+    for (uint32_t i = 0; near != NULL && i < options->count; i++) {
+        if (names[i] == near && settings[i].key == 0) {
+            settings[i].key = key;
+        }
+    }
+}
+
 static void tell_unknown_key(const struct cw_option_reader *reader, uint32_t key,
-                             const struct cw_options *options)
+                             const struct cw_options *options, struct cw_setting *settings)
 {
     struct cw_view text = reader->doc->nodes[key].text;
     char shown[48];
@@ -439,6 +453,7 @@ static void tell_unknown_key(const struct cw_option_reader *reader, uint32_t key
         names[i] = options->list[i].name;
     }
     names[options->count] = NULL;
+    mark_meant(text, key, options, names, settings);
     char hint[CW_OPTION_HINT_BYTES];
     cw_option_error(reader, key, "unknown key \"%s\" in %s; %s", shown, options->what,
                     cw_option_hint(text, names, hint));
@@ -461,7 +476,7 @@ static void read_pair(const struct cw_option_reader *reader, uint32_t key,
         }
     }
     if (reader->doc->nodes[at->next].type != CW_YAML_REFUSED || !spells(at->text, "<<")) {
-        tell_unknown_key(reader, key, options);
+        tell_unknown_key(reader, key, options, settings);
     }
 }
 

@@ -51,8 +51,9 @@ struct cw_options {
 
 /* What one key says. Not given, or given wrongly, the values are those of its default. */
 struct cw_setting {
-    uint32_t key, node; /* in the document; 0: the key is not there */
-    bool good;          /* it is there, of the right type and in its range */
+    uint32_t key;  /* in the document; 0: not there, nor anything that seems to mean it */
+    uint32_t node; /* its value, 0 when it is not there */
+    bool good;     /* it is there, of the right type and in its range */
     bool yes;
     uint32_t word; /* place in words */
     double number; /* of a CLOCK: minute of the day */

@@ -63,7 +63,7 @@ static bool read_delay(struct cw_program_reader *reader, const struct cw_setting
 {
     const struct cw_setting *minutes = &texts[CW_TEXT_DELAY_MINUTES];
     const struct cw_setting *hours = &texts[CW_TEXT_DELAY_HOURS];
-    if (minutes->key != 0 && hours->key != 0) {
+    if (minutes->node != 0 && hours->node != 0) {
         cw_option_error(&reader->in, minutes->key > hours->key ? minutes->key : hours->key,
                         "\"delayMinutes\" and \"delayHours\" are both given; keep one of them");
         return false;
@@ -96,7 +96,7 @@ static void check_texts_fit(struct cw_program_reader *reader, const struct cw_se
                             enum cw_channel channel)
 {
     for (uint32_t row = 0; row < CW_TEXT_COUNT; row++) {
-        if (texts[row].key == 0 || text_channel[row] == channel) {
+        if (texts[row].node == 0 || text_channel[row] == channel) {
             continue;
         }
         char own[64];
@@ -168,10 +168,10 @@ static void lint_template(struct cw_program_reader *reader, const struct cw_sett
         char shown[48];
         char hint[CW_OPTION_HINT_BYTES];
         cw_option_error(&reader->in, setting->node,
-                        "there is no template \"%s\"; put %s.html into the templates directory, "
-                        "or: %s",
-                        cw_yaml_printable(id, shown, sizeof shown), shown,
-                        cw_option_hint(id, needs->template_names(needs->self), hint));
+                        "there is no template \"%s\" (%s); name one that is there, or put %s.html "
+                        "into the templates directory",
+                        cw_yaml_printable(id, shown, sizeof shown),
+                        cw_option_hint(id, needs->template_names(needs->self), hint), shown);
         return;
     }
     if (is_linted(reader, id, discount)) {
@@ -279,8 +279,8 @@ static void merge_delivery(struct cw_program_reader *reader, const struct cw_set
                            const struct cw_setting *config, struct cw_setting *merged)
 {
     for (uint32_t row = 0; row < CW_DELIVERY_COUNT; row++) {
-        merged[row] = channel[row].key != 0 ? channel[row] : config[row];
-        if (channel[row].key != 0 && config[row].key != 0) {
+        merged[row] = channel[row].node != 0 ? channel[row] : config[row];
+        if (channel[row].node != 0 && config[row].node != 0) {
             cw_option_error(&reader->in, config[row].key,
                             "\"%s\" stands in the channel and in its config; keep one of them",
                             cw_touch_options.list[CW_OPT_TOUCH_COST + row].name);
@@ -345,7 +345,7 @@ static void read_config(struct cw_program_reader *reader, const struct cw_settin
                         "\"onlyIfNotConverted\" cannot be false: a converted cart is never "
                         "reminded; write true, or remove the key");
     }
-    if (draft->known && touch->channel == CW_CHANNEL_PUSH && delivery[CW_DELIVERY_FROM].key != 0) {
+    if (draft->known && touch->channel == CW_CHANNEL_PUSH && delivery[CW_DELIVERY_FROM].node != 0) {
         cw_option_error(&reader->in, delivery[CW_DELIVERY_FROM].key,
                         "\"from\" is for channels of type email and sms; remove it");
     }

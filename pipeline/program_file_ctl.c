@@ -102,7 +102,9 @@ static void check_market(struct cw_program_reader *reader, uint32_t node)
     char shown[32];
     char hint[CW_OPTION_HINT_BYTES];
     cw_option_error(
-        &reader->in, node, "\"%s\" is not among the program's marketplaces; add it there, or: %s",
+        &reader->in, node,
+        "\"%s\" is not among the program's marketplaces (%s); write one of them, or add it "
+        "there",
         cw_yaml_printable(code, shown, sizeof shown), cw_option_hint(code, listed, hint));
 }
 
@@ -321,9 +323,10 @@ static void read_model(struct cw_program_reader *reader, const struct cw_setting
         char hint[CW_OPTION_HINT_BYTES];
         cw_option_error(
             &reader->in, at,
-            "there is no model \"%s\"; put %s.json into the models directory, or: %s",
-            cw_yaml_printable(name, shown, sizeof shown), shown,
-            cw_option_hint(name, reader->needs->model_names(reader->needs->self), hint));
+            "there is no model \"%s\" (%s); name one that is there, or put %s.json into the models "
+            "directory",
+            cw_yaml_printable(name, shown, sizeof shown),
+            cw_option_hint(name, reader->needs->model_names(reader->needs->self), hint), shown);
     }
     check_features(reader, &s[CW_OPT_MODEL_FEATURES]);
 }

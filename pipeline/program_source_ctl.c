@@ -220,7 +220,7 @@ static void read_config(struct cw_program_reader *reader, const struct cw_settin
     const struct cw_setting *plain = &s[CW_OPT_SOURCE_PATTERN];
     const struct cw_setting *strict = &s[CW_OPT_SOURCE_AWS_PATTERN];
     source->bus = cw_program_keep(reader, s[CW_OPT_SOURCE_BUS].text);
-    if (plain->key != 0 && strict->key != 0) {
+    if (plain->node != 0 && strict->node != 0) {
         cw_option_error(&reader->in, plain->key > strict->key ? plain->key : strict->key,
                         "a source has either \"eventPattern\" or \"awsEventPattern\"; remove one");
     } else if (plain->key == 0 && strict->key == 0) {
