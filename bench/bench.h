@@ -24,6 +24,9 @@ struct cw_bench_case {
     double bytes_per_unit; /* 0: not said; else GB/s is printed too (set by setup if need be) */
 };
 
+/* The suites, one a part. */
+extern const struct cw_bench_case cw_bench_json[];
+
 /* Keeps the compiler from proving a value unused. */
 static inline void cw_bench_use(const void *p)
 {

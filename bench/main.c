@@ -10,10 +10,12 @@
 #include <time.h>
 #include <unistd.h>
 
-extern const struct cw_bench_case cw_bench_model[];
+extern const struct cw_bench_case cw_bench_model[], cw_bench_time[];
 
 static const struct cw_bench_case *const suites[] = {
+    cw_bench_json,
     cw_bench_model,
+    cw_bench_time,
     NULL,
 };
 
