@@ -15,6 +15,7 @@ struct cw_command {
 
 /* clang-format off */
 static const struct cw_command commands[] = {
+    {"check", cw_cmd_check, "validate program files and tell every problem"},
     {NULL, NULL, NULL},
 };
 /* clang-format on */
