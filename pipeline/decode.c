@@ -19,9 +19,10 @@
     X(cartId)                                                                                    \
     X(cartValue)                                                                                 \
     X(items)                                                                                     \
-    X(timestamp) X(itemCount) X(currency) X(abandonmentReason) X(marketplace) X(cartUrl)         \
-        X(category) X(discountSensitivity) X(orderId) X(orderValue) X(discountAmount)            \
-            X(discountCode) X(amount) X(name) X(email) X(phone) X(pushToken) X(accountStatus)    \
+    X(timestamp)                                                                                 \
+    X(itemCount) X(currency) X(abandonmentReason) X(marketplace) X(cartUrl) X(category)          \
+        X(discountSensitivity) X(orderId) X(orderValue) X(discountAmount) X(discountCode)        \
+            X(amount) X(name) X(email) X(phone) X(pushToken) X(accountStatus)                    \
                 X(paymentMethodOnFile) X(optedOut) X(timezone) X(locale) X(purchaseHistory)      \
                     X(avgOrderValue) X(cartAbandonmentRate) X(emailEngagement) X(productId)      \
                         X(available) X(messageId) X(reason) X(rating) X(id) X(price) X(quantity) \
@@ -152,20 +153,17 @@ static const struct field fields[] = {
 
 /* clang-format on */
 
-static const struct {
-    struct cw_view source, type;
-} types[CW_EVENT_TYPE_COUNT] = {
-
+const struct cw_event_names cw_event_names_default = {.of = {
 #define CW_X(name, source, type) \
     [CW_EVENT_##name] = {{source, sizeof(source) - 1}, {type, sizeof(type) - 1}},
-    CW_EVENT_TYPES(CW_X)
+                                                          CW_EVENT_TYPES(CW_X)
 #undef CW_X
-};
+                                                      }};
 
 const char *cw_event_type_name(enum cw_event_type type)
 {
     CW_ASSERT(type < CW_EVENT_TYPE_COUNT);
-    return types[type].type.data;
+    return cw_event_names_default.of[type].type.data;
 }
 
 enum {
@@ -178,7 +176,8 @@ struct cw_decoder {
     struct cw_json_parser *parser;
     struct cw_pattern_scratch *scratch;
     struct cw_arena own;   /* this struct lives in it */
-    struct cw_arena arena; /* what events point to */
+    struct cw_arena arena; /* what events point to, unless the caller gave another */
+    struct cw_arena *to;
     struct cw_json doc;
     bool parsed;
     bool sessions;             /* some program watches sessions: keep the text of carts */
@@ -239,6 +238,9 @@ cw_err cw_decoder_open(struct cw_decoder **decoder, const struct cw_decoder_opti
     }
     struct cw_decoder *made = cw_arena_zalloc(&arena, sizeof *made, CW_CACHE_LINE);
     made->options = *options;
+    if (made->options.names == NULL) {
+        made->options.names = &cw_event_names_default;
+    }
     index_names(made);
     err = cw_arena_open(&made->arena, 1u << 20, (size_t)1 << 32, fault);
     if (err == CW_ERR_OK) {
@@ -255,6 +257,7 @@ cw_err cw_decoder_open(struct cw_decoder **decoder, const struct cw_decoder_opti
         made->sessions |= options->programs->list[i].session_timeout_ms > 0;
     }
     made->own = arena;
+    made->to = &made->arena;
     *decoder = made;
     return CW_ERR_OK;
 }
@@ -266,6 +269,11 @@ void cw_decoder_close(struct cw_decoder *decoder)
     cw_arena_close(&decoder->arena);
     struct cw_arena own = decoder->own;
     cw_arena_close(&own);
+}
+
+void cw_decoder_put_in(struct cw_decoder *decoder, struct cw_arena *arena)
+{
+    decoder->to = arena != NULL ? arena : &decoder->arena;
 }
 
 void cw_decoder_reset(struct cw_decoder *decoder)
@@ -288,7 +296,7 @@ refuse(struct cw_decoder *decoder, struct cw_event *event, const char *format, .
     uint32_t bytes = cw_formatv(reason, sizeof reason, format, args);
     va_end(args);
     event->type = CW_EVENT_INVALID;
-    event->u.invalid.reason = cw_arena_copy(&decoder->arena, (struct cw_view){reason, bytes});
+    event->u.invalid.reason = cw_arena_copy(decoder->to, (struct cw_view){reason, bytes});
     return false;
 }
 
@@ -327,7 +335,7 @@ static struct cw_view string_of(struct cw_decoder *decoder, uint32_t node)
     if (CW_LIKELY(decoder->doc.nodes[node].escaped == 0)) {
         return raw;
     }
-    char *text = cw_arena_alloc(&decoder->arena, raw.bytes, 1);
+    char *text = cw_arena_alloc(decoder->to, raw.bytes, 1);
     return (struct cw_view){text, cw_json_unescape(raw, text)};
 }
 
@@ -483,8 +491,8 @@ static bool read_items(struct cw_decoder *decoder, uint32_t node, struct cw_even
         return refuse(decoder, event, "detail.items has %u items, the most is %u", count,
                       CW_ITEMS_MAX);
     }
-    struct cw_event_item *items = cw_arena_alloc(&decoder->arena, (count + 1) * sizeof *items,
-                                                 _Alignof(struct cw_event_item));
+    struct cw_event_item *items =
+        cw_arena_alloc(decoder->to, (count + 1) * sizeof *items, _Alignof(struct cw_event_item));
     uint32_t number = 0;
     for (uint32_t i = node + 1; i < doc->nodes[node].next; i = doc->nodes[i].next) {
         if (!read_item(decoder, i, number, &items[number], event)) {
@@ -645,11 +653,11 @@ static bool read_fields(struct cw_decoder *decoder, const uint32_t at[NAME_COUNT
     return true;
 }
 
-static enum cw_event_type type_of(struct cw_view source, struct cw_view type)
+static enum cw_event_type type_of(const struct cw_event_names *known, struct cw_view source,
+                                  struct cw_view type)
 {
     for (uint32_t i = 0; i < CW_EVENT_TYPE_COUNT; i++) {
-        if (types[i].type.bytes == type.bytes && cw_view_equal(types[i].type, type) &&
-            cw_view_equal(types[i].source, source)) {
+        if (cw_view_equal(known->of[i].type, type) && cw_view_equal(known->of[i].source, source)) {
             return (enum cw_event_type)i;
         }
     }
@@ -761,7 +769,7 @@ static bool decode(struct cw_decoder *decoder, struct cw_view text, struct cw_ev
     }
     uint32_t envelope_time = at[NAME_time];
     locate(decoder, at[NAME_detail], at);
-    enum cw_event_type known = type_of(event->source, type);
+    enum cw_event_type known = type_of(decoder->options.names, event->source, type);
     bool timed = read_times(decoder, envelope_time, at[NAME_timestamp], event);
     if (known == CW_EVENT_UNKNOWN) {
         event->type = CW_EVENT_UNKNOWN; /* whatever its times look like */

@@ -18,7 +18,18 @@
 
 struct cw_decoder; /* opaque: owns its memory */
 
+/* What an event must be called to mean a type. */
+struct cw_event_names {
+    struct {
+        struct cw_view source, type;
+    } of[CW_EVENT_TYPE_COUNT];
+};
+
+/* The default names, which an engine file can override one by one. */
+extern const struct cw_event_names cw_event_names_default;
+
 struct cw_decoder_options {
+    const struct cw_event_names *names; /* NULL: the default ones */
     const struct cw_programs *programs; /* NULL: match nothing */
     const struct cw_zones *zones;
     uint32_t partitions;
@@ -30,7 +41,10 @@ CW_MUST_USE cw_err cw_decoder_open(struct cw_decoder **decoder,
                                    struct cw_fault *fault);
 void cw_decoder_close(struct cw_decoder *decoder);
 
-/* Frees what earlier events pointed to. */
+/* Where from now on it puts what events point to (and stays the caller's); NULL: its own arena. */
+void cw_decoder_put_in(struct cw_decoder *decoder, struct cw_arena *arena);
+
+/* Frees what earlier events pointed to in its own arena. */
 void cw_decoder_reset(struct cw_decoder *decoder);
 
 /* text is followed by CW_JSON_PADDING readable bytes. Always fills *event; event->clock is left at
@@ -39,5 +53,8 @@ void cw_decode(struct cw_decoder *decoder, struct cw_view text, struct cw_event 
 
 /* The document of the last cw_decode, for explain and match; NULL when it was malformed. */
 const struct cw_json *cw_decoder_document(const struct cw_decoder *decoder);
+
+/* A copy of an event, with everything it points to, that lives as long as the arena. */
+struct cw_event *cw_event_copy(const struct cw_event *event, struct cw_arena *arena);
 
 #endif
