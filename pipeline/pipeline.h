@@ -48,6 +48,7 @@ struct cw_pipeline_options {
     uint32_t partitions;
     uint32_t event_bytes_max;
     struct cw_hash_key hash; /* keys the tables: not guessable by who sends events */
+    struct cw_hash_key codes; /* keys unique discount codes: the same for all cores and runs */
     int64_t start_ms;        /* the earliest clock: timers before it are overdue */
     uint64_t rows_max, bytes_max;
     struct cw_view shop_link, shop_name; /* the cart's link when an event brings none */

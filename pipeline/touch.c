@@ -119,7 +119,7 @@ uint32_t cw_discount_code(const struct cw_pipeline *p, const struct cw_program *
     memcpy(input, customer.data, customer.bytes);
     memcpy(input + customer.bytes, &candidate->serial, sizeof candidate->serial);
     uint64_t hash =
-        cw_hash(p->options.hash, input, customer.bytes + (uint32_t)sizeof candidate->serial);
+        cw_hash(p->options.codes, input, customer.bytes + (uint32_t)sizeof candidate->serial);
     static const char digits[] = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
     code[bytes++] = '-';
     for (uint32_t i = 0; i < 8; i++) {

@@ -1,6 +1,6 @@
 #include "pipeline/worker.h"
 
-#include "core/hash.h"
+#include "core/time.h"
 
 #include <string.h>
 

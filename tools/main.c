@@ -15,6 +15,7 @@ struct cw_command {
 
 /* clang-format off */
 static const struct cw_command commands[] = {
+    {"replay", cw_cmd_replay, "run events through programs on event time"},
     {"check", cw_cmd_check, "validate program files and tell every problem"},
     {NULL, NULL, NULL},
 };
