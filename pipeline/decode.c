@@ -401,7 +401,8 @@ static bool read_text(struct cw_decoder *decoder, uint32_t node, const char *pat
         return refuse(decoder, event, "%s%.*s is not a string", path, (int)name.bytes, name.data);
     }
     struct cw_view text = string_of(decoder, node);
-    if ((double)text.bytes > field->max || (double)text.bytes < field->min) {
+    bool any_length = field->kind == KIND_CURRENCY; /* judged below, with a better message */
+    if (!any_length && ((double)text.bytes > field->max || (double)text.bytes < field->min)) {
         return refuse(decoder, event, "%s%.*s has %u bytes, allowed are %g to %g", path,
                       (int)name.bytes, name.data, text.bytes, field->min, field->max);
     }
@@ -701,7 +702,8 @@ static uint64_t match(struct cw_decoder *decoder, struct cw_view bus)
         for (uint32_t s = 0; s < program->source_count && program->enabled; s++) {
             uint32_t pattern = program->sources[s].pattern;
             struct cw_view own = program->sources[s].bus;
-            bool bus_fits = bus.data == NULL || own.data == NULL || cw_view_equal(bus, own);
+            own = own.data != NULL ? own : CW_VIEW("default"); /* as EventBridge calls it */
+            bool bus_fits = bus.data == NULL || cw_view_equal(bus, own);
             if (bus_fits && (matches.words[pattern / 64] >> (pattern % 64) & 1u) != 0) {
                 wanted |= UINT64_C(1) << i;
             }

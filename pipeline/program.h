@@ -128,7 +128,7 @@ enum cw_on_new_cart {
 };
 
 struct cw_program_source {
-    struct cw_view bus; /* NULL: events of every bus */
+    struct cw_view bus; /* NULL: the one called default */
     uint32_t pattern;   /* number in cw_programs.patterns */
 };
 

@@ -60,8 +60,15 @@ static int64_t quiet_until(const struct cw_pipeline *p, const struct cw_program 
     int64_t start = program->quiet.start_minute * CW_MINUTE_MS;
     int64_t end = program->quiet.end_minute * CW_MINUTE_MS;
     bool quiet = start < end ? of_day >= start && of_day < end : of_day >= start || of_day < end;
-    return quiet ? cw_zone_next(p->options.zones, zone, p->now, program->quiet.end_minute)
-                 : CW_TIME_NONE;
+    if (!quiet) {
+        return CW_TIME_NONE;
+    }
+    int64_t until = cw_zone_next(p->options.zones, zone, p->now, program->quiet.end_minute);
+    /* In the second run of an hour that comes twice, the end that is meant is the second one. */
+    int64_t straight = p->now + (end - of_day + CW_DAY_MS) % CW_DAY_MS;
+    int64_t shown = straight + cw_zone_offset_ms(p->options.zones, zone, straight);
+    bool shows_end = ((shown % CW_DAY_MS) + CW_DAY_MS) % CW_DAY_MS == end;
+    return shows_end && straight > p->now && straight < until ? straight : until;
 }
 
 struct look {

@@ -209,7 +209,7 @@ static cw_err open_all(struct replay *replay, struct cw_fault *fault)
                                                         .event_bytes_max = CW_EVENT_BYTES_MAX,
                                                         .hash = hash,
                                                         .rows_max = UINT64_C(1) << 28,
-                                                        .bytes_max = UINT64_C(1) << 36},
+                                                        .bytes_max = UINT64_C(1) << 35},
                                            .shards = options->cores,
                                            .files = replay->files.names,
                                            .until = options->until,
