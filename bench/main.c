@@ -10,7 +10,10 @@
 #include <time.h>
 #include <unistd.h>
 
+extern const struct cw_bench_case cw_bench_table[];
+
 static const struct cw_bench_case *const suites[] = {
+    cw_bench_table,
     NULL,
 };
 
