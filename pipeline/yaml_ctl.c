@@ -455,6 +455,9 @@ cw_err cw_yaml_open(struct cw_yaml **doc, struct cw_view text, const char *file,
     CW_ASSERT(owner->nodes != NULL);
     owner->file = file;
     owner->problems = problems;
+    if (text.bytes >= 3 && memcmp(text.data, "\xef\xbb\xbf", 3) == 0) {
+        text = (struct cw_view){text.data + 3, text.bytes - 3}; /* a byte order mark */
+    }
     bool good = build(owner, text);
     owner->doc.nodes = owner->nodes;
     free(owner->pairs);
