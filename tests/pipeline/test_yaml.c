@@ -126,6 +126,7 @@ Test(yaml, says_where_and_what_when_it_refuses)
          "a",
          1, 1, "not UTF-8", CW_ERR_INVALID},
         {"a: 1\nb: \x01\n", 2, 4, "control character", CW_ERR_INVALID},
+        {"%YAML 1.2\n%TAG !a! b\n---\na: 1\n", 2, 1, "%TAG", CW_ERR_INVALID},
         {"a: b: c\n", 1, 5, "not YAML", CW_ERR_INVALID},
     };
 
