@@ -16,8 +16,10 @@ struct cw_command {
 /* clang-format off */
 static const struct cw_command commands[] = {
     {"check", cw_cmd_check, "validate program files and tell every problem"},
+    {"match", cw_cmd_match, "does each event match an EventBridge pattern?"},
     {NULL, NULL, NULL},
 };
+
 /* clang-format on */
 
 static void print_help(FILE *to)
