@@ -193,7 +193,9 @@ static void read_pattern(struct cw_program_reader *reader, const struct cw_setti
         if (cw_pattern_add(reader->set->patterns, json, dialect, &ranges, &fault) != CW_ERR_OK) {
             tell_pattern(reader, setting, &fault);
         } else if (ranges > 0) {
+            uint32_t before = reader->in.problems->remarks;
             tell_ranges(reader, setting->node);
+            CW_ASSERT_HOT(reader->in.problems->remarks - before == ranges);
         }
     }
     cw_text_deinit(&out.json);

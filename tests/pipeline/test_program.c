@@ -295,16 +295,64 @@ Test(program, filters_run_in_their_order)
     cr_assert(is(p->filters[2].id, "c"));
 }
 
+/* Whether the first pattern of the loaded set matches an event with this detail. */
+static bool matches(const char *detail)
+{
+    static char text[1024];
+    struct cw_json_parser *parser;
+    struct cw_pattern_scratch *scratch;
+    struct cw_json doc;
+    struct cw_pattern_matches found;
+    (void)snprintf(
+        text, sizeof text,
+        "{\"source\":\"ecommerce.cart\",\"detail-type\":\"CartAbandoned\",\"detail\":%s}", detail);
+    cr_assert(eq(int, cw_json_open(&parser, sizeof text, 100, &f.fault), CW_ERR_OK));
+    cr_assert(eq(int, cw_pattern_scratch_open(&scratch, &f.fault), CW_ERR_OK));
+    uint32_t bytes = (uint32_t)strlen(text);
+    cr_assert(eq(int, cw_json_parse(parser, text, bytes, &doc), CW_JSON_PARSE_OK));
+    cw_pattern_match(f.programs->patterns, scratch, &doc, &found);
+    cw_pattern_scratch_close(scratch);
+    cw_json_close(parser);
+    return (found.words[0] & 1) != 0;
+}
+
 Test(program, patterns_keep_types_and_spelling)
 {
-    /* STRICT compares by type, so what was a string or number must stay one. */
-    const struct cw_program *p =
-        loaded("          cartValue: [50, 999999]  # Min $50\n",
-               "          cartValue: [50, 51, 1e2, \"50\"]\n          flag: [true, null, no]\n"
-               "          \"quo\\\"te\": [{anything-but: [1, 2]}]\n"
-               "          deep: {numeric-ish: [{numeric: [\">\", 0, \"<=\", 5]}]}\n");
-    cr_assert(eq(u32, p->source_count, 1));
+    (void)loaded("          cartValue: [50, 999999]  # Min $50\n",
+                 "          a: [50, 51, 1e2, \"60\"]\n          b: [true, null, no, DE]\n"
+                 "          \"quo\\\"te\": [{anything-but: [1, 2]}]\n");
     cr_assert(eq(u32, f.problems.count, 0), "none of these is a range");
+
+    static const struct {
+        const char *a, *b;
+        bool met;
+    } cases[] = {
+        {"50", "true", true},    {"100", "true", true},     {"\"60\"", "true", true},
+        {"60", "true", false},   {"\"50\"", "true", false}, {"50.5", "true", false},
+        {"50", "null", true},    {"50", "\"no\"", true},    {"50", "\"DE\"", true},
+        {"50", "false", false},  {"50", "\"null\"", false}, {"50", "\"true\"", false},
+        {"5.0e1", "true", true},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char detail[128];
+        (void)snprintf(detail, sizeof detail, "{\"a\":%s,\"b\":%s,\"quo\\\"te\":3}", cases[i].a,
+                       cases[i].b);
+        cr_assert(eq(int, matches(detail), cases[i].met), "%s", detail);
+    }
+}
+
+Test(program, the_documents_pattern_is_an_inclusive_range)
+{
+    cr_assert(eq(int, fixture_load(&f, document), CW_ERR_OK));
+    cr_assert(matches("{\"cartValue\":50}"));
+    cr_assert(matches("{\"cartValue\":150.00}"));
+    cr_assert(matches("{\"cartValue\":999999}"));
+    cr_assert(not(matches("{\"cartValue\":49.99}")));
+    cr_assert(not(matches("{\"cartValue\":999999.5}")));
+    (void)loaded("eventPattern:", "awsEventPattern:");
+    cr_assert(matches("{\"cartValue\":50}"));
+    cr_assert(not(matches("{\"cartValue\":150}")));
 }
 
 Test(program, every_range_is_remarked_and_only_ranges)
