@@ -101,8 +101,7 @@ const char *cw_option_describe(const struct cw_option *option, char out[CW_OPTIO
         [CW_OPTION_LINE] = "text",
         [CW_OPTION_TEXT] = "text",
         [CW_OPTION_NUMBER] = "number",
-        [CW_OPTION_NUMBER_BY_MARKET] = "number or map by "
-                                       "marketplace",
+        [CW_OPTION_NUMBER_BY_MARKET] = "number, or map by market",
         [CW_OPTION_BOOL] = "true or false",
         [CW_OPTION_WORD] = "",
         [CW_OPTION_CLOCK] = "HH:MM",
@@ -433,6 +432,10 @@ static void tell_unknown_key(const struct cw_option_reader *reader, uint32_t key
     struct cw_view text = reader->doc->nodes[key].text;
     char shown[48];
     (void)cw_yaml_printable(text, shown, sizeof shown);
+    if (reader->problems->count == CW_PROBLEMS_MAX) {
+        cw_option_error(reader, key, "unknown key \"%s\"", shown); /* counted, not read */
+        return;
+    }
     char places[160] = "";
     size_t used = 0;
     for (const struct cw_options *const *table = reader->tables; *table != NULL; table++) {

@@ -135,8 +135,8 @@ static void lint_text(struct cw_program_reader *reader, const struct cw_setting 
     if (without.errors > with.errors) {
         cw_option_remark(
             &reader->in, text->node,
-            "this text speaks of a discount, but no discountStrategy is enabled, so it "
-            "will say 0 percent and no code; enable one, or change the text");
+            "this text speaks of a discount, but no discountStrategy is enabled, so the "
+            "sentences that name it are left out; enable one, or change the text");
     }
     cw_problems_deinit(&with);
     cw_problems_deinit(&without);

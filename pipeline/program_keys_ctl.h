@@ -23,7 +23,8 @@
     X(PROGRAM_SOURCES, "eventSources", MAPPINGS, .required = true, .min = 1, .max = 16, \
       .inner = &cw_source_options, .help = "a list of sources, each with an event pattern") \
     X(PROGRAM_MODELS, "scoringModels", MAPPINGS, .min = 0, .max = 1, \
-      .inner = &cw_model_options, .help = "the model of purchase intent; the shipped one when absent") \
+      .inner = &cw_model_options, \
+      .help = "the model of purchase intent; the shipped one when absent") \
     X(PROGRAM_FILTERS, "filterChain", MAPPINGS, .min = 0, .max = CW_FILTERS_MAX, \
       .inner = &cw_filter_options, .help = "what an abandonment must pass to become a candidate") \
     X(PROGRAM_CHANNELS, "channels", MAPPINGS, .required = true, .min = 1, .max = CW_TOUCHES_MAX, \
@@ -37,10 +38,11 @@
     X(PROGRAM_ON_REABANDON, "onReabandon", WORD, .words = cw_words_on_reabandon, \
       .fallback = "restart", .help = "what to do with a cart abandoned again while in flight") \
     X(PROGRAM_ON_NEW_CART, "onNewCart", WORD, .words = cw_words_on_new_cart, \
-      .fallback = "supersede", .help = "what another cart of the customer does to the one in flight") \
+      .fallback = "supersede", \
+      .help = "what another cart of the customer does to the one in flight") \
     X(PROGRAM_MIN_GAP, "minGapMinutes", NUMBER, .min = 0, .max = 43200, .unit = "minutes", \
-      .help = "least distance between two messages to a customer; 60 when absent, or the smallest " \
-              "distance between two touches if that is less") \
+      .help = "least distance between two messages to a customer; 60 when absent, or the " \
+              "smallest distance between two touches if that is less") \
     X(PROGRAM_QUIET, "quietHours", MAPPING, .inner = &cw_quiet_options, \
       .help = "when nothing is sent, in the customer's time zone") \
     X(PROGRAM_HOLDOUT, "holdoutPercent", NUMBER, .min = 0, .max = 100, .unit = "percent", \
@@ -48,7 +50,8 @@
     X(PROGRAM_DETECTION, "abandonmentDetection", MAPPING, .inner = &cw_detection_options, \
       .help = "have cartwheel itself notice abandoned carts from CartUpdated events") \
     X(PROGRAM_CODE_VALID, "codeValidHours", NUMBER, .above = true, .min = 0, .max = 8760, \
-      .unit = "hours", .fallback = "24", .help = "how long a code is valid after the touch that announced it") \
+      .unit = "hours", .fallback = "24", \
+      .help = "how long a code is valid after the touch that announced it") \
     X(PROGRAM_CODES, "discountCodes", WORD, .words = cw_words_codes, .fallback = "shared", \
       .help = "shared: CART10 for everybody; unique: one code a candidate")
 
@@ -160,7 +163,8 @@
     CW_TEXT_KEYS(X, VARIANT)
 
 #define CW_DISCOUNT_KEYS(X) \
-    X(DISCOUNT_ENABLED, "enabled", BOOL, .fallback = "true", .help = "false: no discount, no code") \
+    X(DISCOUNT_ENABLED, "enabled", BOOL, .fallback = "true", \
+      .help = "false: no discount, no code") \
     X(DISCOUNT_STRATEGY, "strategy", WORD, .words = cw_words_strategy, .fallback = "rule", \
       .help = "rule: by purchase intent and discount sensitivity") \
     X(DISCOUNT_DEFAULT, "defaultDiscount", NUMBER, .min = 0, .max = 100, .unit = "percent", \

@@ -120,62 +120,47 @@ static void tell_ranges(struct cw_program_reader *reader, uint32_t node)
 
 /* ---- where a pattern is wrong ---- */
 
+/* A fault says `at PATH: ...`, PATH like detail.$or[1].cartValue, perhaps cut. */
 struct cw_pattern_search {
     const struct cw_yaml *doc;
-    const char *text; /* of the fault */
+    const char *said; /* the fault's text from PATH on */
     size_t best_bytes;
     uint32_t best;
     char path[PATH_BYTES];
 };
 
-static bool is_word_byte(char c)
+/* Adds a key or an index to the path. Returns its new length, 0 when it would be too long. */
+static size_t extend(struct cw_pattern_search *at, size_t used, struct cw_view name, uint32_t index)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
-           c == '-' || c == '.';
+    size_t room = PATH_BYTES - used;
+    int added = name.data == NULL ? snprintf(at->path + used, room, "[%u]", index)
+                                  : snprintf(at->path + used, room, "%s%.*s", used > 0 ? "." : "",
+                                             (int)name.bytes, name.data);
+    return added < 0 || (size_t)added >= room ? 0 : used + (size_t)added;
 }
 
-static bool is_named(const char *text, const char *path, size_t bytes)
-{
-    for (const char *p = strstr(text, path); p != NULL; p = strstr(p + 1, path)) {
-        /* A full stop may end the sentence as well as go on with the path. */
-        bool ends = !is_word_byte(p[bytes]) || (p[bytes] == '.' && !is_word_byte(p[bytes + 1]));
-        if ((p == text || !is_word_byte(p[-1])) && ends) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* Finds the deepest key whose path (a.b.c) stands in the fault's text. Recursion is bounded by
-   CW_YAML_DEPTH_MAX. */
+/* Finds the key with the longest path that the fault's path is, or begins with. Recursion is
+   bounded by CW_YAML_DEPTH_MAX. */
 static void search(struct cw_pattern_search *at, uint32_t node, size_t used)
 {
     const struct cw_yaml *doc = at->doc;
     bool mapping = doc->nodes[node].type == CW_YAML_MAPPING;
+    uint32_t index = 0;
     for (uint32_t i = cw_yaml_first(doc, node); i != 0; i = doc->nodes[i].next) {
-        size_t bytes = used;
         uint32_t key = i;
-        if (mapping) {
-            struct cw_view name = doc->nodes[i].text;
-            i = doc->nodes[i].next;
-            if (used + name.bytes + 2 > PATH_BYTES || name.data == NULL) {
-                continue;
-            }
-            if (used > 0) {
-                at->path[bytes++] = '.';
-            }
-            memcpy(at->path + bytes, name.data, name.bytes);
-            bytes += name.bytes;
-            at->path[bytes] = '\0';
-            if (bytes > at->best_bytes && is_named(at->text, at->path, bytes)) {
-                at->best_bytes = bytes;
-                at->best = key;
-            }
+        struct cw_view name = mapping ? doc->nodes[i].text : (struct cw_view){NULL, 0};
+        size_t bytes = extend(at, used, name, index++);
+        i = mapping ? doc->nodes[i].next : i;
+        if (bytes == 0 || strncmp(at->said, at->path, bytes) != 0) {
+            continue;
+        }
+        if (bytes > at->best_bytes && strchr(":.[", at->said[bytes]) != NULL) {
+            at->best_bytes = bytes;
+            at->best = key;
         }
         if (doc->nodes[i].type != CW_YAML_SCALAR) {
             search(at, i, bytes);
         }
-        at->path[used] = '\0';
     }
 }
 
@@ -183,8 +168,10 @@ static void tell_pattern(struct cw_program_reader *reader, const struct cw_setti
                          const struct cw_fault *fault)
 {
     struct cw_pattern_search at = {
-        .doc = reader->in.doc, .text = fault->text, .best = setting->key};
-    search(&at, setting->node, 0);
+        .doc = reader->in.doc, .said = fault->text + 3, .best = setting->key};
+    if (strncmp(fault->text, "at ", 3) == 0) {
+        search(&at, setting->node, 0);
+    }
     char shown[sizeof fault->text];
     struct cw_view text = {fault->text, (uint32_t)strnlen(fault->text, sizeof fault->text)};
     cw_option_error(&reader->in, at.best, "the pattern cannot be used: %s",
@@ -206,7 +193,9 @@ static void read_pattern(struct cw_program_reader *reader, const struct cw_setti
         if (cw_pattern_add(reader->set->patterns, json, dialect, &ranges, &fault) != CW_ERR_OK) {
             tell_pattern(reader, setting, &fault);
         } else if (ranges > 0) {
+            uint32_t before = reader->in.problems->remarks;
             tell_ranges(reader, setting->node);
+            CW_ASSERT_HOT(reader->in.problems->remarks - before == ranges);
         }
     }
     cw_text_deinit(&out.json);

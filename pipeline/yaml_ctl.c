@@ -370,6 +370,24 @@ static bool check_utf8(struct cw_yaml_owner *owner, struct cw_view text)
     return true;
 }
 
+/* libyaml compares each %TAG with all before it, which takes a long file seconds to refuse. */
+static bool check_directives(struct cw_yaml_owner *owner, struct cw_view text)
+{
+    static const char tag[] = "%TAG";
+    for (const char *p = text.data; p != NULL && p < text.data + text.bytes;) {
+        size_t left = text.bytes - (size_t)(p - text.data);
+        if (left >= sizeof tag - 1 && memcmp(p, tag, sizeof tag - 1) == 0) {
+            struct cw_yaml_place place = place_of(text, (size_t)(p - text.data));
+            cw_problem_error(owner->problems, owner->file, place.line, place.column,
+                             "%%TAG directives are not read here; remove the line");
+            return false;
+        }
+        p = memchr(p, '\n', left);
+        p = p == NULL ? NULL : p + 1;
+    }
+    return true;
+}
+
 /* The byte that a mark points at. */
 static char byte_at(struct cw_view text, const yaml_mark_t *mark)
 {
@@ -408,7 +426,7 @@ static void tell_syntax(struct cw_yaml_owner *owner, const yaml_parser_t *parser
 static bool build(struct cw_yaml_owner *owner, struct cw_view text)
 {
     yaml_parser_t parser;
-    if (!check_utf8(owner, text)) {
+    if (!check_utf8(owner, text) || !check_directives(owner, text)) {
         return false;
     }
     if (yaml_parser_initialize(&parser) == 0) {
@@ -455,6 +473,9 @@ cw_err cw_yaml_open(struct cw_yaml **doc, struct cw_view text, const char *file,
     CW_ASSERT(owner->nodes != NULL);
     owner->file = file;
     owner->problems = problems;
+    if (text.bytes >= 3 && memcmp(text.data, "\xef\xbb\xbf", 3) == 0) {
+        text = (struct cw_view){text.data + 3, text.bytes - 3}; /* a byte order mark */
+    }
     bool good = build(owner, text);
     owner->doc.nodes = owner->nodes;
     free(owner->pairs);

@@ -193,6 +193,7 @@ static int run(const struct check *check, struct cw_assets *assets)
     }
     cw_program_files_free(files, good);
     cw_programs_close(programs);
+    cw_templates_lint(assets->templates, &problems);
     if (check->json) {
         print_json(&problems);
     } else {
