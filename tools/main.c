@@ -15,6 +15,7 @@ struct cw_command {
 
 /* clang-format off */
 static const struct cw_command commands[] = {
+    {"gen", cw_cmd_gen, "a synthetic shop: customers, carts, orders, opens, clicks"},
     {NULL, NULL, NULL},
 };
 /* clang-format on */
