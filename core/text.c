@@ -215,7 +215,9 @@ static char *put_escape(char *to, char c)
         *to++ = letter;
         return to;
     }
-    memcpy(to, "u00", 3);
+    to[0] = 'u';
+    to[1] = '0';
+    to[2] = '0';
     to[3] = hex[(uint8_t)c >> 4];
     to[4] = hex[(uint8_t)c & 15];
     return to + 5;
