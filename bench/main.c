@@ -12,6 +12,9 @@
 
 static const struct cw_bench_case *const suites[] = {
     cw_bench_json,
+    cw_bench_time,
+    cw_bench_table,
+    cw_bench_model,
     NULL,
 };
 
