@@ -81,7 +81,6 @@ static void teardown(void *self)
     free(state);
 }
 
-extern const struct cw_bench_case cw_bench_model[];
 
 const struct cw_bench_case cw_bench_model[] = {
     {.name = "model.score", .unit = "score", .setup = setup, .run = run, .teardown = teardown},

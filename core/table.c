@@ -15,6 +15,17 @@ static_assert(CW_TABLE_KEY_BYTES_MAX <= UINT16_MAX, "row->key_bytes");
 /* A ref is 32 bits of 16-byte units. */
 static const uint64_t mapping_bytes_max = (1ull << 32) * TABLE_ROW_UNIT;
 
+/* How many lines of a row to prefetch: a third line for 128-byte values costs 4 ns when it is not
+   read and saves 13 when it is. */
+static uint32_t row_lines(uint32_t value_bytes)
+{
+    const uint32_t lines_max = 4;
+    const uint32_t key_usual = 24;
+    uint64_t bytes = table_value_offset(key_usual) + value_bytes;
+    uint64_t lines = (bytes + CW_CACHE_LINE - 1) / CW_CACHE_LINE;
+    return lines < lines_max ? (uint32_t)lines : lines_max;
+}
+
 static cw_err map_file(struct cw_table *table, const char *path, uint64_t bytes,
                        struct cw_fault *fault)
 {
@@ -71,6 +82,7 @@ cw_err cw_table_open(struct cw_table **table, const struct cw_table_options *opt
     made->name = options->name;
     made->hash = options->hash;
     made->rows_max = options->rows_max;
+    made->row_lines = row_lines(options->value_bytes_hint);
     made->file = -1;
     err = open_parts(made, options, fault);
     if (err != CW_ERR_OK) {
@@ -112,6 +124,13 @@ void cw_table_prefetch(const struct cw_table *table, uint64_t hash)
     __builtin_prefetch(segment_groups(table, hash) + table_home(hash));
 }
 
+void cw_table_prefetch_put(const struct cw_table *table, uint64_t hash)
+{
+    const struct table_group *group = segment_groups(table, hash) + table_home(hash);
+    __builtin_prefetch(group, 1);
+    __builtin_prefetch(&table->index.bits[group - table->index.groups], 1);
+}
+
 void cw_table_prefetch_row(const struct cw_table *table, uint64_t hash)
 {
     const struct table_group *groups = segment_groups(table, hash);
@@ -123,8 +142,9 @@ void cw_table_prefetch_row(const struct cw_table *table, uint64_t hash)
         if (mask != 0) {
             const uint8_t *row =
                 table->rows + (cw_row)group->refs[__builtin_ctz(mask)] * TABLE_ROW_UNIT;
-            __builtin_prefetch(row);
-            __builtin_prefetch(row + CW_CACHE_LINE);
+            for (uint32_t line = 0; line < table->row_lines; line++) {
+                __builtin_prefetch(row + line * CW_CACHE_LINE);
+            }
             return;
         }
         if (group->passed[tag % 4] == 0) {

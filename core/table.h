@@ -6,8 +6,8 @@
  * cw_row stays valid until its row is removed or resized. The index over them is made of segments
  * of 64 groups; a group is one cache line of 12 slots with one-byte tags probed at once. It grows
  * by splitting one segment at a time (extendible hashing), so no operation ever waits for a rehash
- * of everything: the longest put is one split (768 slots, no row touched; about 4 us), or the
- * kernel's clearing of a page that is used for the first time (2 MiB, some 100 us, once per 13,000
+ * of everything: the longest put is one split (768 slots, no row touched; 3 us), or the
+ * kernel's clearing of a page that is used for the first time (2 MiB, 0.2 ms, once per 13,000
  * rows of 160 bytes). The directory of segments doubles without a copy. Nothing ever shrinks: the
  * memory of a removed row serves later rows of its size class, or is cut into smaller ones once the
  * mapping is used up; rows are never joined, so large rows may be refused then while small ones
@@ -52,7 +52,7 @@ struct cw_table_options {
     uint64_t rows_max;         /* the bound on rows */
     uint64_t bytes_max;        /* the bound on row bytes (headers and class rounding included) */
     struct cw_hash_key hash;   /* keys the hash: not guessable by who sends keys */
-    uint32_t value_bytes_hint; /* the usual value size */
+    uint32_t value_bytes_hint; /* the usual value size: how much prefetch_row asks for */
 };
 
 struct cw_table_stats {
@@ -67,6 +67,10 @@ void cw_table_close(struct cw_table *table);
 uint64_t cw_table_hash(const struct cw_table *table, const void *key, uint32_t key_bytes);
 
 void cw_table_prefetch(const struct cw_table *table, uint64_t hash);
+
+/* Instead of the above where the key is likely to be put: also what put writes and find never reads
+   (7 ns less per new row, a wasted line for others). */
+void cw_table_prefetch_put(const struct cw_table *table, uint64_t hash);
 void cw_table_prefetch_row(const struct cw_table *table, uint64_t hash);
 
 /* CW_ROW_NONE when the key is not there. */

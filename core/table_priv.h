@@ -51,7 +51,7 @@ static_assert((TABLE_PROBES_MAX - 1) * TABLE_GROUP_SLOTS < UINT8_MAX, "passed[] 
 static_assert(TABLE_DEPTH_MAX + 6 == 32, "bits[] holds what a split needs");
 
 struct table_bits {
-    uint32_t of[TABLE_GROUP_SLOTS];
+    _Alignas(16) uint32_t of[TABLE_GROUP_SLOTS];
 };
 
 /* Live: the key follows `state`, then, on the next 16 bytes, the value. */
@@ -114,6 +114,7 @@ struct cw_table {
     struct table_head *head;
     struct cw_hash_key hash;
     uint64_t rows_max;
+    uint32_t row_lines; /* that cw_table_prefetch_row() asks for */
     const char *name;
     struct table_map map_rows, map_groups, map_bits, map_directory, map_depths;
     int file; /* -1: anonymous */

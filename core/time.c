@@ -281,7 +281,6 @@ static void put2(char *out, uint32_t value)
 
 void cw_time_format(int64_t ms, char out[CW_TIME_BYTES])
 {
-    static const char shape[CW_TIME_BYTES + 1] = "0000-00-00T00:00:00.000Z";
     CW_ASSERT(ms >= YEAR_0_MS && ms < YEAR_10000_MS);
     uint32_t rest;
     struct cw_date date = civil_from_days(split_day(ms, &rest));
@@ -289,7 +288,6 @@ void cw_time_format(int64_t ms, char out[CW_TIME_BYTES])
     uint32_t millis = rest % (uint32_t)CW_SECOND_MS;
     uint32_t minutes = seconds / 60;
     uint32_t year = (uint32_t)date.year;
-    memcpy(out, shape, CW_TIME_BYTES);
     put2(out, year / 100);
     put2(out + 2, year % 100);
     put2(out + 5, date.month);
@@ -299,4 +297,9 @@ void cw_time_format(int64_t ms, char out[CW_TIME_BYTES])
     put2(out + 17, seconds % 60);
     put2(out + 20, millis / 10);
     out[22] = (char)('0' + millis % 10);
+    out[4] = out[7] = '-';
+    out[10] = 'T';
+    out[13] = out[16] = ':';
+    out[19] = '.';
+    out[23] = 'Z';
 }

@@ -153,13 +153,16 @@ static uint32_t take_tag_line(struct cw_view text, uint32_t from, struct cw_text
 static void prepare(struct cw_view text, struct cw_text *out)
 {
     uint32_t i = 0;
+    struct cw_tag tag = cw_tag_next(text, 0);
     while (i < text.bytes) {
+        if (tag.at < i) {
+            tag = cw_tag_next(text, i);
+        }
         uint32_t next = take_tag_line(text, i, out);
         if (next > i) {
             i = next;
             continue;
         }
-        struct cw_tag tag = cw_tag_next(text, i);
         for (bool line = true; line && i < text.bytes;) {
             char c = text.data[i];
             if (i == tag.at) {

@@ -98,26 +98,37 @@ static void unknown_in_text(struct cw_view name, const char *file, uint32_t line
                      name.data, text);
 }
 
+/* A piece of text that holds no variable; only its first byte can be an opening brace. */
 static void literal_braces(struct cw_view text, const char *file, uint32_t line, uint32_t column,
                            struct cw_problems *problems)
 {
-    for (uint32_t i = 0; i < text.bytes; i++) {
-        uint32_t here = column == 0 ? 0 : column + code_points(text.data, i);
-        bool twice = i + 1 < text.bytes && text.data[i + 1] == text.data[i];
-        if (text.data[i] == '{' && !twice && memchr(text.data + i, '}', text.bytes - i) == NULL) {
-            cw_problem_error(problems, file, line, here,
-                             "a brace is opened and not closed; a variable is written "
-                             "{customerName}, and a text has no other braces");
-        } else if (text.data[i] == '{') {
-            cw_problem_error(problems, file, line, here,
-                             "a brace begins no variable; write the text without braces%s",
-                             twice ? ", and a variable in single ones: {customerName}" : "");
-        } else if (text.data[i] == '}') {
-            cw_problem_error(problems, file, line, here,
-                             "a brace is closed that none opened; write the text without braces");
-        }
-        i += twice && (text.data[i] == '{' || text.data[i] == '}') ? 1 : 0;
+    uint32_t i = 0;
+    if (text.data[0] == '{') {
+        bool closed = memchr(text.data, '}', text.bytes) != NULL;
+        cw_problem_error(problems, file, line, column, "%s",
+                         closed ? "a brace begins no variable; write the text without braces"
+                                : "a brace is opened and not closed; a variable is written "
+                                  "{customerName}, and a text has no other braces");
+        i = 1;
     }
+    for (; i < text.bytes; i++) {
+        if (text.data[i] == '}') {
+            cw_problem_error(problems, file, line,
+                             column == 0 ? 0 : column + code_points(text.data, i),
+                             "a brace is closed that none opened; write the text without braces");
+            return; /* one for a piece is enough */
+        }
+    }
+}
+
+static void double_braces(const struct cw_tag *tag, const char *file, uint32_t line,
+                          uint32_t column, struct cw_problems *problems)
+{
+    bool known = tag->kind != CW_TAG_UNCLOSED && cw_variable_find(tag->name) != CW_VARIABLE_COUNT;
+    struct cw_view name = known ? tag->name : CW_VIEW("customerName");
+    cw_problem_error(problems, file, line, column,
+                     "double braces are for template files; in a program's text write {%.*s}",
+                     shown(name), name.data);
 }
 
 void cw_message_lint(struct cw_view text, bool discount_allowed, const char *file, uint32_t line,
@@ -126,22 +137,13 @@ void cw_message_lint(struct cw_view text, bool discount_allowed, const char *fil
     uint32_t from = 0;
     uint32_t here = column;
     uint32_t counted = 0;
-    bool unclosed = false;
     while (from < text.bytes && problems->count < CW_PROBLEMS_MAX) {
         here += column == 0 ? 0 : code_points(text.data + counted, from - counted);
         counted = from;
-        struct cw_tag tag = {.kind = CW_TAG_UNCLOSED};
-        if (!unclosed && text.bytes - from > 2 && memcmp(text.data + from, "{{", 2) == 0) {
-            tag = cw_tag_next(text, from);
-            unclosed = tag.kind == CW_TAG_UNCLOSED;
-        }
-        if (tag.kind != CW_TAG_UNCLOSED) {
-            bool known = cw_variable_find(tag.name) != CW_VARIABLE_COUNT;
-            cw_problem_error(problems, file, line, here,
-                             "double braces are for template files; in a program's text write "
-                             "{%.*s}",
-                             known ? shown(tag.name) : 12, known ? tag.name.data : "customerName");
-            from = tag.end;
+        if (text.bytes - from >= 2 && memcmp(text.data + from, "{{", 2) == 0) {
+            struct cw_tag tag = cw_tag_next(text, from);
+            double_braces(&tag, file, line, here, problems);
+            from = tag.end; /* when it is not closed, the text's end */
             continue;
         }
         struct cw_brace brace = cw_brace_next(text, from);

@@ -54,7 +54,8 @@ int64_t cw_money_minor(double amount, uint32_t digits)
        quotient is the binary64 nearest to the decimal half, which is what a half was read as. */
     double below = floor(size * scale);
     double half = (below + 0.5) / scale;
-    int64_t minor = (int64_t)below + (size >= half ? 1 : 0);
+    bool whole = below >= 0x1p52; /* no binary64 has a fraction there */
+    int64_t minor = (int64_t)below + (!whole && size >= half ? 1 : 0);
     return amount < 0 ? -minor : minor;
 }
 

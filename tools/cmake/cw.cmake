@@ -3,7 +3,7 @@
 add_library(cw_warnings INTERFACE)
 target_compile_options(cw_warnings INTERFACE
     -Wall -Wextra -Werror -Wshadow -Wconversion -Wsign-conversion -Wcast-align -Wcast-qual
-    -Wpointer-arith -Wwrite-strings -Wundef -Wvla -Wformat=2 -Wswitch-enum
+    -Wpointer-arith -Wwrite-strings -Wundef -Wvla -Wformat=2
     $<$<COMPILE_LANGUAGE:C>:-Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition>)
 
 # Tests get fewer: Criterion 2.4's macros do not survive -Wconversion and -Wwrite-strings.
