@@ -69,7 +69,7 @@ uint32_t cw_decode_word(const struct cw_decoder *decoder, const char *word, uint
     for (uint32_t slot = word_hash(word, bytes); decoder->slots[slot] != 0;
          slot = (slot + 1) % CW_WORD_SLOTS) { /* bounded: the slots are never all used */
         uint32_t i = decoder->slots[slot] - 1u;
-        __m256i known = _mm256_load_si256((const __m256i *)decoder->words[i]);
+        __m256i known = _mm256_loadu_si256((const __m256i_u *)decoder->words[i]);
         uint32_t equal = (uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(given, known));
         if (decoder->word_bytes[i] == bytes && (equal & mask) == mask) {
             return i;
