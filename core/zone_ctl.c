@@ -39,6 +39,7 @@ struct cw_tzif_rows {
     uint32_t count;
     int64_t at_ms[CW_ZONE_TRANSITIONS_MAX + RULE_ROWS_MAX];
     int32_t offset_ms[CW_ZONE_TRANSITIONS_MAX + RULE_ROWS_MAX];
+    uint16_t step[CW_ZONE_STEPS + 1];
 };
 
 static uint64_t big_endian(const uint8_t *p, uint32_t bytes)
@@ -339,6 +340,18 @@ static bool parse(struct cw_zone *zone, struct cw_tzif_rows *rows, const uint8_t
     return true;
 }
 
+static void fill_steps(struct cw_tzif_rows *rows)
+{
+    uint32_t before = 0;
+    for (uint32_t i = 0; i <= CW_ZONE_STEPS; i++) {
+        int64_t begin_ms = (int64_t)i << CW_ZONE_STEP_BITS;
+        while (before < rows->count && rows->at_ms[before] < begin_ms) {
+            before++;
+        }
+        rows->step[i] = (uint16_t)before;
+    }
+}
+
 static void push_entry(struct cw_zones *zones, struct cw_view name, const struct cw_zone *zone)
 {
     zones->list[zones->count] =
@@ -351,6 +364,13 @@ static bool has_room(const struct cw_zones *zones, size_t bytes)
     return zones->count < CW_ZONES_MAX && cw_arena_room(&zones->arena, bytes);
 }
 
+static const void *keep(struct cw_zones *zones, const void *data, size_t bytes)
+{
+    void *copy = cw_arena_alloc(&zones->arena, bytes, 8);
+    memcpy(copy, data, bytes);
+    return copy;
+}
+
 const struct cw_zone *cw_zones_add(struct cw_zones *zones, struct cw_view name, const uint8_t *data,
                                    size_t bytes)
 {
@@ -359,14 +379,10 @@ const struct cw_zone *cw_zones_add(struct cw_zones *zones, struct cw_view name, 
     CW_ASSERT(rows != NULL);
     struct cw_zone *kept = NULL;
     if (parse(&zone, rows, data, bytes) && has_room(zones, sizeof *rows + name.bytes + 4096)) {
-        size_t at_bytes = rows->count * sizeof rows->at_ms[0];
-        size_t offset_bytes = rows->count * sizeof rows->offset_ms[0];
-        int64_t *at_ms = cw_arena_alloc(&zones->arena, at_bytes, sizeof *at_ms);
-        int32_t *offset_ms = cw_arena_alloc(&zones->arena, offset_bytes, sizeof *offset_ms);
-        memcpy(at_ms, rows->at_ms, at_bytes);
-        memcpy(offset_ms, rows->offset_ms, offset_bytes);
-        zone.at_ms = at_ms;
-        zone.offset_ms = offset_ms;
+        fill_steps(rows);
+        zone.at_ms = keep(zones, rows->at_ms, rows->count * sizeof *zone.at_ms);
+        zone.offset_ms = keep(zones, rows->offset_ms, rows->count * sizeof *zone.offset_ms);
+        zone.step = keep(zones, rows->step, sizeof rows->step);
         zone.count = rows->count;
         kept = cw_arena_alloc(&zones->arena, sizeof *kept, CW_CACHE_LINE);
         *kept = zone;
@@ -388,6 +404,7 @@ cw_err cw_zones_begin(struct cw_zones **zones, struct cw_fault *fault)
     struct cw_zones *z = cw_arena_zalloc(&arena, sizeof *z, CW_CACHE_LINE);
     z->list = cw_arena_alloc(&arena, CW_ZONES_MAX * sizeof *z->list, CW_CACHE_LINE);
     struct cw_zone *utc = cw_arena_zalloc(&arena, sizeof *utc, CW_CACHE_LINE);
+    utc->step = cw_arena_zalloc(&arena, (CW_ZONE_STEPS + 1) * sizeof *utc->step, 8);
     z->arena = arena;
     push_entry(z, CW_VIEW("UTC"), utc);
     *zones = z;

@@ -32,6 +32,10 @@ struct cw_zone_rule {
     struct cw_zone_change start, end; /* of daylight saving time */
 };
 
+/* 1970 to 2060 in steps of 199 days: few steps hold more than one change. */
+#define CW_ZONE_STEP_BITS 34
+#define CW_ZONE_STEPS     166
+
 /*
  * The line of time in stretches of one offset: first_ms before at_ms[0], offset_ms[i] from
  * at_ms[i] on; from rule_from_ms on the rule alone decides, where there is one.
@@ -39,6 +43,7 @@ struct cw_zone_rule {
 struct cw_zone {
     const int64_t *at_ms; /* ascending */
     const int32_t *offset_ms;
+    const uint16_t *step; /* [i], i to CW_ZONE_STEPS: how many changes are before step i begins */
     uint32_t count;
     int32_t first_ms;
     int32_t offset_ms_min, offset_ms_max; /* of all the stretches and the rule */
