@@ -11,9 +11,11 @@
 #include <unistd.h>
 
 extern const struct cw_bench_case cw_bench_time[];
+extern const struct cw_bench_case cw_bench_wheel[];
 
 static const struct cw_bench_case *const suites[] = {
     cw_bench_time,
+    cw_bench_wheel,
     NULL,
 };
 
