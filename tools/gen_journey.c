@@ -201,9 +201,16 @@ static uint32_t next_value(struct cw_gen *gen, enum cw_gen_cart_end end)
     return (uint32_t)((dollars < 50 ? 50 : dollars) * 100);
 }
 
+/* The least US cents that are 50 of the marketplace's currency, prices being rounded one by one. */
+static uint32_t matching_cents(const struct cw_gen *gen, const struct cw_gen_journey *journey)
+{
+    double rate = gen->options->local_currency ? cw_gen_markets[journey->market].rate : 1;
+    return rate < 1 ? (uint32_t)(5000 / rate) + 20 : 5000;
+}
+
 static void fill_cart(struct cw_gen *gen, struct cw_gen_journey *journey, enum cw_gen_cart_end end)
 {
-    cw_gen_fill_cart(gen, journey, next_value(gen, end), 5000);
+    cw_gen_fill_cart(gen, journey, next_value(gen, end), matching_cents(gen, journey));
     gen->value_error_cents[end] += (int64_t)journey->value_cents - 15000;
 }
 
@@ -417,7 +424,7 @@ static bool abandon_again(struct cw_gen *gen, struct cw_gen_journey *journey)
 {
     uint32_t last = journey->item_count - 1u;
     uint32_t cents = gen->products[journey->product[last]].cents * journey->quantity[last];
-    if (last == 0 || journey->value_cents - cents < 5000) {
+    if (last == 0 || journey->value_cents - cents < matching_cents(gen, journey)) {
         return false;
     }
     journey->first_count = (uint8_t)last;
@@ -553,7 +560,7 @@ static void plan_scarce(struct cw_gen *gen, int64_t t0)
     journey->product[item] = gen->scarce[cw_gen_below(&gen->rng, gen->scarce_count)];
     uint32_t cents = gen->products[journey->product[item]].cents;
     journey->value_cents += cents * journey->quantity[item];
-    while (journey->value_cents < 5000) {
+    while (journey->value_cents < matching_cents(gen, journey)) {
         journey->quantity[item]++;
         journey->value_cents += cents;
     }

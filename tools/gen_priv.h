@@ -216,7 +216,7 @@ struct cw_gen_features cw_gen_features_told(const struct cw_gen *gen, uint32_t c
 /* Fills a cart of about that value, in US cents, at least `least`. */
 void cw_gen_fill_cart(struct cw_gen *gen, struct cw_gen_journey *journey, uint32_t about_cents,
                       uint32_t least_cents);
-/* Percent, as the program will announce it. */
+/* Percent, as the program will announce it; 0 when that cannot be told from here. */
 uint32_t cw_gen_discount(const struct cw_gen *gen, const struct cw_gen_journey *journey);
 
 /* gen_journey.c */

@@ -360,3 +360,31 @@ Test(gen, fails_with_exit_code_1_when_it_cannot_write)
     char *argv[] = {"gen", "--carts", "5", "-o", "/nowhere/at/all", NULL};
     cr_assert(eq(int, cw_cmd_gen(5, argv), CW_EXIT_FAILURE));
 }
+
+Test(gen, leaves_carts_below_the_minimum_only_where_it_says_so)
+{
+    for (int local = 0; local < 2; local++) {
+        struct cw_gen_options options = cw_gen_defaults();
+        options.carts = 3000;
+        options.duplicate_percent = 0;
+        options.local_currency = local != 0;
+        struct stream stream = run(options);
+        struct cw_fault fault;
+        struct cw_json_parser *parser = NULL;
+        cr_assert(eq(int, cw_json_open(&parser, 1 << 20, 100, &fault), CW_ERR_OK));
+        uint64_t below = 0;
+        for (uint32_t i = 0; i < stream.count; i++) {
+            struct cw_view line = line_of(&stream, i);
+            if (memmem(line.data, line.bytes, "\"CartAbandoned\"", 15) != NULL) {
+                struct cw_json doc;
+                cr_assert(
+                    eq(int, cw_json_parse(parser, line.data, line.bytes, &doc), CW_JSON_PARSE_OK));
+                below += cw_json_number(member(&doc, "detail", "cartValue")) < 50;
+            }
+        }
+        cr_assert(eq(u64, below, stream.plan.unmatched));
+        cr_assert(gt(u64, below, 0));
+        cw_json_close(parser);
+        drop(&stream);
+    }
+}
