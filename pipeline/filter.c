@@ -105,7 +105,8 @@ static enum cw_rejection rule(struct cw_pipeline *p, const struct cw_item *item,
         }
     }
     for (uint32_t i = 0; filter->require_in_stock && i < cart->items_count; i++) {
-        if (!cw_product_in_stock(p, cart->items[i].id, cart->items[i].quantity)) {
+        if (!cw_product_in_stock(p, cw_product_find(p, cart->items[i].id),
+                                 cart->items[i].quantity)) {
             return CW_REJECTION_OUT_OF_STOCK;
         }
     }
@@ -124,15 +125,19 @@ enum cw_rejection cw_filter_verdict(struct cw_pipeline *p, const struct cw_item 
     return CW_REJECTION_NONE;
 }
 
-bool cw_product_in_stock(struct cw_pipeline *p, struct cw_view id, uint32_t quantity)
+cw_row cw_product_find(const struct cw_pipeline *p, struct cw_view id)
 {
     uint64_t hash = cw_table_hash(p->products, id.data, id.bytes);
-    cw_row row = cw_table_find(p->products, hash, id.data, id.bytes);
-    if (row == CW_ROW_NONE) {
+    return cw_table_find(p->products, hash, id.data, id.bytes);
+}
+
+bool cw_product_in_stock(const struct cw_pipeline *p, cw_row product, uint32_t quantity)
+{
+    if (product == CW_ROW_NONE) {
         return true; /* an unknown product counts as in stock */
     }
-    const struct cw_product_row *product = cw_table_value(p->products, row);
-    return product->available >= (int64_t)quantity;
+    const struct cw_product_row *row = cw_table_value(p->products, product);
+    return row->available >= (int64_t)quantity;
 }
 
 /*

@@ -32,16 +32,6 @@ double cw_discount(const struct cw_program *program, double score, double sensit
     return (whole < most ? whole : most) * program->discount.step;
 }
 
-static uint32_t score_key(const struct cw_item *item, char key[CW_KEY_BYTES])
-{
-    uint16_t customer_bytes = (uint16_t)item->customer->id.bytes;
-    memcpy(key, &customer_bytes, sizeof customer_bytes);
-    memcpy(key + sizeof customer_bytes, item->customer->id.data, customer_bytes);
-    memcpy(key + sizeof customer_bytes + customer_bytes, item->event->cart.data,
-           item->event->cart.bytes);
-    return (uint32_t)sizeof customer_bytes + customer_bytes + item->event->cart.bytes;
-}
-
 static bool cached(const struct cw_pipeline *p, const struct cw_item *item,
                    const struct cw_score_row *row)
 {
@@ -54,8 +44,8 @@ static bool cached(const struct cw_pipeline *p, const struct cw_item *item,
 static double score(struct cw_pipeline *p, struct cw_item *item)
 {
     char key[CW_KEY_BYTES];
-    uint32_t bytes = score_key(item, key);
-    uint64_t hash = cw_table_hash(p->scores, key, bytes);
+    uint32_t bytes = cw_cart_key(item->customer->id, item->event->cart, key);
+    uint64_t hash = cw_hint_or(p->hints != NULL ? p->hints->cart : 0, p->scores, key, bytes);
     uint32_t value_bytes = (uint32_t)sizeof(struct cw_score_row) + item->content.bytes;
     bool added = false;
     cw_row row = cw_table_put(p->scores, hash, key, bytes, value_bytes, &added);

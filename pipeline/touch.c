@@ -7,14 +7,10 @@
 bool cw_items_in_stock(struct cw_pipeline *p, struct cw_candidate_row *candidate)
 {
     const struct cw_item_row *items = cw_candidate_items(candidate);
-    const char *text = cw_candidate_texts(candidate).items;
     for (uint32_t i = 0; i < candidate->item_count; i++) {
-        struct cw_view id = {text, items[i].id_bytes};
-        if (!cw_product_in_stock(p, id, items[i].quantity)) {
+        if (!cw_product_in_stock(p, items[i].product, items[i].quantity)) {
             return false;
         }
-        text += items[i].id_bytes + items[i].name_bytes +
-                (items[i].image_bytes == UINT32_MAX ? 0 : items[i].image_bytes);
     }
     return true;
 }
@@ -117,7 +113,17 @@ uint32_t cw_discount_code(const struct cw_pipeline *p, const struct cw_program *
                           const struct cw_candidate_row *candidate, struct cw_view customer,
                           char code[32])
 {
-    uint32_t bytes = cw_format(code, 32, "CART%g", candidate->discount);
+    uint32_t percent = (uint32_t)candidate->discount;
+    uint32_t bytes = 4;
+    memcpy(code, "CART", bytes);
+    if (percent == candidate->discount && percent < 100) { /* nearly always, and much cheaper */
+        if (percent >= 10) {
+            code[bytes++] = (char)('0' + percent / 10);
+        }
+        code[bytes++] = (char)('0' + percent % 10);
+    } else {
+        bytes = cw_format(code, 32, "CART%g", candidate->discount);
+    }
     if (!program->unique_codes) {
         return bytes;
     }
