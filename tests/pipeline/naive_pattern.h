@@ -29,6 +29,7 @@ struct naive_value {
     char path[NAIVE_PATH];
     uint32_t node;
     uint32_t chain_count;
+
     struct {
         uint32_t array, element;
     } chain[NAIVE_CHAIN];
@@ -58,7 +59,8 @@ struct naive {
     bool gave_up;
 };
 
-static inline void naive_unescape(const struct cw_json *doc, uint32_t node, char *to, uint32_t *bytes)
+static inline void naive_unescape(const struct cw_json *doc, uint32_t node, char *to,
+                                  uint32_t *bytes)
 {
     *bytes = cw_json_unescape(cw_json_raw(doc, node), to);
     to[*bytes] = '\0';
@@ -111,10 +113,22 @@ static inline bool naive_held(const char *spelling)
     if (isinf(value)) {
         return false;
     }
-    char shortest[64];
-    for (int digits = 1; digits <= 17; digits++) {
-        (void)snprintf(shortest, sizeof shortest, "%.*e", digits - 1, value);
-        if (strtod(shortest, NULL) == value) {
+    char shortest[64] = "0";
+    for (int digits = 1; value != 0 && digits <= 17; digits++) {
+        /* The nearest of so many digits, or, at powers of two, perhaps its neighbour. */
+        static const int steps[] = {0, 1, -1};
+        char nearest[64];
+        char whole[32];
+        (void)snprintf(nearest, sizeof nearest, "%.*e", digits - 1, fabs(value));
+        (void)snprintf(whole, sizeof whole, "%c%.*s", nearest[0], digits - 1, nearest + 2);
+        long exponent = strtol(strchr(nearest, 'e') + 1, NULL, 10) - (digits - 1);
+        bool found = false;
+        for (int k = 0; k < 3 && !found; k++) {
+            (void)snprintf(shortest, sizeof shortest, "%llde%ld",
+                           strtoll(whole, NULL, 10) + steps[k], exponent);
+            found = strtod(shortest, NULL) == fabs(value);
+        }
+        if (found) {
             break;
         }
     }

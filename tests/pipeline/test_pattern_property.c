@@ -58,10 +58,27 @@ static void put_name(struct cw_text *t, const struct taste *taste)
 
 static void put_scalar(struct cw_text *t)
 {
-    static const char *const scalars[] = {
-        "1", "2", "1.0", "10e-1", "\"x\"", "\"y\"", "\"xy\"", "\"X\"", "\"\"", "null", "true",
-        "false", "-3.5", "0", "\"10.0.0.1\"", "\"10.0.0.77\"", "\"2001:db8::1\"", "\"\\u0078\"",
-        "9007199254740993", "\"yx12345678\"", "\"12345678x\""};
+    static const char *const scalars[] = {"1",
+                                          "2",
+                                          "1.0",
+                                          "10e-1",
+                                          "\"x\"",
+                                          "\"y\"",
+                                          "\"xy\"",
+                                          "\"X\"",
+                                          "\"\"",
+                                          "null",
+                                          "true",
+                                          "false",
+                                          "-3.5",
+                                          "0",
+                                          "\"10.0.0.1\"",
+                                          "\"10.0.0.77\"",
+                                          "\"2001:db8::1\"",
+                                          "\"\\u0078\"",
+                                          "9007199254740993",
+                                          "\"yx12345678\"",
+                                          "\"12345678x\""};
     cw_text_puts(t, scalars[below((uint32_t)CW_COUNTOF(scalars))]);
 }
 
@@ -106,17 +123,31 @@ static void put_object(struct cw_text *t, const struct taste *taste, uint32_t de
 static void put_list(struct cw_text *t, const struct taste *taste)
 {
     static const char *const entries[] = {
-        "{\"exists\":true}", "{\"prefix\":\"x\"}", "{\"suffix\":\"y\"}", "{\"prefix\":\"\"}",
-        "{\"equals-ignore-case\":\"x\"}", "{\"prefix\":{\"equals-ignore-case\":\"X\"}}",
-        "{\"suffix\":{\"equals-ignore-case\":\"Y\"}}", "{\"wildcard\":\"x*\"}",
-        "{\"wildcard\":\"*y\"}", "{\"wildcard\":\"*x*\"}", "{\"anything-but\":\"x\"}",
-        "{\"anything-but\":[1,2]}", "{\"anything-but\":{\"prefix\":\"x\"}}",
+        "{\"exists\":true}",
+        "{\"prefix\":\"x\"}",
+        "{\"suffix\":\"y\"}",
+        "{\"prefix\":\"\"}",
+        "{\"equals-ignore-case\":\"x\"}",
+        "{\"prefix\":{\"equals-ignore-case\":\"X\"}}",
+        "{\"suffix\":{\"equals-ignore-case\":\"Y\"}}",
+        "{\"wildcard\":\"x*\"}",
+        "{\"wildcard\":\"*y\"}",
+        "{\"wildcard\":\"*x*\"}",
+        "{\"anything-but\":\"x\"}",
+        "{\"anything-but\":[1,2]}",
+        "{\"anything-but\":{\"prefix\":\"x\"}}",
         "{\"anything-but\":{\"wildcard\":[\"*1*\",\"y*\"]}}",
         "{\"anything-but\":{\"equals-ignore-case\":[\"X\",\"\"]}}",
-        "{\"anything-but\":{\"suffix\":[\"x\",\"1\"]}}", "{\"numeric\":[\">\",0]}",
-        "{\"numeric\":[\"<=\",1]}", "{\"numeric\":[\">=\",-3.5,\"<\",2]}", "{\"numeric\":[\"=\",1]}",
-        "{\"cidr\":\"10.0.0.0/24\"}", "{\"cidr\":\"2001:db8::/32\"}", "{\"wildcard\":\"1*5*x\"}",
-        "{\"suffix\":\"2345678x\"}", "{\"prefix\":\"yx1234567\"}"};
+        "{\"anything-but\":{\"suffix\":[\"x\",\"1\"]}}",
+        "{\"numeric\":[\">\",0]}",
+        "{\"numeric\":[\"<=\",1]}",
+        "{\"numeric\":[\">=\",-3.5,\"<\",2]}",
+        "{\"numeric\":[\"=\",1]}",
+        "{\"cidr\":\"10.0.0.0/24\"}",
+        "{\"cidr\":\"2001:db8::/32\"}",
+        "{\"wildcard\":\"1*5*x\"}",
+        "{\"suffix\":\"2345678x\"}",
+        "{\"prefix\":\"yx1234567\"}"};
     uint32_t count = 1 + below(2);
     cw_text_char(t, '[');
     for (uint32_t i = 0; i < count; i++) {
@@ -199,11 +230,10 @@ static void compare(const struct taste *taste, uint32_t rounds, uint64_t seed)
         cr_assert(eq(int, cw_pattern_set_open(&set, &fault), CW_ERR_OK));
         for (uint32_t p = 0; p < PATTERNS; p++) {
             fresh_pattern(&patterns[p], taste);
-            cr_assert(eq(int,
-                         cw_pattern_add(set, view_of(&patterns[p]), CW_PATTERN_STRICT, NULL,
-                                        &fault),
-                         CW_ERR_OK),
-                      "%.*s: %s", (int)patterns[p].text.bytes, patterns[p].text.data, fault.text);
+            cr_assert(
+                eq(int, cw_pattern_add(set, view_of(&patterns[p]), CW_PATTERN_STRICT, NULL, &fault),
+                   CW_ERR_OK),
+                "%.*s: %s", (int)patterns[p].text.bytes, patterns[p].text.data, fault.text);
         }
         cw_pattern_set_seal(set);
         for (uint32_t e = 0; e < 30; e++) {
@@ -301,8 +331,7 @@ Test(pattern_property, does_not_depend_on_the_order_of_members_and_elements)
         put_turned(&turned.text, &event.doc, 0);
         parse(&turned);
         cr_assert(eq(int, cw_pattern_set_open(&set, &fault), CW_ERR_OK));
-        cr_assert(eq(int,
-                     cw_pattern_add(set, view_of(&pattern), CW_PATTERN_STRICT, NULL, &fault),
+        cr_assert(eq(int, cw_pattern_add(set, view_of(&pattern), CW_PATTERN_STRICT, NULL, &fault),
                      CW_ERR_OK));
         cw_pattern_set_seal(set);
         cw_pattern_match(set, scratch, &event.doc, &matches[0]);
@@ -332,10 +361,9 @@ Test(pattern_property, answers_of_a_set_are_those_of_each_pattern_alone)
     for (int p = 0; p < MANY; p++) {
         fresh_pattern(&patterns[p], &taste);
         cr_assert(eq(int, cw_pattern_set_open(&alone[p], &fault), CW_ERR_OK));
-        cr_assert(eq(int,
-                     cw_pattern_add(alone[p], view_of(&patterns[p]), CW_PATTERN_STRICT, NULL,
-                                    &fault),
-                     CW_ERR_OK));
+        cr_assert(eq(
+            int, cw_pattern_add(alone[p], view_of(&patterns[p]), CW_PATTERN_STRICT, NULL, &fault),
+            CW_ERR_OK));
         cr_assert(eq(int,
                      cw_pattern_add(set, view_of(&patterns[p]), CW_PATTERN_STRICT, NULL, &fault),
                      CW_ERR_OK));
@@ -375,8 +403,7 @@ Test(pattern_property, explains_each_verdict)
         fresh_pattern(&pattern, &taste);
         fresh_event(&event, &taste);
         cr_assert(eq(int, cw_pattern_set_open(&set, &fault), CW_ERR_OK));
-        cr_assert(eq(int,
-                     cw_pattern_add(set, view_of(&pattern), CW_PATTERN_STRICT, NULL, &fault),
+        cr_assert(eq(int, cw_pattern_add(set, view_of(&pattern), CW_PATTERN_STRICT, NULL, &fault),
                      CW_ERR_OK));
         cw_pattern_set_seal(set);
         cw_pattern_match(set, scratch, &event.doc, &matches);
