@@ -276,6 +276,9 @@ Test(match, answers_the_reference_rows_as_given)
     wrong += check_group(&group);
     (void)fclose(file);
     cw_json_close(parser);
+    cw_text_deinit(&group.pattern);
+    cw_text_deinit(&group.events);
+    cw_text_deinit(&group.expected);
     cr_assert(eq(u32, wrong, 0));
     cr_assert(gt(u32, checked, 5000));
 }
