@@ -339,12 +339,14 @@ static void check_variable(struct check *check, const struct cw_tag *tag)
     }
 }
 
-static void open_section(struct check *check, const struct cw_tag *tag)
+/* False when it is too deep to go on. */
+static bool open_section(struct check *check, const struct cw_tag *tag)
 {
     enum cw_variable variable = cw_variable_find(tag->name);
     if (check->depth == CW_SECTIONS_MAX) {
         COMPLAIN(check, tag->at, "sections are nested deeper than %u; this is where it is too deep",
                  CW_SECTIONS_MAX);
+        return false;
     }
     if (variable == CW_VARIABLE_ITEMS && inside(check, CW_VARIABLE_ITEMS)) {
         COMPLAIN(check, tag->at, "{{#items}} stands inside itself; close the first one before");
@@ -352,11 +354,9 @@ static void open_section(struct check *check, const struct cw_tag *tag)
     if (check->variables) {
         check_variable(check, tag);
     }
-    if (check->depth < CW_SECTIONS_MAX) {
-        check->sections[check->depth] =
-            (struct open_section){.tag = *tag, .variable = variable, .html = check->html};
-    }
-    check->depth++;
+    check->sections[check->depth++] =
+        (struct open_section){.tag = *tag, .variable = variable, .html = check->html};
+    return true;
 }
 
 /* False when the nesting makes no sense any more, so that the walk ends. */
@@ -368,9 +368,6 @@ static bool close_section(struct check *check, const struct cw_tag *tag)
         return false;
     }
     check->depth--;
-    if (check->depth >= CW_SECTIONS_MAX) {
-        return true;
-    }
     const struct open_section *open = &check->sections[check->depth];
     if (!cw_view_equal(open->tag.name, tag->name)) {
         COMPLAIN(check, tag->at,
@@ -403,7 +400,7 @@ static bool check_tag(struct check *check, const struct cw_tag *tag)
         return true;
     }
     case CW_TAG_SECTION:
-    case CW_TAG_INVERTED: open_section(check, tag); return true;
+    case CW_TAG_INVERTED: return open_section(check, tag);
     case CW_TAG_CLOSE: return close_section(check, tag);
     case CW_TAG_COMMENT: return true;
     case CW_TAG_RAW:
@@ -504,7 +501,7 @@ void cw_template_check(const char *file, struct cw_view text, bool html, bool va
         }
         from = tag.end;
     }
-    if (check.depth > 0 && check.depth <= CW_SECTIONS_MAX) {
+    if (check.depth > 0) {
         const struct cw_tag *open = &check.sections[check.depth - 1].tag;
         check.line = 1;
         check.line_start = check.counted = 0; /* back up the file */
