@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-extern const struct cw_bench_case cw_bench_time[];
 
 struct cw_bench_times {
     uint32_t count;

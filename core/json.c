@@ -5,6 +5,19 @@
 #include <immintrin.h>
 #include <sys/mman.h>
 
+/* The leak checker does not look into mappings by itself, and one holds the way to stage 1. */
+#ifdef __has_feature
+#    if __has_feature(address_sanitizer)
+#        include <sanitizer/lsan_interface.h>
+#        define LSAN_SEES(p, bytes)    __lsan_register_root_region((p), (bytes))
+#        define LSAN_FORGETS(p, bytes) __lsan_unregister_root_region((p), (bytes))
+#    endif
+#endif
+#ifndef LSAN_SEES
+#    define LSAN_SEES(p, bytes)    ((void)0)
+#    define LSAN_FORGETS(p, bytes) ((void)0)
+#endif
+
 /*
  * How it works. Stage 1 gives the offset of every token (json_priv.h). One walk over the offsets
  * proves the grammar: a member is four of them (key, colon, value, what follows), an element two.
@@ -79,6 +92,7 @@ cw_err cw_json_open(struct cw_json_parser **parser, uint32_t bytes_max, uint32_t
         (void)munmap(fresh, bytes);
         return cw_fail(fault, CW_ERR_LIMIT, "no memory to read JSON of %u bytes", bytes_max);
     }
+    LSAN_SEES(fresh, sizeof *fresh);
     *parser = fresh;
     return CW_ERR_OK;
 }
@@ -87,6 +101,7 @@ void cw_json_close(struct cw_json_parser *parser)
 {
     if (parser != NULL) {
         cw_json_stage1_close(parser->stage1);
+        LSAN_FORGETS(parser, sizeof *parser);
         (void)munmap(parser, parser->mapped_bytes);
     }
 }
@@ -172,8 +187,9 @@ static uint32_t escape_bytes(const char *p, const char *end)
     return low >= 0xdc00u && low <= 0xdfffu ? 12 : 0;
 }
 
-/* Checks the escapes between a string's quotes; *escaped tells whether there are any. */
-static bool escapes_ok(const char *text, uint32_t bytes, uint8_t *escaped)
+/* Looks at the escapes between a string's quotes: the first bad one, or NULL; *escaped tells
+   whether there are any. */
+static const char *bad_escape(const char *text, uint32_t bytes, uint8_t *escaped)
 {
     const char *end = text + bytes;
     const char *p = memchr(text, '\\', bytes);
@@ -181,12 +197,12 @@ static bool escapes_ok(const char *text, uint32_t bytes, uint8_t *escaped)
     while (p != NULL) {
         uint32_t step = escape_bytes(p, end);
         if (step == 0) {
-            return false;
+            return p;
         }
         p += step;
         p = memchr(p, '\\', (size_t)(end - p));
     }
-    return true;
+    return NULL;
 }
 
 /* RFC 8259's number, all of the stretch. */
@@ -300,8 +316,11 @@ CW_INLINE enum cw_json_status scalar(struct walk *w, uint32_t start, uint32_t ne
         type = CW_JSON_STRING;
         start++;
         bytes -= 2;
-        if (CW_UNLIKELY(w->backslash) && !escapes_ok(p + 1, bytes, &escaped)) {
-            return fail(w, CW_JSON_PARSE_ESCAPE, start);
+        if (CW_UNLIKELY(w->backslash)) {
+            const char *bad = bad_escape(p + 1, bytes, &escaped);
+            if (bad != NULL) {
+                return fail(w, CW_JSON_PARSE_ESCAPE, (uint32_t)(bad - w->text));
+            }
         }
     } else if (is_digit(*p) || *p == '-') {
         type = CW_JSON_NUMBER;
@@ -387,9 +406,11 @@ CW_INLINE enum cw_json_status members(struct walk *w)
         node->key = at[0] + 1;
         node->key_bytes = end_before(text, at[1]) - at[0] - 2;
         node->key_escaped = 0;
-        if (CW_UNLIKELY(w->backslash) &&
-            !escapes_ok(text + node->key, node->key_bytes, &node->key_escaped)) {
-            return fail(w, CW_JSON_PARSE_ESCAPE, at[0]);
+        if (CW_UNLIKELY(w->backslash)) {
+            const char *bad = bad_escape(text + node->key, node->key_bytes, &node->key_escaped);
+            if (bad != NULL) {
+                return fail(w, CW_JSON_PARSE_ESCAPE, (uint32_t)(bad - text));
+            }
         }
         if (is_opening(text[at[2]])) {
             w->at = at + 3;

@@ -1,0 +1,325 @@
+/*
+ * The walk over a document and what is decided from the bits; pattern_priv.h tells how.
+ *
+ * Cost: a member that no pattern names is one or two bit tests; no allocation.
+ */
+#include "pipeline/pattern_priv.h"
+
+static uint32_t child_of(const struct cw_pattern_node *node, const char *name, uint32_t bytes)
+{
+    if (node->children.count == 0) {
+        return CW_PATTERN_NONE;
+    }
+    return cw_pattern_lookup(&node->children, name, bytes);
+}
+
+/* The whole name is a child, or it is several names that dots join. */
+static uint32_t step_by(const struct cw_pattern_set *set, uint32_t from, const char *name,
+                        uint32_t bytes)
+{
+    uint32_t child = child_of(&set->nodes.at[from], name, bytes);
+    while (child == CW_PATTERN_NONE && set->nodes.at[from].deep) {
+        const char *dot = memchr(name, '.', bytes);
+        if (dot == NULL) {
+            break;
+        }
+        uint32_t part = (uint32_t)(dot - name);
+        from = child_of(&set->nodes.at[from], name, part);
+        if (from == CW_PATTERN_NONE) {
+            break;
+        }
+        name += part + 1;
+        bytes -= part + 1;
+        child = child_of(&set->nodes.at[from], name, bytes);
+    }
+    return child;
+}
+
+static CW_COLD uint32_t step_escaped(struct cw_pattern_scratch *m, uint32_t from,
+                                     const struct cw_json_node *member)
+{
+    struct cw_view raw = {m->text + member->key, member->key_bytes};
+    uint32_t bytes = cw_json_unescape(raw, m->unescaped);
+    return step_by(m->set, from, m->unescaped, bytes);
+}
+
+static inline uint32_t step(struct cw_pattern_scratch *m, uint32_t from,
+                            const struct cw_json_node *member)
+{
+    if (CW_UNLIKELY(member->key_escaped)) {
+        return step_escaped(m, from, member);
+    }
+    const struct cw_pattern_node *node = &m->set->nodes.at[from];
+    const char *name = m->text + member->key; /* behind an empty one stands its quote */
+    if ((node->firsts >> ((uint8_t)*name & 63) & 1) == 0) {
+        return CW_PATTERN_NONE;
+    }
+    uint32_t bytes = member->key_bytes;
+    if ((node->lengths >> (bytes < 63 ? bytes : 63) & 1) == 0 && !node->deep) {
+        return CW_PATTERN_NONE;
+    }
+    return step_by(m->set, from, name, bytes);
+}
+
+uint32_t cw_pattern_step(struct cw_pattern_scratch *m, uint32_t from,
+                         const struct cw_json_node *member)
+{
+    return step(m, from, member);
+}
+
+/* ---- What is decided from bits ---- */
+
+/* All items of the part are met, each by its bit, by absence, or by the bit of a part within. */
+static bool is_met(const struct cw_pattern_scratch *m, uint32_t number)
+{
+    const struct cw_pattern_set *set = m->set;
+    const struct cw_pattern_part *part = &set->parts.at[number];
+    for (uint32_t i = part->lo; i < part->hi;) {
+        const struct cw_pattern_item *item = &set->items.at[i];
+        if ((item->bit != CW_PATTERN_NONE && cw_pattern_bit(m, item->bit)) ||
+            (item->presence != CW_PATTERN_NONE && !cw_pattern_bit(m, item->presence))) {
+            i++;
+            continue;
+        }
+        uint32_t past = 0;
+        for (uint32_t p = item->part; p != number; p = set->parts.at[p].parent) {
+            if (cw_pattern_bit(m, set->parts.at[p].bit)) {
+                past = set->parts.at[p].hi;
+            }
+        }
+        if (past == 0) {
+            return false;
+        }
+        i = past;
+    }
+    return true;
+}
+
+static void decide_within(struct cw_pattern_scratch *m, uint32_t number)
+{
+    uint32_t bit = m->set->parts.at[number].bit;
+    if (!cw_pattern_bit(m, bit) && is_met(m, number)) {
+        cw_pattern_set_bit(m, bit);
+    }
+}
+
+/* The part around this one that belongs to the group, or NONE. */
+static uint32_t part_around(const struct cw_pattern_set *set, uint32_t part, uint32_t group)
+{
+    do {
+        part = set->parts.at[part].parent;
+    } while (part != CW_PATTERN_NONE && set->parts.at[part].group != group);
+    return part;
+}
+
+/* Ends the frame of one element of an array at a group: the bits from mark on go, but for the
+   group's own parts; presences wait for the array's end. */
+static void close_frame(struct cw_pattern_scratch *m, uint32_t mark, uint32_t group,
+                        uint64_t array_serial)
+{
+    const struct cw_pattern_set *set = m->set;
+    uint32_t promoted = m->promoted_count;
+    uint32_t parts_from = set->condition_bits + set->presence_bits;
+    for (uint32_t k = mark; k < m->hit_count; k++) { /* which adds to the hits */
+        uint32_t bit = m->hits[k];
+        if (bit < set->condition_bits) {
+            for (uint32_t t = set->within.first[bit]; t < set->within.first[bit + 1]; t++) {
+                uint32_t part = set->within.parts[t];
+                if (set->parts.at[part].group == group) {
+                    decide_within(m, part);
+                }
+            }
+        } else if (bit < parts_from) {
+            if (m->pended[bit - set->condition_bits] != array_serial) {
+                m->pended[bit - set->condition_bits] = array_serial;
+                CW_ASSERT_HOT(m->pending_count < m->text_room);
+                m->pending[m->pending_count++] = bit;
+            }
+        } else {
+            uint32_t part = set->part_of.at[bit - parts_from];
+            if (set->parts.at[part].group == group) {
+                m->promoted[m->promoted_count++] = bit;
+            } else if ((part = part_around(set, part, group)) != CW_PATTERN_NONE) {
+                decide_within(m, part);
+            }
+        }
+    }
+    for (uint32_t k = mark; k < m->hit_count; k++) {
+        m->bits[m->hits[k] >> 6] &= ~(UINT64_C(1) << (m->hits[k] & 63));
+    }
+    m->set_total += m->hit_count - mark;
+    m->hit_count = mark;
+    while (m->promoted_count > promoted) {
+        cw_pattern_set_bit(m, m->promoted[--m->promoted_count]);
+    }
+}
+
+/* ---- The walk: recursion as deep as the document, which the parser bounds ---- */
+
+static void walk_value(struct cw_pattern_scratch *m, uint32_t at, uint32_t number);
+
+static inline uint64_t total(const struct cw_pattern_scratch *m)
+{
+    return m->set_total + m->hit_count;
+}
+
+static inline void met_flat(struct cw_pattern_scratch *m, uint32_t group)
+{
+    m->flat[group] = m->serial;
+    m->overlap |= m->array[group] == m->serial;
+}
+
+static void walk_members(struct cw_pattern_scratch *m, uint32_t object, uint32_t number)
+{
+    const struct cw_json_node *nodes = m->nodes;
+    uint32_t end = nodes[object].next;
+    for (uint32_t i = object + 1; i < end; i = nodes[i].next) {
+        uint32_t child = step(m, number, &nodes[i]);
+        if (child == CW_PATTERN_NONE) {
+            continue;
+        }
+        uint64_t before = total(m);
+        walk_value(m, i, child);
+        if (m->set->group_count > 0 && total(m) != before) {
+            /* The group of an array has been noted there. */
+            uint32_t n = nodes[i].type == CW_JSON_ARRAY ? m->set->nodes.at[child].up : child;
+            for (; n != number; n = m->set->nodes.at[n].up) {
+                if (m->set->nodes.at[n].group != CW_PATTERN_NONE) {
+                    met_flat(m, m->set->nodes.at[n].group);
+                }
+            }
+        }
+    }
+}
+
+static void walk_plain_array(struct cw_pattern_scratch *m, uint32_t array, uint32_t number)
+{
+    const struct cw_json_node *nodes = m->nodes;
+    for (uint32_t i = array + 1; i < nodes[array].next; i = nodes[i].next) {
+        walk_value(m, i, number);
+    }
+}
+
+static void walk_group_array(struct cw_pattern_scratch *m, uint32_t array, uint32_t number)
+{
+    const struct cw_json_node *nodes = m->nodes;
+    uint32_t group = m->set->nodes.at[number].group;
+    uint32_t pending = m->pending_count;
+    uint64_t array_serial = ++m->array_serial;
+    uint64_t serial = m->serial;
+    bool any = false;
+    for (uint32_t i = array + 1; i < nodes[array].next; i = nodes[i].next) {
+        if (nodes[i].type < CW_JSON_ARRAY) { /* belongs to the frame around */
+            uint64_t before = total(m);
+            walk_value(m, i, number);
+            if (total(m) != before) {
+                met_flat(m, group);
+            }
+            continue;
+        }
+        uint32_t mark = m->hit_count;
+        m->serial = ++m->serial_last;
+        walk_value(m, i, number);
+        m->serial = serial;
+        if (m->hit_count > mark) {
+            any = true;
+            close_frame(m, mark, group, array_serial);
+        }
+    }
+    while (m->pending_count > pending) {
+        cw_pattern_set_bit(m, m->pending[--m->pending_count]);
+    }
+    if (any) {
+        m->overlap |= m->flat[group] == serial || m->array[group] == serial;
+        m->array[group] = serial;
+    }
+}
+
+static void walk_value(struct cw_pattern_scratch *m, uint32_t at, uint32_t number)
+{
+    const struct cw_pattern_node *node = &m->set->nodes.at[number];
+    switch (m->nodes[at].type) {
+    case CW_JSON_OBJECT:
+        if (node->children.count > 0) {
+            walk_members(m, at, number);
+        }
+        break;
+    case CW_JSON_ARRAY:
+        if (node->group != CW_PATTERN_NONE) {
+            walk_group_array(m, at, number);
+        } else {
+            walk_plain_array(m, at, number);
+        }
+        break;
+    default:
+        if (node->value != CW_PATTERN_NONE) {
+            cw_pattern_test_value(m, &m->set->values.at[node->value], &m->nodes[at]);
+        }
+        break;
+    }
+}
+
+static void decide_whole(struct cw_pattern_scratch *m, uint32_t part,
+                         struct cw_pattern_matches *matches)
+{
+    uint32_t pattern = m->set->parts.at[part].pattern;
+    uint64_t mask = UINT64_C(1) << (pattern & 63);
+    if ((matches->words[pattern >> 6] & mask) == 0 && is_met(m, part)) {
+        matches->words[pattern >> 6] |= mask;
+    }
+}
+
+static void decide(struct cw_pattern_scratch *m, struct cw_pattern_matches *matches)
+{
+    const struct cw_pattern_set *set = m->set;
+    uint32_t parts_from = set->condition_bits + set->presence_bits;
+    for (uint32_t k = 0; k < m->hit_count; k++) {
+        uint32_t bit = m->hits[k];
+        if (bit < set->condition_bits) {
+            for (uint32_t t = set->whole.first[bit]; t < set->whole.first[bit + 1]; t++) {
+                decide_whole(m, set->whole.parts[t], matches);
+            }
+        } else if (bit >= parts_from) {
+            uint32_t part = set->part_of.at[bit - parts_from];
+            decide_whole(m, part_around(set, part, CW_PATTERN_NONE), matches);
+        }
+    }
+    for (uint32_t k = 0; k < set->always.count; k++) {
+        decide_whole(m, set->always.at[k], matches);
+    }
+}
+
+static void take_back(struct cw_pattern_scratch *m)
+{
+    for (uint32_t k = 0; k < m->hit_count; k++) {
+        m->bits[m->hits[k] >> 6] = 0;
+    }
+    m->hit_count = 0;
+}
+
+void cw_pattern_match(const struct cw_pattern_set *set, struct cw_pattern_scratch *scratch,
+                      const struct cw_json *doc, struct cw_pattern_matches *matches)
+{
+    CW_ASSERT_HOT(set->sealed);
+    struct cw_pattern_scratch *m = scratch;
+    *matches = (struct cw_pattern_matches){{0}};
+    if (doc->node_count == 0 || doc->nodes[0].type != CW_JSON_OBJECT || set->patterns.count == 0) {
+        return;
+    }
+    if (m->set_id != set->id || m->text_room < doc->text_bytes) {
+        cw_pattern_scratch_fit(m, set, doc);
+    }
+    m->doc = doc;
+    m->text = doc->text;
+    m->nodes = doc->nodes;
+    m->serial = ++m->serial_last;
+    m->overlap = false;
+    walk_members(m, 0, 0);
+    if (CW_UNLIKELY(m->overlap)) {
+        take_back(m);
+        cw_pattern_match_slowly(m, matches);
+        return;
+    }
+    decide(m, matches);
+    take_back(m);
+}
