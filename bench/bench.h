@@ -25,7 +25,6 @@ struct cw_bench_case {
 };
 
 /* The suites, one a part. */
-extern const struct cw_bench_case cw_bench_json[];
 
 /* The suites, one a file; main.c runs them in this order. */
 extern const struct cw_bench_case cw_bench_json[], cw_bench_pattern[], cw_bench_time[],

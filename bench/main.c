@@ -15,6 +15,7 @@ static const struct cw_bench_case *const suites[] = {
     cw_bench_time,
     cw_bench_table,
     cw_bench_model,
+    cw_bench_message,
     NULL,
 };
 

@@ -246,7 +246,9 @@ static void fill(struct values *values, const struct cw_locale *words)
         set(values, CW_VARIABLE_CURRENCY, input->currency);
     }
     set_discount(values);
-    set_items(values);
+    if (input->touch->channel == CW_CHANNEL_EMAIL) { /* items stand in templates alone */
+        set_items(values);
+    }
 }
 
 static struct cw_view slot_text(const struct values *values, const struct slot *slot)
@@ -362,17 +364,21 @@ static size_t collect(const struct values *values, const struct slot *slots, enu
     return given;
 }
 
+/* Puts the blanks back that prepare() took out; written so that compilers use vectors. */
+static void restore_blanks(char *restrict to, const char *restrict from, size_t bytes)
+{
+    for (size_t i = 0; i < bytes; i++) {
+        char c = from[i];
+        c = (char)(c == CW_PREPARED_SPACE ? ' ' : c);
+        c = (char)(c == CW_PREPARED_NEWLINE ? '\n' : c);
+        to[i] = (char)(c == CW_PREPARED_TAB ? '\t' : c);
+    }
+}
+
 static void put_piece(void *self, const char *data, size_t bytes)
 {
     struct cw_text *out = self;
-    char *to = cw_text_room(out, bytes);
-    for (size_t i = 0; i < bytes; i++) {
-        char c = data[i];
-        to[i] = (char)(c == CW_PREPARED_SPACE     ? ' '
-                       : c == CW_PREPARED_NEWLINE ? '\n'
-                       : c == CW_PREPARED_TAB     ? '\t'
-                                                  : c);
-    }
+    restore_blanks(cw_text_room(out, bytes), data, bytes);
     out->bytes += bytes;
 }
 
