@@ -382,7 +382,7 @@ static void put_piece(void *self, const char *data, size_t bytes)
     out->bytes += bytes;
 }
 
-static cw_err put_template(struct cw_text *out, const struct cw_template *template_,
+static cw_err put_template(struct cw_text *out, const struct cw_template *tpl,
                            const struct values *values, struct cw_fault *fault)
 {
     struct cw_mustache_value top[CW_VARIABLE_COUNT];
@@ -399,16 +399,16 @@ static cw_err put_template(struct cw_text *out, const struct cw_template *templa
         .rows = rows,
         .row_count = values->item_count};
     enum cw_mustache_result result =
-        cw_mustache_render(template_->parsed, &input, CW_MESSAGE_BYTES_MAX, put_piece, out);
+        cw_mustache_render(tpl->parsed, &input, CW_MESSAGE_BYTES_MAX, put_piece, out);
     switch (result) {
     case CW_MUSTACHE_OK: return CW_ERR_OK;
     case CW_MUSTACHE_LIMIT:
-        return cw_fail(fault, CW_ERR_LIMIT, "%s becomes longer than %u bytes", template_->name,
+        return cw_fail(fault, CW_ERR_LIMIT, "%s becomes longer than %u bytes", tpl->name,
                        CW_MESSAGE_BYTES_MAX);
     case CW_MUSTACHE_INVALID:
     case CW_MUSTACHE_MEMORY: break;
     }
-    return cw_fail(fault, CW_ERR_LIMIT, "no memory to render %s", template_->name);
+    return cw_fail(fault, CW_ERR_LIMIT, "no memory to render %s", tpl->name);
 }
 
 /* The language of texts that do not say theirs. */
@@ -447,7 +447,7 @@ static cw_err render_part(struct cw_templates *templates, struct values *values,
                           bool html, struct cw_text *out, struct cw_fault *fault)
 {
     struct cw_template_found found = cw_templates_find(templates, id, values->tag, html);
-    if (found.template_ == NULL) {
+    if (found.tpl == NULL) {
         return cw_fail(fault, CW_ERR_NOT_FOUND, "there is no template %.*s%s",
                        (int)(id.bytes < 120 ? id.bytes : 120), id.data, html ? ".html" : ".txt");
     }
@@ -457,7 +457,7 @@ static cw_err render_part(struct cw_templates *templates, struct values *values,
         words = words == NULL ? cw_locale_unknown() : words;
     }
     fill(values, words);
-    return put_template(out, found.template_, values, fault);
+    return put_template(out, found.tpl, values, fault);
 }
 
 static cw_err render_email(struct cw_templates *templates, struct values *values,
@@ -492,7 +492,7 @@ static void plain_spaces(struct cw_text *text)
         size_t left = text->bytes - i;
         bool nbsp = left >= 2 && memcmp(text->data + i, "\xc2\xa0", 2) == 0;
         bool narrow = left >= 3 && memcmp(text->data + i, "\xe2\x80\xaf", 3) == 0;
-        text->data[out++] = nbsp || narrow ? ' ' : text->data[i];
+        text->data[out++] = (char)(nbsp || narrow ? ' ' : text->data[i]);
         i += narrow ? 2 : nbsp ? 1 : 0;
     }
     text->bytes = out;

@@ -437,33 +437,40 @@ static void check_single_braces(struct check *check, uint32_t from, uint32_t to)
     }
 }
 
+/* Length of the UTF-8 character at p, of which so many bytes are left; 0 when it is none. */
+static uint32_t utf8_bytes(const unsigned char *p, uint32_t left)
+{
+    unsigned char c = p[0];
+    if (c < 0x80) {
+        return 1;
+    }
+    uint32_t bytes = c < 0xc2 ? 0 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : c < 0xf5 ? 4 : 0;
+    if (bytes == 0 || bytes > left) {
+        return 0;
+    }
+    for (uint32_t k = 1; k < bytes; k++) {
+        if ((p[k] & 0xc0) != 0x80) {
+            return 0;
+        }
+    }
+    bool overlong = (c == 0xe0 && p[1] < 0xa0) || (c == 0xf0 && p[1] < 0x90);
+    bool outside = (c == 0xed && p[1] > 0x9f) || (c == 0xf4 && p[1] > 0x8f);
+    return overlong || outside ? 0 : bytes;
+}
+
 /* Offset of the first byte that is no UTF-8, no text (a control character), or the end. */
 static uint32_t bad_byte(struct cw_view text)
 {
     const unsigned char *p = (const unsigned char *)text.data;
     uint32_t i = 0;
     while (i < text.bytes) {
-        unsigned char c = p[i];
-        uint32_t more = c < 0x80                ? 0
-                        : c >= 0xc2 && c < 0xe0 ? 1
-                        : c >= 0xe0 && c < 0xf0 ? 2
-                        : c >= 0xf0 && c < 0xf5 ? 3
-                                                : 4;
-        bool control = c == 0x7f || (c < 0x20 && c != '\t' && c != '\n' && c != '\r');
-        if (more == 4 || control || more >= text.bytes - i) {
+        bool control =
+            p[i] == 0x7f || (p[i] < 0x20 && p[i] != '\t' && p[i] != '\n' && p[i] != '\r');
+        uint32_t bytes = utf8_bytes(p + i, text.bytes - i);
+        if (control || bytes == 0) {
             return i;
         }
-        for (uint32_t k = 1; k <= more; k++) {
-            if ((p[i + k] & 0xc0) != 0x80) {
-                return i;
-            }
-        }
-        bool overlong = (c == 0xe0 && p[i + 1] < 0xa0) || (c == 0xf0 && p[i + 1] < 0x90);
-        bool outside = (c == 0xed && p[i + 1] > 0x9f) || (c == 0xf4 && p[i + 1] > 0x8f);
-        if (overlong || outside) {
-            return i;
-        }
-        i += more + 1;
+        i += bytes;
     }
     return i;
 }
