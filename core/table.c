@@ -143,7 +143,7 @@ void cw_table_prefetch_row(const struct cw_table *table, uint64_t hash)
             const uint8_t *row =
                 table->rows + (cw_row)group->refs[__builtin_ctz(mask)] * TABLE_ROW_UNIT;
             for (uint32_t line = 0; line < table->row_lines; line++) {
-                __builtin_prefetch(row + line * CW_CACHE_LINE);
+                __builtin_prefetch(row + (size_t)line * CW_CACHE_LINE);
             }
             return;
         }
@@ -228,7 +228,7 @@ cw_row cw_table_put(struct cw_table *table, uint64_t hash, const void *key, uint
     struct table_row *row = table_row_at(table, at);
     row->value_bytes = value_bytes;
     row->key_bytes = (uint16_t)key_bytes;
-    memcpy(table_row_key(row), key, key_bytes);
+    memcpy((uint8_t *)row + TABLE_ROW_KEY, key, key_bytes);
     memset((uint8_t *)row + value_offset, 0, value_bytes);
     table_index_add(&table->index, hash, &place, (uint32_t)(at / TABLE_ROW_UNIT));
     table->head->rows++;
@@ -246,29 +246,30 @@ static inline struct table_row *live(const struct cw_table *table, cw_row at)
     return row;
 }
 
-cw_row cw_table_resize(struct cw_table *table, cw_row at, uint32_t value_bytes)
+cw_row cw_table_resize(struct cw_table *table, cw_row row, uint32_t value_bytes)
 {
     CW_ASSERT(value_bytes <= CW_TABLE_VALUE_MAX);
-    struct table_row *row = live(table, at);
-    uint64_t value_offset = table_value_offset(row->key_bytes);
+    const struct table_row *from = live(table, row);
+    uint64_t value_offset = table_value_offset(from->key_bytes);
     uint32_t class = table_class_for(value_offset + value_bytes);
-    uint32_t old_bytes = row->value_bytes;
-    cw_row moved = class == row->class ? at : table_heap_alloc(table, class);
-    if (moved == CW_ROW_NONE && class < row->class) {
-        moved = at; /* no smaller row to be had: it keeps the one it has */
+    uint32_t old_bytes = from->value_bytes;
+    cw_row moved = class == from->class ? row : table_heap_alloc(table, class);
+    if (moved == CW_ROW_NONE && class < from->class) {
+        moved = row; /* no smaller row to be had: it keeps the one it has */
     }
     if (moved == CW_ROW_NONE) {
         return CW_ROW_NONE;
     }
     struct table_row *to = table_row_at(table, moved);
-    if (moved != at) {
+    if (moved != row) {
         uint32_t kept = old_bytes < value_bytes ? old_bytes : value_bytes;
-        to->key_bytes = row->key_bytes;
-        memcpy(table_row_key(to), table_row_key(row), value_offset - TABLE_ROW_KEY + kept);
-        uint64_t hash = cw_hash(table->hash, table_row_key(row), row->key_bytes);
-        table_index_replace(&table->index, hash, (uint32_t)(at / TABLE_ROW_UNIT),
+        to->key_bytes = from->key_bytes;
+        memcpy((uint8_t *)to + TABLE_ROW_KEY, table_row_key(from),
+               value_offset - TABLE_ROW_KEY + kept);
+        uint64_t hash = cw_hash(table->hash, table_row_key(from), from->key_bytes);
+        table_index_replace(&table->index, hash, (uint32_t)(row / TABLE_ROW_UNIT),
                             (uint32_t)(moved / TABLE_ROW_UNIT));
-        table_heap_free(table, at);
+        table_heap_free(table, row);
     }
     if (value_bytes > old_bytes) {
         memset((uint8_t *)to + value_offset + old_bytes, 0, value_bytes - old_bytes);
@@ -277,30 +278,30 @@ cw_row cw_table_resize(struct cw_table *table, cw_row at, uint32_t value_bytes)
     return moved;
 }
 
-void cw_table_remove(struct cw_table *table, cw_row at)
+void cw_table_remove(struct cw_table *table, cw_row row)
 {
-    const struct table_row *row = live(table, at);
-    uint64_t hash = cw_hash(table->hash, table_row_key(row), row->key_bytes);
-    table_index_remove(&table->index, hash, (uint32_t)(at / TABLE_ROW_UNIT));
-    table_heap_free(table, at);
+    const struct table_row *at = live(table, row);
+    uint64_t hash = cw_hash(table->hash, table_row_key(at), at->key_bytes);
+    table_index_remove(&table->index, hash, (uint32_t)(row / TABLE_ROW_UNIT));
+    table_heap_free(table, row);
     table->head->rows--;
 }
 
-void *cw_table_value(const struct cw_table *table, cw_row at)
+void *cw_table_value(const struct cw_table *table, cw_row row)
 {
-    struct table_row *row = live(table, at);
-    return (uint8_t *)row + table_value_offset(row->key_bytes);
+    struct table_row *at = live(table, row);
+    return (uint8_t *)at + table_value_offset(at->key_bytes);
 }
 
-uint32_t cw_table_value_bytes(const struct cw_table *table, cw_row at)
+uint32_t cw_table_value_bytes(const struct cw_table *table, cw_row row)
 {
-    return live(table, at)->value_bytes;
+    return live(table, row)->value_bytes;
 }
 
-struct cw_view cw_table_key(const struct cw_table *table, cw_row at)
+struct cw_view cw_table_key(const struct cw_table *table, cw_row row)
 {
-    const struct table_row *row = live(table, at);
-    return (struct cw_view){.data = (const char *)table_row_key(row), .bytes = row->key_bytes};
+    const struct table_row *at = live(table, row);
+    return (struct cw_view){.data = (const char *)table_row_key(at), .bytes = at->key_bytes};
 }
 
 cw_row cw_table_next(const struct cw_table *table, uint64_t *cursor)

@@ -19,7 +19,8 @@
  *
  * Life:    open -> put/find/resize/remove -> close.
  * Memory:  address space for bytes_max is reserved at open (an anonymous mapping with huge pages
- *          asked for, or a file when path is given); pages are used as rows come. A row takes 8
+ *          asked for, or a sparse file when path is given, whose disk must not fill up: the
+ *          kernel then kills the process); pages are used as rows come. A row takes 8
  *          bytes, its key, the value on the next 16, all rounded up to its class (by 16 to 256
  *          bytes, then at most 1/8 more); the index, always anonymous, 14 bytes on average.
  * Threads: its shard only.

@@ -149,13 +149,13 @@ cw_row table_heap_alloc(struct cw_table *table, uint32_t class)
     return at;
 }
 
-void table_heap_free(struct cw_table *table, cw_row at)
+void table_heap_free(struct cw_table *table, cw_row row)
 {
-    struct table_row *row = table_row_at(table, at);
-    CW_ASSERT(row->state == TABLE_ROW_LIVE);
-    uint32_t class = row->class;
+    const struct table_row *at = table_row_at(table, row);
+    CW_ASSERT(at->state == TABLE_ROW_LIVE);
+    uint32_t class = at->class;
     table->head->rows_bytes -= table_class_bytes(class);
-    push_free(table, at, class);
+    push_free(table, row, class);
 }
 
 static bool row_check(const struct cw_table *table, cw_row at)
@@ -238,7 +238,7 @@ cw_err table_reserve(struct table_map *map, uint64_t bytes, const char *name,
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (got == MAP_FAILED) {
         return cw_fail(fault, CW_ERR_IO, "table %s: mmap of %llu bytes", name,
-                       (unsigned long long)(whole + slack));
+                       (unsigned long long)whole);
     }
     uint8_t *base = got;
     if (slack > 0) {

@@ -16,7 +16,7 @@
 #include <string.h>
 
 enum {
-    FILLED_PER_SPLIT = 8,   /* 2^d splits come before the next doubling: 4 would do */
+    FILLED_PER_SPLIT = 8,   /* about 2^d entries to fill, 2^d splits until the next doubling */
     ROWS_PER_SEGMENT = 256, /* a segment with fewer rows than this does not split, see open */
 };
 
@@ -135,31 +135,37 @@ static void split_group(struct table_index *index, struct table_group *from, str
     memset(from->passed, 0, sizeof from->passed);
 }
 
-/* Takes the rows that lie behind their own group closer to it where there is room now, and counts
-   those that still lie behind it. */
+/* Takes the row of a slot, which lies behind its own group, closer to it if there is room now, and
+   counts it in the groups it still lies behind. */
+static void pull_row(struct table_index *index, uint32_t segment, uint32_t at, uint32_t slot)
+{
+    struct table_group *group = group_at(index, segment, at);
+    const struct table_bits *bits = bits_at(index, group);
+    uint32_t home = bits->of[slot] >> TABLE_DEPTH_MAX;
+    uint32_t distance = (at - home) % TABLE_SEGMENT_GROUPS;
+    uint8_t tag = group->tags[slot];
+    for (uint32_t d = 0; d < distance; d++) { /* at most TABLE_PROBES_MAX - 1 */
+        struct table_group *nearer = group_at(index, segment, home + d);
+        uint32_t room = table_match(nearer, 0);
+        if (room != 0) {
+            uint32_t to = (uint32_t)__builtin_ctz(room);
+            nearer->tags[to] = tag;
+            nearer->refs[to] = group->refs[slot];
+            bits_at(index, nearer)->of[to] = bits->of[slot];
+            group->tags[slot] = 0;
+            distance = d;
+        }
+    }
+    pass_by(index, segment, home, distance, tag, 1);
+}
+
 static void pull_home(struct table_index *index, uint32_t segment)
 {
     for (uint32_t at = 0; at < TABLE_SEGMENT_GROUPS; at++) {
-        struct table_group *group = group_at(index, segment, at);
-        struct table_bits *bits = bits_at(index, group);
-        for (uint32_t mask = slots_away(group, bits, at); mask != 0; mask &= mask - 1) {
-            uint32_t slot = (uint32_t)__builtin_ctz(mask);
-            uint32_t home = bits->of[slot] >> TABLE_DEPTH_MAX;
-            uint32_t distance = (at - home) % TABLE_SEGMENT_GROUPS;
-            uint8_t tag = group->tags[slot];
-            for (uint32_t d = 0; d < distance; d++) { /* at most TABLE_PROBES_MAX - 1 */
-                struct table_group *nearer = group_at(index, segment, home + d);
-                uint32_t room = table_match(nearer, 0);
-                if (room != 0) {
-                    uint32_t to = (uint32_t)__builtin_ctz(room);
-                    nearer->tags[to] = tag;
-                    nearer->refs[to] = group->refs[slot];
-                    bits_at(index, nearer)->of[to] = bits->of[slot];
-                    group->tags[slot] = 0;
-                    distance = d;
-                }
-            }
-            pass_by(index, segment, home, distance, tag, 1);
+        const struct table_group *group = group_at(index, segment, at);
+        uint32_t mask = slots_away(group, bits_at(index, group), at);
+        for (; mask != 0; mask &= mask - 1) {
+            pull_row(index, segment, at, (uint32_t)__builtin_ctz(mask));
         }
     }
 }
@@ -183,7 +189,7 @@ static bool split(struct table_index *index, uint64_t hash, uint32_t segment)
     pull_home(index, segment);
     pull_home(index, fresh);
 
-    /* The entries with the old segment's bits and the new one set; 2 or 4 with random hashes. */
+    /* The entries with the old segment's bits and the new one set; 1 or 2 with random hashes. */
     uint64_t entry = (hash & ((1ull << depth) - 1)) | 1ull << depth;
     for (; entry <= index->directory_mask; entry += 2ull << depth) {
         index->directory[entry] = fresh;
@@ -259,44 +265,52 @@ void table_index_remove(struct table_index *index, uint64_t hash, uint32_t ref)
     pass_by(index, place.segment, table_home(hash), place.distance, table_tag(hash), -1);
 }
 
-/* Each slot leads to a live row of that hash, near enough to its group; passed[] counts right. */
-static bool segment_check(const struct cw_table *table, uint32_t segment, uint64_t *slots)
+/* The slot leads to a live row of that hash, near enough to its group; its hash goes to *hash. */
+static bool slot_check(const struct cw_table *table, uint32_t segment, uint32_t at, uint32_t slot,
+                       uint64_t *hash)
 {
     const struct table_index *index = &table->index;
-    const struct table_group *groups = &index->groups[(uint64_t)segment * TABLE_SEGMENT_GROUPS];
-    uint32_t passed[TABLE_SEGMENT_GROUPS][4] = {{0}};
+    uint64_t number = (uint64_t)segment * TABLE_SEGMENT_GROUPS + at;
+    const struct table_group *group = &index->groups[number];
+    cw_row row = (cw_row)group->refs[slot] * TABLE_ROW_UNIT;
+    if (row < TABLE_HEAD_BYTES || row >= table->head->carved) {
+        return false;
+    }
+    const struct table_row *body = table_row_at(table, row);
+    if (body->state != TABLE_ROW_LIVE) {
+        return false;
+    }
+    const uint8_t *key = table_row_key(body);
+    *hash = cw_hash(table->hash, key, body->key_bytes);
+    return group->tags[slot] == table_tag(*hash) &&
+           index->bits[number].of[slot] == (uint32_t)*hash &&
+           (at - table_home(*hash)) % TABLE_SEGMENT_GROUPS < TABLE_PROBES_MAX &&
+           table_segment(index, *hash) == segment &&
+           cw_table_find(table, *hash, key, body->key_bytes) == row;
+}
+
+/* All slots are sound, and passed[] counts right. */
+static bool segment_check(const struct cw_table *table, uint32_t segment, uint64_t *slots)
+{
+    const struct table_group *groups =
+        &table->index.groups[(uint64_t)segment * TABLE_SEGMENT_GROUPS];
+    uint8_t passed[TABLE_SEGMENT_GROUPS][4] = {{0}};
     for (uint32_t at = 0; at < TABLE_SEGMENT_GROUPS; at++) {
-        const struct table_bits *bits = &index->bits[&groups[at] - index->groups];
-        for (uint32_t i = 0; i < TABLE_GROUP_SLOTS; i++) {
-            if (groups[at].tags[i] == 0) {
-                continue;
-            }
-            cw_row row_at = (cw_row)groups[at].refs[i] * TABLE_ROW_UNIT;
-            if (row_at < TABLE_HEAD_BYTES || row_at >= table->head->carved) {
+        uint32_t used = ~table_match(&groups[at], 0) & ((1u << TABLE_GROUP_SLOTS) - 1);
+        for (; used != 0; used &= used - 1) {
+            uint64_t hash;
+            if (!slot_check(table, segment, at, (uint32_t)__builtin_ctz(used), &hash)) {
                 return false;
             }
-            const struct table_row *row = table_row_at(table, row_at);
-            if (row->state != TABLE_ROW_LIVE) {
-                return false;
-            }
-            uint64_t hash = cw_hash(table->hash, table_row_key(row), row->key_bytes);
-            uint32_t distance = (at - table_home(hash)) % TABLE_SEGMENT_GROUPS;
-            if (table_tag(hash) != groups[at].tags[i] || (uint32_t)hash != bits->of[i] ||
-                distance >= TABLE_PROBES_MAX || table_segment(index, hash) != segment ||
-                cw_table_find(table, hash, table_row_key(row), row->key_bytes) != row_at) {
-                return false;
-            }
-            for (uint32_t d = 0; d < distance; d++) {
-                passed[(table_home(hash) + d) % TABLE_SEGMENT_GROUPS][table_tag(hash) % 4]++;
+            for (uint32_t by = table_home(hash); by != at; by = (by + 1) % TABLE_SEGMENT_GROUPS) {
+                passed[by][table_tag(hash) % 4]++;
             }
             (*slots)++;
         }
     }
     for (uint32_t at = 0; at < TABLE_SEGMENT_GROUPS; at++) {
-        for (uint32_t i = 0; i < 4; i++) {
-            if (groups[at].passed[i] != passed[at][i]) {
-                return false;
-            }
+        if (memcmp(groups[at].passed, passed[at], sizeof passed[at]) != 0) {
+            return false;
         }
     }
     return true;

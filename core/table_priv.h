@@ -182,9 +182,9 @@ static inline struct table_row *table_row_at(const struct cw_table *table, cw_ro
     return (struct table_row *)(void *)(table->rows + row);
 }
 
-static inline uint8_t *table_row_key(const struct table_row *row)
+static inline const uint8_t *table_row_key(const struct table_row *row)
 {
-    return (uint8_t *)(uintptr_t)row + TABLE_ROW_KEY;
+    return (const uint8_t *)row + TABLE_ROW_KEY;
 }
 
 static inline uint64_t table_value_offset(uint32_t key_bytes)

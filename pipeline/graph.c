@@ -2,19 +2,20 @@
 
 /* clang-format off */
 #define FATE(name) (1u << CW_ITEM_FATE_##name)
+#define HAS(name)  CW_FIELD_##name
 
 /* The path, top to bottom. Matching, the stage before, runs where the event was received
    (decode.c), so that cores that do not own the customer share the work. Adding a stage is adding
-   a row here and a function. */
+   a row here and a function. Columns: name and run, reads, writes, fates. */
+#define STAGE(name) #name, cw_stage_##name
 const struct cw_stage cw_graph[CW_STAGE_COUNT] = {
-    /*                            name           run                    reads                              writes            fates                            */
-    [CW_STAGE_DEDUPLICATE] = { "deduplicate", cw_stage_deduplicate, CW_FIELD_EVENT,                      CW_FIELD_CONTENT, FATE(DUPLICATE)                  },
-    [CW_STAGE_CANDIDATE]   = { "candidate",   cw_stage_candidate,   CW_FIELD_CONTENT,                    CW_FIELD_AGAIN,   FATE(DUPLICATE)                  },
-    [CW_STAGE_FILTER]      = { "filter",      cw_stage_filter,      CW_FIELD_CONTENT | CW_FIELD_AGAIN,   CW_FIELD_VERDICT, FATE(REJECTED)                   },
-    [CW_STAGE_PLACE]       = { "place",       cw_stage_place,       CW_FIELD_VERDICT,                    CW_FIELD_PLACE,   FATE(SUPERSEDED)                 },
-    [CW_STAGE_SCORE]       = { "score",       cw_stage_score,       CW_FIELD_CONTENT | CW_FIELD_VERDICT, CW_FIELD_SCORE,   0                                },
-    [CW_STAGE_STORE]       = { "store",       cw_stage_store,       CW_FIELD_PLACE | CW_FIELD_SCORE,     CW_FIELD_STORED,  FATE(REFUSED)                    },
-    [CW_STAGE_SCHEDULE]    = { "schedule",    cw_stage_schedule,    CW_FIELD_STORED,                     0,                FATE(CANDIDATE) | FATE(UPDATED)  },
+    [CW_STAGE_DEDUPLICATE] = {STAGE(deduplicate), HAS(EVENT), HAS(CONTENT), FATE(DUPLICATE)},
+    [CW_STAGE_CANDIDATE] = {STAGE(candidate), HAS(CONTENT), HAS(AGAIN), FATE(DUPLICATE)},
+    [CW_STAGE_FILTER] = {STAGE(filter), HAS(CONTENT) | HAS(AGAIN), HAS(VERDICT), FATE(REJECTED)},
+    [CW_STAGE_PLACE] = {STAGE(place), HAS(VERDICT), HAS(PLACE), FATE(SUPERSEDED)},
+    [CW_STAGE_SCORE] = {STAGE(score), HAS(CONTENT) | HAS(VERDICT), HAS(SCORE), 0},
+    [CW_STAGE_STORE] = {STAGE(store), HAS(PLACE) | HAS(SCORE), HAS(STORED), FATE(REFUSED)},
+    [CW_STAGE_SCHEDULE] = {STAGE(schedule), HAS(STORED), 0, FATE(CANDIDATE) | FATE(UPDATED)},
 };
 
 /* clang-format on */

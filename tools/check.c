@@ -188,6 +188,10 @@ static void summarize_all(const struct check *check, const struct cw_problems *p
             summarize(problems, problems->list[i].file);
         }
     }
+    uint32_t all = problems->errors + problems->remarks;
+    if (all > problems->count) {
+        (void)fprintf(stderr, "only the first %u of %u problems are shown\n", problems->count, all);
+    }
 }
 
 static int run(const struct check *check, struct cw_assets *assets)
