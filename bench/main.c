@@ -16,6 +16,13 @@ extern const struct cw_bench_case cw_bench_wheel[];
 static const struct cw_bench_case *const suites[] = {
     cw_bench_json, cw_bench_time,  cw_bench_wheel,    cw_bench_table,
     cw_bench_ring, cw_bench_model, cw_bench_pipeline, NULL,
+    cw_bench_json,
+    cw_bench_time,
+    cw_bench_table,
+    cw_bench_model,
+    cw_bench_message,
+    cw_bench_wheel,
+    NULL,
 };
 
 enum {
