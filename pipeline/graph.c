@@ -1,20 +1,23 @@
 #include "pipeline/graph.h"
 
 /* clang-format off */
-#define FATE(name) (1u << CW_ITEM_FATE_##name)
+#define FATE(name)  (1u << CW_ITEM_FATE_##name)
+#define FIELD(name) CW_FIELD_##name
+#define STAGE(upper, name, reads, writes, fates) \
+    [CW_STAGE_##upper] = {#name, cw_look_##name, cw_stage_##name, reads, writes, fates},
 
 /* The path, top to bottom. Matching, the stage before, runs where the event was received
    (decode.c), so that cores that do not own the customer share the work. Adding a stage is adding
-   a row here and a function. */
+   a row here and its two functions. */
 const struct cw_stage cw_graph[CW_STAGE_COUNT] = {
-    /*                            name           run                    reads                              writes            fates                            */
-    [CW_STAGE_DEDUPLICATE] = { "deduplicate", cw_stage_deduplicate, CW_FIELD_EVENT,                      CW_FIELD_CONTENT, FATE(DUPLICATE)                  },
-    [CW_STAGE_CANDIDATE]   = { "candidate",   cw_stage_candidate,   CW_FIELD_CONTENT,                    CW_FIELD_AGAIN,   FATE(DUPLICATE)                  },
-    [CW_STAGE_FILTER]      = { "filter",      cw_stage_filter,      CW_FIELD_CONTENT | CW_FIELD_AGAIN,   CW_FIELD_VERDICT, FATE(REJECTED)                   },
-    [CW_STAGE_PLACE]       = { "place",       cw_stage_place,       CW_FIELD_VERDICT,                    CW_FIELD_PLACE,   FATE(SUPERSEDED)                 },
-    [CW_STAGE_SCORE]       = { "score",       cw_stage_score,       CW_FIELD_CONTENT | CW_FIELD_VERDICT, CW_FIELD_SCORE,   0                                },
-    [CW_STAGE_STORE]       = { "store",       cw_stage_store,       CW_FIELD_PLACE | CW_FIELD_SCORE,     CW_FIELD_STORED,  FATE(REFUSED)                    },
-    [CW_STAGE_SCHEDULE]    = { "schedule",    cw_stage_schedule,    CW_FIELD_STORED,                     0,                FATE(CANDIDATE) | FATE(UPDATED)  },
+    /*    stage                     reads                            writes          fates */
+    STAGE(DEDUPLICATE, deduplicate, FIELD(EVENT),                    FIELD(CONTENT), FATE(DUPLICATE))
+    STAGE(CANDIDATE,   candidate,   FIELD(CONTENT),                  FIELD(AGAIN),   FATE(DUPLICATE))
+    STAGE(FILTER,      filter,      FIELD(CONTENT) | FIELD(AGAIN),   FIELD(VERDICT), FATE(REJECTED))
+    STAGE(PLACE,       place,       FIELD(VERDICT),                  FIELD(PLACE),   FATE(SUPERSEDED))
+    STAGE(SCORE,       score,       FIELD(CONTENT) | FIELD(VERDICT), FIELD(SCORE),   0)
+    STAGE(STORE,       store,       FIELD(PLACE) | FIELD(SCORE),     FIELD(STORED),  FATE(REFUSED))
+    STAGE(SCHEDULE,    schedule,    FIELD(STORED), 0, FATE(CANDIDATE) | FATE(UPDATED))
 };
 
 /* clang-format on */

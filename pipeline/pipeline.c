@@ -283,6 +283,7 @@ void cw_pipeline_run(struct cw_pipeline *p, const struct cw_event *const *events
                 cw_pipeline_advance(p, events[i]->clock - 1);
                 p->now = events[i]->clock;
             }
+            cw_tell_before(p, events[i], NULL);
             apply(p, events[i]);
             cw_arena_reset(&p->scratch);
         }
