@@ -24,9 +24,6 @@ struct cw_bench_case {
     double bytes_per_unit; /* 0: not said; else GB/s is printed too (set by setup if need be) */
 };
 
-/* The suites, one a part. */
-extern const struct cw_bench_case cw_bench_json[];
-
 /* The suites, one a file; main.c runs them in this order. */
 extern const struct cw_bench_case cw_bench_json[], cw_bench_pattern[], cw_bench_time[],
     cw_bench_wheel[], cw_bench_table[], cw_bench_ring[], cw_bench_model[], cw_bench_message[],

@@ -6,9 +6,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum {
-    CUSTOMERS = 4096
-};
+#define CUSTOMERS 4096u
 
 struct state {
     struct cw_model *model;

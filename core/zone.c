@@ -78,19 +78,19 @@ static struct cw_zone_span rule_span(const struct cw_zone *zone, int64_t utc_ms)
 /* How many of the table's changes are at or before the instant. */
 static uint32_t changes_until(const struct cw_zone *zone, int64_t utc_ms)
 {
-    const int64_t *at = zone->at_ms;
+    uint32_t found = 0;
     uint32_t left = zone->count;
     uint64_t step = (uint64_t)utc_ms >> CW_ZONE_STEP_BITS;
     if (CW_LIKELY(step < CW_ZONE_STEPS)) {
-        at += zone->step[step];
-        left = (uint32_t)zone->step[step + 1] - zone->step[step];
+        found = zone->step[step];
+        left = zone->step[step + 1] - found;
     }
     while (left > 0) {
         uint32_t half = (left + 1) / 2;
-        at += at[half - 1] <= utc_ms ? half : 0;
+        found += zone->at_ms[found + half - 1] <= utc_ms ? half : 0;
         left -= half;
     }
-    return (uint32_t)(at - zone->at_ms);
+    return found;
 }
 
 struct cw_zone_span cw_zone_span_at(const struct cw_zone *zone, int64_t utc_ms)

@@ -333,7 +333,7 @@ static cw_err read_weights(struct reader *reader, uint32_t object)
                            "more than %u categories; leave the rest to \"other\"",
                            CW_MODEL_CATEGORIES_MAX);
         }
-        struct cw_view name;
+        struct cw_view name = {0};
         cw_err err =
             keep_string(reader, (struct cw_view){reader->doc.text + n->key, n->key_bytes}, &name);
         struct member member = {"a category's weight", true, i};

@@ -64,7 +64,7 @@
 
 #define CW_SOURCE_CONFIG_KEYS(X) \
     X(SOURCE_BUS, "eventBusName", LINE, .min = 1, .max = 256, \
-      .help = "the bus whose events it takes; of every bus when absent") \
+      .help = "the bus whose events it takes; the bus called default when absent") \
     X(SOURCE_PATTERN, "eventPattern", TREE, \
       .help = "an EventBridge pattern, in which two ascending numbers are an inclusive range") \
     X(SOURCE_AWS_PATTERN, "awsEventPattern", TREE, \

@@ -86,35 +86,41 @@ static bool is_range(const struct cw_yaml *doc, uint32_t node)
            cw_option_number(low) < cw_option_number(high);
 }
 
-/* Says of each range among the fields below a mapping (and the alternatives of $or) that it was
-   read as one. Recursion is bounded by CW_YAML_DEPTH_MAX. */
-static void tell_ranges(struct cw_program_reader *reader, uint32_t node)
+static void tell_range(struct cw_program_reader *reader, uint32_t node)
 {
     const struct cw_yaml *doc = reader->in.doc;
-    for (uint32_t i = cw_yaml_first(doc, node); i != 0; i = doc->nodes[i].next) {
-        if (doc->nodes[node].type == CW_YAML_MAPPING) {
-            struct cw_view key = doc->nodes[i].text;
-            bool or = cw_view_equal(key, CW_VIEW("$or"));
-            i = doc->nodes[i].next;
-            if (doc->nodes[i].type == CW_YAML_SEQUENCE && ! or) {
-                if (is_range(doc, i)) {
-                    char low[32];
-                    char high[32];
-                    const struct cw_yaml_node *first = &doc->nodes[i + 1];
-                    (void)cw_yaml_printable(first->text, low, sizeof low);
-                    (void)cw_yaml_printable(doc->nodes[first->next].text, high, sizeof high);
-                    cw_option_remark(&reader->in, i,
-                                     "[%s, %s] is read as the inclusive range %s..%s; for these "
-                                     "two exact values name the pattern awsEventPattern, where a "
-                                     "range is [{numeric: [\">=\", %s, \"<=\", %s]}]",
-                                     low, high, low, high, low, high);
-                }
-                continue;
+    const struct cw_yaml_node *first = &doc->nodes[node + 1];
+    char low[32];
+    char high[32];
+    (void)cw_yaml_printable(first->text, low, sizeof low);
+    (void)cw_yaml_printable(doc->nodes[first->next].text, high, sizeof high);
+    cw_option_remark(&reader->in, node,
+                     "[%s, %s] is read as the inclusive range %s..%s; for these two exact values "
+                     "name the pattern awsEventPattern, where a range is [{numeric: [\">=\", %s, "
+                     "\"<=\", %s]}]",
+                     low, high, low, high, low, high);
+}
+
+/* Says of each range among the fields below a mapping, and among the alternatives of $or, that it
+   was read as one. Recursion is bounded by CW_YAML_DEPTH_MAX. */
+static void tell_ranges(struct cw_program_reader *reader, uint32_t mapping)
+{
+    const struct cw_yaml *doc = reader->in.doc;
+    if (doc->nodes[mapping].type != CW_YAML_MAPPING) {
+        return;
+    }
+    for (uint32_t key = cw_yaml_first(doc, mapping); key != 0;) {
+        uint32_t value = doc->nodes[key].next;
+        if (cw_view_equal(doc->nodes[key].text, CW_VIEW("$or"))) {
+            for (uint32_t i = cw_yaml_first(doc, value); i != 0; i = doc->nodes[i].next) {
+                tell_ranges(reader, i);
             }
+        } else if (is_range(doc, value)) {
+            tell_range(reader, value);
+        } else {
+            tell_ranges(reader, value);
         }
-        if (doc->nodes[i].type == CW_YAML_MAPPING || doc->nodes[i].type == CW_YAML_SEQUENCE) {
-            tell_ranges(reader, i);
-        }
+        key = doc->nodes[value].next;
     }
 }
 

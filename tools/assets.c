@@ -35,7 +35,8 @@ static bool is_template_file(const char *name)
 
 static void free_text(const char *data)
 {
-    free((void *)(uintptr_t)data); /* it came from malloc, and only its reader is const */
+    /* It came from malloc, and only its reader is const. */
+    free((void *)(uintptr_t)data); /* NOLINT(performance-no-int-to-ptr) */
 }
 
 /* ---- models ---- */
@@ -79,7 +80,7 @@ static cw_err add_model(struct cw_assets *assets, struct cw_view json, const cha
 static cw_err add_model_file(struct cw_assets *assets, const char *path, const char *name,
                              struct cw_fault *fault)
 {
-    (void)name;
+    (void)name; /* a model has its name inside */
     struct cw_view json;
     cw_err err = cw_file_read(path, MODEL_BYTES_MAX, &json, fault);
     if (err == CW_ERR_OK) {

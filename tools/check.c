@@ -31,64 +31,75 @@ struct check {
     uint32_t count;
 };
 
-static int usage(const char *what, const char *word)
+enum option {
+    OPTION_MODELS,
+    OPTION_TEMPLATES,
+    OPTION_JSON,
+    OPTION_KEYS,
+    OPTION_HELP,
+    OPTION_COUNT
+};
+
+static const char *const options[OPTION_COUNT] = {"--models", "--templates", "--json", "--keys",
+                                                  "--help"};
+
+/* The option that a word is; *value is what follows its `=`, NULL without one. */
+static enum option find_option(const char *word, const char **value)
 {
-    return cw_usage_error("check", "%s%s", what, word);
+    size_t bytes = strcspn(word, "=");
+    *value = word[bytes] == '=' ? word + bytes + 1 : NULL;
+    for (uint32_t i = 0; i < OPTION_COUNT; i++) {
+        if (strlen(options[i]) == bytes && strncmp(word, options[i], bytes) == 0) {
+            return (enum option)i;
+        }
+    }
+    return strcmp(word, "-h") == 0 ? OPTION_HELP : OPTION_COUNT;
 }
 
-/* `--name VALUE` or `--name=VALUE` at argv[*at]; moves *at to its last word. */
-static bool take_value(int argc, char **argv, int *at, const char *name, const char **value)
+static int set_option(struct check *check, enum option option, const char *word, const char *value)
 {
-    size_t bytes = strlen(name);
-    const char *word = argv[*at];
-    if (strncmp(word, name, bytes) != 0 || (word[bytes] != '\0' && word[bytes] != '=')) {
-        return false;
+    bool directory = option == OPTION_MODELS || option == OPTION_TEMPLATES;
+    if (option == OPTION_COUNT) {
+        const char *near = cw_nearest(word, options, OPTION_COUNT);
+        return cw_usage_error("check", "no option %s%s%s%s", word,
+                              near == NULL ? "" : ", did you mean ", near == NULL ? "" : near,
+                              near == NULL ? "" : "?");
     }
-    if (word[bytes] == '=') {
-        *value = word + bytes + 1;
-    } else if (*at + 1 < argc) {
-        *value = argv[++*at];
-    } else {
-        *value = NULL;
+    if (directory != (value != NULL)) {
+        return cw_usage_error("check", "%s %s", word,
+                              directory ? "needs a directory" : "takes no value");
     }
-    return true;
+    switch (option) {
+    case OPTION_MODELS: check->models_dir = value; break;
+    case OPTION_TEMPLATES: check->templates_dir = value; break;
+    case OPTION_JSON: check->json = true; break;
+    case OPTION_KEYS: check->keys = true; break;
+    case OPTION_HELP: check->help = true; break;
+    case OPTION_COUNT: break;
+    }
+    return CW_EXIT_OK;
 }
 
 static int parse(struct check *check, int argc, char **argv)
 {
-    static const char *const known[] = {"--models", "--templates", "--json", "--keys", "--help"};
     bool words_only = false;
-    for (int i = 1; i < argc; i++) {
+    int code = CW_EXIT_OK;
+    for (int i = 1; i < argc && code == CW_EXIT_OK; i++) {
         const char *word = argv[i];
-        bool option = !words_only && word[0] == '-' && word[1] != '\0';
-        if (option && strcmp(word, "--") == 0) {
+        if (!words_only && strcmp(word, "--") == 0) {
             words_only = true;
-        } else if (option && take_value(argc, argv, &i, "--models", &check->models_dir)) {
-            if (check->models_dir == NULL) {
-                return usage("a directory must follow ", word);
-            }
-        } else if (option && take_value(argc, argv, &i, "--templates", &check->templates_dir)) {
-            if (check->templates_dir == NULL) {
-                return usage("a directory must follow ", word);
-            }
-        } else if (option && strcmp(word, "--json") == 0) {
-            check->json = true;
-        } else if (option && strcmp(word, "--keys") == 0) {
-            check->keys = true;
-        } else if (option && (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0)) {
-            check->help = true;
-        } else if (option) {
-            const char *near = cw_nearest(word, known, CW_COUNTOF(known));
-            return cw_usage_error("check", "no option %s%s%s%s", word,
-                                  near == NULL ? "" : ", did you mean ", near == NULL ? "" : near,
-                                  near == NULL ? "" : "?");
+        } else if (!words_only && word[0] == '-' && word[1] != '\0') {
+            const char *value;
+            enum option option = find_option(word, &value);
+            bool next = (option == OPTION_MODELS || option == OPTION_TEMPLATES) && value == NULL;
+            code = set_option(check, option, word, next && i + 1 < argc ? argv[++i] : value);
         } else if (check->count == CW_PROGRAMS_MAX) {
-            return cw_usage_error("check", "at most %u programs can run at once", CW_PROGRAMS_MAX);
+            code = cw_usage_error("check", "at most %u programs can run at once", CW_PROGRAMS_MAX);
         } else {
             check->paths[check->count++] = word;
         }
     }
-    return CW_EXIT_OK;
+    return code;
 }
 
 static void print_keys(void)
@@ -176,6 +187,10 @@ static void summarize_all(const struct check *check, const struct cw_problems *p
         if (!told) {
             summarize(problems, problems->list[i].file);
         }
+    }
+    uint32_t all = problems->errors + problems->remarks;
+    if (all > problems->count) {
+        (void)fprintf(stderr, "only the first %u of %u problems are shown\n", problems->count, all);
     }
 }
 

@@ -19,19 +19,19 @@
 /* A customer is fresh again when no candidate is in flight and no e-mail in the trailing week. */
 #define FRESH_AFTER_MS (8 * CW_DAY_MS)
 
-enum outcome {
-    BOUGHT_EMAIL,
-    BOUGHT_SMS,
-    BOUGHT_PUSH,
-    EARLY, /* bought or cleared before the first touch */
-    NOT_BOUGHT
+enum cw_gen_outcome {
+    CW_GEN_BOUGHT_EMAIL,
+    CW_GEN_BOUGHT_SMS,
+    CW_GEN_BOUGHT_PUSH,
+    CW_GEN_EARLY, /* bought or cleared before the first touch */
+    CW_GEN_NOT_BOUGHT
 };
 
-enum message_fate {
-    FATE_CLICKED,
-    FATE_OPENED, /* SMS cannot be opened: for it this is not drawn */
-    FATE_BOUNCED,
-    FATE_SILENT
+enum cw_gen_fate {
+    CW_GEN_FATE_CLICKED,
+    CW_GEN_FATE_OPENED, /* SMS cannot be opened: for it this is not drawn */
+    CW_GEN_FATE_BOUNCED,
+    CW_GEN_FATE_SILENT
 };
 
 /* ---- queues of customers ---- */
@@ -179,14 +179,14 @@ static void push_cart_history(struct cw_gen *gen, uint32_t journey, int64_t left
 }
 
 /* Values of 50 dollars and more with a mean of 150, spread evenly over their distribution. */
-static uint32_t next_value(struct cw_gen *gen, bool bought)
+static uint32_t next_value(struct cw_gen *gen, enum cw_gen_cart_end end)
 {
     static const struct {
         double share, dollars;
     } curve[] = {{0, 50},    {0.1, 64},   {0.25, 86},  {0.4, 108},  {0.55, 133},
                  {0.7, 163}, {0.82, 209}, {0.92, 285}, {0.98, 425}, {1, 560}};
 
-    double *u = &gen->value_sequence[bought];
+    double *u = &gen->value_sequence[end];
     *u += 0.6180339887498949; /* the golden section: no part of the curve is left out for long */
     *u -= *u >= 1 ? 1 : 0;
     uint32_t i = 1;
@@ -195,16 +195,23 @@ static uint32_t next_value(struct cw_gen *gen, bool bought)
     }
     double part = (*u - curve[i - 1].share) / (curve[i].share - curve[i - 1].share);
     double dollars = curve[i - 1].dollars + part * (curve[i].dollars - curve[i - 1].dollars);
-    double correction = (double)gen->value_error_cents[bought] / 100 / 6;
+    double correction = (double)gen->value_error_cents[end] / 100 / 6;
     correction = correction > 30 ? 30 : (correction < -30 ? -30 : correction);
     dollars -= correction;
     return (uint32_t)((dollars < 50 ? 50 : dollars) * 100);
 }
 
-static void fill_cart(struct cw_gen *gen, struct cw_gen_journey *journey, bool bought)
+/* The least US cents that are 50 of the marketplace's currency, prices being rounded one by one. */
+static uint32_t matching_cents(const struct cw_gen *gen, const struct cw_gen_journey *journey)
 {
-    cw_gen_fill_cart(gen, journey, next_value(gen, bought), 5000);
-    gen->value_error_cents[bought] += (int64_t)journey->value_cents - 15000;
+    double rate = gen->options->local_currency ? cw_gen_markets[journey->market].rate : 1;
+    return rate < 1 ? (uint32_t)(5000 / rate) + 20 : 5000;
+}
+
+static void fill_cart(struct cw_gen *gen, struct cw_gen_journey *journey, enum cw_gen_cart_end end)
+{
+    cw_gen_fill_cart(gen, journey, next_value(gen, end), matching_cents(gen, journey));
+    gen->value_error_cents[end] += (int64_t)journey->value_cents - 15000;
 }
 
 /* The order that ends a journey, or that came before it; may name no cart. */
@@ -230,7 +237,7 @@ static void push_order(struct cw_gen *gen, uint32_t number, int64_t time_ms, int
 struct candidate {
     uint32_t journey, customer;
     int64_t base_ms;
-    enum outcome outcome;
+    enum cw_gen_outcome outcome;
     int64_t done_ms; /* from when on the customer's next cart disturbs nothing of this one */
     bool in_flight;  /* at that time it still is */
     bool retired;    /* the customer wants no more messages */
@@ -275,67 +282,67 @@ static void push_click(struct cw_gen *gen, const struct candidate *c, uint32_t t
     push(gen, c->journey, CW_GEN_CLICKED, touch, click_ms, slack);
 }
 
-static void push_email(struct cw_gen *gen, struct candidate *c, enum message_fate fate)
+static void push_email(struct cw_gen *gen, struct candidate *c, enum cw_gen_fate fate)
 {
     int64_t sent = c->base_ms + EMAIL_MS;
-    bool bought = c->outcome == BOUGHT_EMAIL;
-    if (fate == FATE_BOUNCED) {
+    bool bought = c->outcome == CW_GEN_BOUGHT_EMAIL;
+    if (fate == CW_GEN_FATE_BOUNCED) {
         push(gen, c->journey, CW_GEN_BOUNCED, 1, sent + minutes(gen, 0, 1) + CW_SECOND_MS, LATE_MS);
         return;
     }
     push(gen, c->journey, CW_GEN_DELIVERED, 1, sent + minutes(gen, 0, 1) + CW_SECOND_MS, LATE_MS);
     int64_t longest = (bought ? 10 : 20) * CW_HOUR_MS;
     int64_t opened = sent + cw_gen_soon(&gen->rng, 2 * CW_MINUTE_MS, longest);
-    if (fate == FATE_SILENT) {
-        if (c->outcome == NOT_BOUGHT && cw_gen_unit(&gen->rng) < 0.002) {
+    if (fate == CW_GEN_FATE_SILENT) {
+        if (c->outcome == CW_GEN_NOT_BOUGHT && cw_gen_unit(&gen->rng) < 0.002) {
             push(gen, c->journey, CW_GEN_COMPLAINED, 1, opened, LATE_MS);
             c->retired = true;
         }
         return;
     }
     push(gen, c->journey, CW_GEN_OPENED, 1, opened, bought ? CW_MINUTE_MS : LATE_MS);
-    if (fate == FATE_CLICKED) {
+    if (fate == CW_GEN_FATE_CLICKED) {
         int64_t clicked = opened + cw_gen_soon(&gen->rng, 4 * CW_SECOND_MS, 10 * CW_MINUTE_MS);
         push_click(gen, c, 1, clicked, bought ? c->base_ms + SMS_MS : 0);
     }
-    if (c->outcome == NOT_BOUGHT && cw_gen_unit(&gen->rng) < 0.012) {
+    if (c->outcome == CW_GEN_NOT_BOUGHT && cw_gen_unit(&gen->rng) < 0.012) {
         push(gen, c->journey, CW_GEN_UNSUBSCRIBED, 1, opened + minutes(gen, 1, 15), LATE_MS);
         c->retired = true;
     }
 }
 
-static void push_sms(struct cw_gen *gen, struct candidate *c, enum message_fate fate)
+static void push_sms(struct cw_gen *gen, struct candidate *c, enum cw_gen_fate fate)
 {
     int64_t sent = c->base_ms + SMS_MS;
     int64_t soon = sent + cw_gen_between(&gen->rng, CW_SECOND_MS, 20 * CW_SECOND_MS);
-    if (fate == FATE_BOUNCED) {
+    if (fate == CW_GEN_FATE_BOUNCED) {
         push(gen, c->journey, CW_GEN_BOUNCED, 2, soon, LATE_MS);
         return;
     }
     push(gen, c->journey, CW_GEN_DELIVERED, 2, soon, LATE_MS);
-    if (fate == FATE_CLICKED) {
-        bool bought = c->outcome == BOUGHT_SMS;
+    if (fate == CW_GEN_FATE_CLICKED) {
+        bool bought = c->outcome == CW_GEN_BOUGHT_SMS;
         int64_t clicked = soon + cw_gen_soon(&gen->rng, 30 * CW_SECOND_MS, 24 * CW_HOUR_MS);
         push_click(gen, c, 2, clicked, bought ? c->base_ms + PUSH_MS : 0);
     }
 }
 
-static void push_push(struct cw_gen *gen, struct candidate *c, enum message_fate fate)
+static void push_push(struct cw_gen *gen, struct candidate *c, enum cw_gen_fate fate)
 {
     int64_t sent = c->base_ms + PUSH_MS;
     int64_t soon = sent + cw_gen_between(&gen->rng, CW_SECOND_MS, 8 * CW_SECOND_MS);
-    if (fate == FATE_BOUNCED) {
+    if (fate == CW_GEN_FATE_BOUNCED) {
         push(gen, c->journey, CW_GEN_BOUNCED, 3, soon, LATE_MS);
         return;
     }
     push(gen, c->journey, CW_GEN_DELIVERED, 3, soon, LATE_MS);
-    if (fate == FATE_SILENT) {
+    if (fate == CW_GEN_FATE_SILENT) {
         return;
     }
     int64_t opened = soon + cw_gen_soon(&gen->rng, 20 * CW_SECOND_MS, 40 * CW_HOUR_MS);
     push(gen, c->journey, CW_GEN_OPENED, 3, opened,
-         c->outcome == BOUGHT_PUSH ? CW_MINUTE_MS : LATE_MS);
-    if (c->outcome == BOUGHT_PUSH) {
+         c->outcome == CW_GEN_BOUGHT_PUSH ? CW_MINUTE_MS : LATE_MS);
+    if (c->outcome == CW_GEN_BOUGHT_PUSH) {
         /* Clicked too, so that no earlier click is the last one. */
         push_click(gen, c, 3, opened + cw_gen_between(&gen->rng, CW_SECOND_MS, CW_MINUTE_MS),
                    c->base_ms + EXPIRY_MS);
@@ -377,36 +384,36 @@ static void push_early(struct cw_gen *gen, struct candidate *c)
 
 static void push_touches(struct cw_gen *gen, struct candidate *c)
 {
-    enum outcome outcome = c->outcome;
-    if (outcome == EARLY) {
+    enum cw_gen_outcome outcome = c->outcome;
+    if (outcome == CW_GEN_EARLY) {
         push_early(gen, c);
         return;
     }
     c->done_ms = c->base_ms + SMS_MS;
-    enum message_fate fate = FATE_CLICKED;
-    if (outcome != BOUGHT_EMAIL) {
-        fate = (enum message_fate)cw_gen_draw(&gen->emails, &gen->rng, UINT32_MAX);
+    enum cw_gen_fate fate = CW_GEN_FATE_CLICKED;
+    if (outcome != CW_GEN_BOUGHT_EMAIL) {
+        fate = (enum cw_gen_fate)cw_gen_draw(&gen->emails, &gen->rng, UINT32_MAX);
     }
     push_email(gen, c, fate);
-    if (outcome == BOUGHT_EMAIL) {
+    if (outcome == CW_GEN_BOUGHT_EMAIL) {
         return;
     }
     c->done_ms = c->base_ms + PUSH_MS;
-    fate = FATE_CLICKED;
-    if (outcome != BOUGHT_SMS) {
-        fate = (enum message_fate)cw_gen_draw(&gen->sms, &gen->rng, ~(1u << FATE_OPENED));
+    fate = CW_GEN_FATE_CLICKED;
+    if (outcome != CW_GEN_BOUGHT_SMS) {
+        fate = (enum cw_gen_fate)cw_gen_draw(&gen->sms, &gen->rng, ~(1u << CW_GEN_FATE_OPENED));
     }
     push_sms(gen, c, fate);
-    if (outcome == BOUGHT_SMS) {
+    if (outcome == CW_GEN_BOUGHT_SMS) {
         return;
     }
     c->done_ms = c->base_ms + PUSH_MS + 44 * CW_HOUR_MS;
-    fate = FATE_OPENED;
-    if (outcome != BOUGHT_PUSH) {
-        fate = (enum message_fate)cw_gen_draw(&gen->pushes, &gen->rng, ~(1u << FATE_CLICKED));
+    fate = CW_GEN_FATE_OPENED;
+    if (outcome != CW_GEN_BOUGHT_PUSH) {
+        fate = (enum cw_gen_fate)cw_gen_draw(&gen->pushes, &gen->rng, ~(1u << CW_GEN_FATE_CLICKED));
     }
     push_push(gen, c, fate);
-    if (outcome == NOT_BOUGHT) {
+    if (outcome == CW_GEN_NOT_BOUGHT) {
         push_after(gen, c);
     }
 }
@@ -417,7 +424,7 @@ static bool abandon_again(struct cw_gen *gen, struct cw_gen_journey *journey)
 {
     uint32_t last = journey->item_count - 1u;
     uint32_t cents = gen->products[journey->product[last]].cents * journey->quantity[last];
-    if (last == 0 || journey->value_cents - cents < 5000) {
+    if (last == 0 || journey->value_cents - cents < matching_cents(gen, journey)) {
         return false;
     }
     journey->first_count = (uint8_t)last;
@@ -448,15 +455,15 @@ static void push_abandoned(struct cw_gen *gen, uint32_t number, bool punctual)
 static struct candidate plan_candidate(struct cw_gen *gen, uint32_t customer, int64_t t0)
 {
     struct candidate c = {.customer = customer};
-    c.outcome = (enum outcome)cw_gen_draw(&gen->outcomes, &gen->rng, UINT32_MAX);
+    c.outcome = (enum cw_gen_outcome)cw_gen_draw(&gen->outcomes, &gen->rng, UINT32_MAX);
     c.journey = start_journey(gen, customer, CW_GEN_PASS, t0);
     struct cw_gen_journey *journey = journey_of(gen, c.journey);
-    fill_cart(gen, journey, c.outcome < EARLY);
-    if (c.outcome != EARLY && cw_gen_unit(&gen->rng) < 0.01) {
+    fill_cart(gen, journey, c.outcome < CW_GEN_EARLY ? CW_GEN_CART_BOUGHT : CW_GEN_CART_LEFT);
+    if (c.outcome != CW_GEN_EARLY && cw_gen_unit(&gen->rng) < 0.01) {
         (void)abandon_again(gen, journey);
     }
     c.base_ms = journey->base_ms;
-    push_abandoned(gen, c.journey, c.outcome == EARLY);
+    push_abandoned(gen, c.journey, c.outcome == CW_GEN_EARLY);
     push_touches(gen, &c);
     return c;
 }
@@ -508,14 +515,14 @@ static void plan_pass(struct cw_gen *gen, int64_t t0)
                                 .email_ms = c.base_ms + EMAIL_MS,
                                 .in_flight = c.in_flight,
                                 .generation = gen->persons[customer].generation};
-    if (again && c.outcome != EARLY) {
+    if (again && c.outcome != CW_GEN_EARLY) {
         next.from_ms = c.base_ms + EMAIL_MS + CW_HOUR_MS;
         next.until_ms = ready.email_ms + WEEK_MS - CW_HOUR_MS;
         queue_add(&gen->twice, next);
     } else if (!again && c.done_ms != INT64_MAX) {
         next.from_ms = c.done_ms;
         next.until_ms = next.email_ms + WEEK_MS - 30 * CW_HOUR_MS;
-        queue_add(c.outcome == BOUGHT_EMAIL ? &gen->once : &gen->idle, next);
+        queue_add(c.outcome == CW_GEN_BOUGHT_EMAIL ? &gen->once : &gen->idle, next);
     }
 }
 
@@ -527,7 +534,7 @@ static void plan_overtaken(struct cw_gen *gen, uint8_t verdict, int64_t t0)
     uint32_t customer = pick_person(gen, CW_GEN_PERSON_NORMAL, t0);
     uint32_t number = start_journey(gen, customer, verdict, t0);
     struct cw_gen_journey *journey = journey_of(gen, number);
-    fill_cart(gen, journey, false);
+    fill_cart(gen, journey, CW_GEN_CART_REJECTED);
     push_cart_history(gen, number, t0);
     int64_t when = t0 + minutes(gen, 1, 20);
     if (verdict == CW_GEN_PURCHASED) {
@@ -547,13 +554,13 @@ static void plan_scarce(struct cw_gen *gen, int64_t t0)
     uint32_t customer = pick_person(gen, CW_GEN_PERSON_NORMAL, t0);
     uint32_t number = start_journey(gen, customer, CW_GEN_STOCK, t0);
     struct cw_gen_journey *journey = journey_of(gen, number);
-    fill_cart(gen, journey, false);
+    fill_cart(gen, journey, CW_GEN_CART_REJECTED);
     uint32_t item = cw_gen_below(&gen->rng, journey->item_count);
     journey->value_cents -= gen->products[journey->product[item]].cents * journey->quantity[item];
     journey->product[item] = gen->scarce[cw_gen_below(&gen->rng, gen->scarce_count)];
     uint32_t cents = gen->products[journey->product[item]].cents;
     journey->value_cents += cents * journey->quantity[item];
-    while (journey->value_cents < 5000) {
+    while (journey->value_cents < matching_cents(gen, journey)) {
         journey->quantity[item]++;
         journey->value_cents += cents;
     }
@@ -577,7 +584,7 @@ static void plan_rejected(struct cw_gen *gen, uint8_t verdict, int64_t t0)
         customer = pick_person(gen, (enum cw_gen_person_kind)kinds[verdict], t0);
     }
     uint32_t number = start_journey(gen, customer, verdict, t0);
-    fill_cart(gen, journey_of(gen, number), false);
+    fill_cart(gen, journey_of(gen, number), CW_GEN_CART_REJECTED);
     push_cart_history(gen, number, t0);
     push(gen, number, CW_GEN_CART_ABANDONED, CW_GEN_ABANDONED_FIRST, t0, LATE_MS);
     if (verdict != CW_GEN_UNKNOWN) {
@@ -591,7 +598,7 @@ static void plan_capped(struct cw_gen *gen, int64_t t0)
     bool found = queue_take(gen, &gen->twice, t0, false, &ready);
     CW_ASSERT(found); /* the verdict was possible */
     uint32_t number = start_journey(gen, ready.customer, CW_GEN_CAP, t0);
-    fill_cart(gen, journey_of(gen, number), false);
+    fill_cart(gen, journey_of(gen, number), CW_GEN_CART_REJECTED);
     push_cart_history(gen, number, t0);
     push(gen, number, CW_GEN_CART_ABANDONED, CW_GEN_ABANDONED_FIRST, t0, 30 * CW_MINUTE_MS);
 }
@@ -734,8 +741,9 @@ void cw_gen_journeys_open(struct cw_gen *gen)
     set_quota(&gen->after, after, CW_COUNTOF(after));
     set_quota(&gen->ratings, ratings, CW_COUNTOF(ratings));
     set_quota(&gen->counts, counts, CW_COUNTOF(counts));
-    gen->value_sequence[0] = 0.3;
-    gen->value_sequence[1] = 0.1;
+    for (uint32_t i = 0; i < CW_GEN_CART_ENDS; i++) {
+        gen->value_sequence[i] = 0.3 * (i + 1);
+    }
 }
 
 void cw_gen_journeys_close(struct cw_gen *gen)

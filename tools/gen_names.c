@@ -3,14 +3,16 @@
 
 /* clang-format off */
 const struct cw_gen_market cw_gen_markets[CW_GEN_MARKETS + CW_GEN_FOREIGN] = {
-    {"US", "USD", "en-US", {"America/New_York", "America/Chicago", "America/Los_Angeles"}, 0.36, 1, -6, 0},
+    {"US", "USD", "en-US", {"America/New_York", "America/Chicago", "America/Los_Angeles"},
+     0.36, 1, -6, 0},
     {"UK", "GBP", "en-GB", {"Europe/London", NULL, NULL}, 0.12, 0.8, 0, 1},
     {"DE", "EUR", "de-DE", {"Europe/Berlin", NULL, NULL}, 0.12, 0.95, 1, 2},
     {"FR", "EUR", "fr-FR", {"Europe/Paris", NULL, NULL}, 0.09, 0.95, 1, 3},
     {"JP", "JPY", "ja-JP", {"Asia/Tokyo", NULL, NULL}, 0.10, 150, 9, 4},
     {"IN", "INR", "en-IN", {"Asia/Kolkata", NULL, NULL}, 0.08, 85, 5, 5},
     {"BR", "BRL", "pt-BR", {"America/Sao_Paulo", "America/Manaus", NULL}, 0.07, 5.5, -3, 6},
-    {"AU", "AUD", "en-AU", {"Australia/Sydney", "Australia/Perth", "Australia/Brisbane"}, 0.06, 1.5, 10, 7},
+    {"AU", "AUD", "en-AU", {"Australia/Sydney", "Australia/Perth", "Australia/Brisbane"},
+     0.06, 1.5, 10, 7},
     {"CA", "CAD", "en-CA", {"America/Toronto", "America/Vancouver", NULL}, 0.5, 1.4, -5, 0},
     {"CH", "CHF", "fr-CH", {"Europe/Zurich", NULL, NULL}, 0.3, 0.9, 1, 3},
     {"NZ", "NZD", "en-NZ", {"Pacific/Auckland", NULL, NULL}, 0.2, 1.7, 12, 7},

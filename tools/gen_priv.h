@@ -123,6 +123,14 @@ struct cw_gen_journey {
 #define CW_GEN_UPDATE_OPT_OUT    201u
 #define CW_GEN_UPDATE_PUSH_TOKEN 202u
 
+/* Each has the mean value for itself. */
+enum cw_gen_cart_end {
+    CW_GEN_CART_LEFT, /* a candidate that is not recovered */
+    CW_GEN_CART_BOUGHT,
+    CW_GEN_CART_REJECTED,
+    CW_GEN_CART_ENDS
+};
+
 enum cw_gen_kind {
     CW_GEN_CUSTOMER_UPDATED,  /* journey: the customer's number; arg: what it tells */
     CW_GEN_INVENTORY_CHANGED, /* journey: the product's number */
@@ -193,8 +201,8 @@ struct cw_gen {
     struct cw_gen_queue kinds[CW_GEN_PERSON_KINDS];
     struct cw_gen_quota verdicts, outcomes, emails, sms, pushes, after, ratings;
     struct cw_gen_quota counts;
-    double value_sequence[2]; /* of carts that are not bought later, and that are */
-    int64_t value_error_cents[2];
+    double value_sequence[CW_GEN_CART_ENDS];
+    int64_t value_error_cents[CW_GEN_CART_ENDS];
     int64_t discount_error_cents;
     struct cw_text text;
 };
@@ -208,7 +216,7 @@ struct cw_gen_features cw_gen_features_told(const struct cw_gen *gen, uint32_t c
 /* Fills a cart of about that value, in US cents, at least `least`. */
 void cw_gen_fill_cart(struct cw_gen *gen, struct cw_gen_journey *journey, uint32_t about_cents,
                       uint32_t least_cents);
-/* Percent, as the program will announce it. */
+/* Percent, as the program will announce it; 0 when that cannot be told from here. */
 uint32_t cw_gen_discount(const struct cw_gen *gen, const struct cw_gen_journey *journey);
 
 /* gen_journey.c */

@@ -11,7 +11,7 @@
 /* Nothing is planned longer than this before its cart is left; see cw_gen_person_new. */
 #define LEAD_MS           (32 * CW_HOUR_MS)
 #define FIRST_CART_MS     CW_HOUR_MS
-#define EVENTS_PER_CART   8.2 /* measured; how many carts an --events run is spread over */
+#define EVENTS_PER_CART   7.2 /* measured; how many carts an --events run is spread over */
 #define CARTS_PER_DAY_MAX 33334u
 
 /* Share of a day's carts per hour (UTC), over all markets together. */

@@ -349,13 +349,19 @@ struct cw_gen_features cw_gen_features_told(const struct cw_gen *gen, uint32_t c
     if ((h >> 30) % 100 < 22) { /* bargain hunters */
         told.sensitivity_percent += 45;
     }
-    uint32_t silent = (uint32_t)((h >> 40) % 100); /* not everything is known of everybody */
+    /* Not everything is known of everybody. What the engine finds out by itself then matters
+       little: those customers are not after discounts. */
+    uint32_t silent = (uint32_t)((h >> 40) % 100);
     if (silent < 14) {
         told.abandonment_percent = -1;
-        told.engagement_percent = silent < 8 ? -1 : told.engagement_percent;
-        told.history = silent < 4 ? -1 : told.history;
-        told.average_cents = silent < 4 ? -1 : told.average_cents;
-        told.sensitivity_percent = silent < 4 ? -1 : told.sensitivity_percent;
+        told.sensitivity_percent = silent < 2 ? -1 : told.sensitivity_percent % 20;
+    }
+    if (silent < 8) {
+        told.engagement_percent = -1;
+    }
+    if (silent < 4) {
+        told.history = -1;
+        told.average_cents = -1;
     }
     return told;
 }
@@ -377,9 +383,12 @@ uint32_t cw_gen_discount(const struct cw_gen *gen, const struct cw_gen_journey *
     for (uint32_t i = 0; i < journey->item_count; i++) {
         items += journey->quantity[i];
     }
-    double sensitivity =
-        percent_or_unknown(journey->sensitivity_percent != 255 ? journey->sensitivity_percent
-                                                               : told.sensitivity_percent);
+    int32_t percent = journey->sensitivity_percent != 255 ? journey->sensitivity_percent
+                                                          : told.sensitivity_percent;
+    if (percent < 0) {
+        return 0;
+    }
+    double sensitivity = percent / 100.0;
     const char *category = cw_gen_categories[gen->products[journey->product[0]].category];
     struct cw_features features = {
         .numeric = {told.history < 0 && person->order_count == 0 ? (double)NAN : history,
@@ -389,9 +398,8 @@ uint32_t cw_gen_discount(const struct cw_gen *gen, const struct cw_gen_journey *
                     items, sensitivity},
         .category = {category, (uint32_t)strlen(category)},
     };
-    double wish =
-        (isnan(sensitivity) ? 0.5 : sensitivity) * (1 - cw_model_score(gen->model, &features));
+    double wish = sensitivity * (1 - cw_model_score(gen->model, &features));
     double excess = (wish - 0.2) / 0.6;
-    double percent = 10 + 10 * (excess < 0 ? 0 : (excess > 1 ? 1 : excess));
-    return percent <= 12.5 ? 10 : (percent <= 17.5 ? 15 : 20);
+    double discount = 10 + 10 * (excess < 0 ? 0 : (excess > 1 ? 1 : excess));
+    return discount <= 12.5 ? 10 : (discount <= 17.5 ? 15 : 20);
 }

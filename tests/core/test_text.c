@@ -237,3 +237,10 @@ Test(text, writes_strings_that_the_reader_reads_back)
     }
     cw_json_close(parser);
 }
+
+Test(text, writes_times_with_milliseconds_in_quotes)
+{
+    cw_text_json_time(&text, 0);
+    cw_text_json_time(&text, 1768754700042);
+    cr_expect(eq(str, (char *)said(), "\"1970-01-01T00:00:00.000Z\"\"2026-01-18T16:45:00.042Z\""));
+}

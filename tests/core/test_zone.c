@@ -173,7 +173,7 @@ static uint32_t check_zone(const char *name)
                 int64_t of_day = ((local % CW_DAY_MS) + CW_DAY_MS) % CW_DAY_MS;
                 uint32_t minute = (uint32_t)(of_day / CW_MINUTE_MS);
                 for (int64_t back = 0; back <= 2 * CW_DAY_MS && utc > CW_DAY_MS * 10;
-                     back += 19 * CW_HOUR_MS + 7 * CW_MINUTE_MS) {
+                     back += 31 * CW_HOUR_MS + 7 * CW_MINUTE_MS) {
                     int64_t next = cw_zone_next(zones, z, utc - back, minute);
                     int64_t want = naive_next(utc - back, minute);
                     cr_assert(next == want, "%s next of %lld at minute %u: %lld, not %lld", name,
@@ -254,7 +254,7 @@ Test(zone, agrees_with_the_c_library_in_every_zone_now_and_then)
         (void)snprintf(tz, sizeof tz, ":%s/%.*s", FOLDER, (int)name.bytes, name.data);
         cr_assert(zero(int, setenv("TZ", tz, 1)));
         tzset();
-        for (int64_t s = 0; s < INT64_C(5364662400); s += 86400 * 13 + 1234) { /* 2140 */
+        for (int64_t s = 0; s < INT64_C(5364662400); s += 86400 * 29 + 1234) { /* 2140 */
             cr_assert(cw_zone_offset_ms(zones, z, s * 1000) == libc_offset_ms(s), "%s at %lld", tz,
                       (long long)s);
         }

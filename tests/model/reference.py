@@ -27,7 +27,6 @@ import yaml
 
 # The readings of the text that another reader could take otherwise (see README.md).
 UNSUBSCRIBING_TYPES = ("Unsubscribed", "Complained")  # messaging events that opt a channel out
-MEMORY_FROM_ARRIVAL = True      # orders, clearings, updates: remembered from arrival, by the clock
 NEW_CANDIDATE_NEW_WINDOW = True  # a new candidate's dedup entry starts a window of its own
 SCORE_CACHE = True              # the score cache is part of the behaviour
 
@@ -935,7 +934,8 @@ class Replay:
     # -- what is remembered
 
     def remembered(self, fact: Any, program: Program) -> bool:
-        """"Both are remembered for the dedup window", by the clock."""
+        """"Both are remembered for the dedup window"; and as long as a candidate of theirs could
+        live, else a journey could be reminded after its order."""
         return self.now < fact.time + max(program.dedup_window, program.candidate_ttl)
 
     def purchased(self, cu: Customer, program: Program, cart_id: str, since: int) -> bool:

@@ -533,11 +533,15 @@ class Filters(unittest.TestCase):
             self.assertEqual(self.verdict(Shop().healthy().cart(kind, at)), want, (kind, at))
 
     def test_memory(self) -> None:
-        p = program(candidateTTLDays=30, deduplication={"ttlDays": 1})
-        shop = Shop(p).healthy().order(T0 + 1).page(T0 + DAY)
+        p = program(candidateTTLDays=1, deduplication={"ttlDays": 3})
+        shop = Shop(p).healthy().order(T0 + 1).page(T0 + 3 * DAY)
         self.assertEqual(self.verdict(shop), "purchased")
-        shop = Shop(p).healthy().order(T0 + 1).page(T0 + DAY + 1)
-        self.assertEqual(self.verdict(shop), "candidate")
+        shop = Shop(p).healthy().order(T0 + 1).page(T0 + 3 * DAY + 1)
+        self.assertEqual(self.verdict(shop), "cart-expired")
+        # Never forgotten while the cart could still be reminded, however short the dedup window.
+        p = program(candidateTTLDays=30, deduplication={"ttlDays": 1})
+        shop = Shop(p).healthy().order(T0 + 1).page(T0 + 29 * DAY)
+        self.assertEqual(self.verdict(shop), "purchased")
 
     def test_cart_expired(self) -> None:
         self.assertEqual(self.verdict(Shop().healthy().page(T0 + 7 * DAY)), "cart-expired")

@@ -206,7 +206,11 @@ Test(check, wrong_usage_is_told)
     cr_assert(eq(int, CHECK("--modles", "x"), CW_EXIT_USAGE));
     cr_assert(ne(ptr, strstr(err, "did you mean --models?"), NULL));
     cr_assert(eq(int, CHECK("--models"), CW_EXIT_USAGE));
-    cr_assert(ne(ptr, strstr(err, "a directory must follow --models"), NULL));
+    cr_assert(ne(ptr, strstr(err, "--models needs a directory"), NULL));
+    cr_assert(eq(int, CHECK("--json=1", "x"), CW_EXIT_USAGE));
+    cr_assert(ne(ptr, strstr(err, "--json=1 takes no value"), NULL));
+    cr_assert(eq(int, CHECK("--", "--json"), CW_EXIT_USAGE));
+    cr_assert(eq(int, strncmp(out, "--json: error: the file cannot be read", 38), 0));
     cr_assert(eq(int, CHECK("--help"), CW_EXIT_OK));
     cr_assert(eq(int, strncmp(out, "usage: cartwheel check", 22), 0));
 }
