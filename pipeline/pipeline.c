@@ -310,6 +310,7 @@ void cw_pipeline_run(struct cw_pipeline *p, const struct cw_event *const *events
                 p->now = event->clock;
             }
             p->hints = &hints[i];
+            cw_tell_before(p, event, NULL);
             apply(p, event);
             p->hints = NULL;
             cw_arena_reset(&p->scratch);

@@ -73,13 +73,17 @@ struct cw_item {
     uint32_t slot;
     struct cw_customer *customer;
     struct cw_view content; /* canonical content of the cart, for dedup */
-    cw_row dedup;           /* the live entry, or none */
+    cw_row entry;           /* the dedup entry of its key, or none */
+    cw_row dedup;           /* the same, while its window is open */
+    bool same_content;      /* as the entry's, while its window is open */
     cw_row candidate;       /* the one in flight for this cart, or none */
     bool again;             /* abandoned again while in flight */
     bool holdout;
     struct cw_view filter; /* who rejected it */
     enum cw_rejection rejection;
     struct cw_features features;
+    cw_row score_entry; /* the cached score of this cart, or none */
+    bool cached;        /* it counts */
     double score, discount;
     enum cw_confidence confidence;
 };
@@ -118,6 +122,10 @@ uint32_t cw_seen_key(char kind, struct cw_view customer, struct cw_view source, 
 bool cw_seen_before(struct cw_pipeline *p, struct cw_customer *customer, char kind,
                     struct cw_view source, struct cw_view id, uint64_t hash);
 
+/* The same question without remembering. customer: "" for products. */
+bool cw_seen_look(const struct cw_pipeline *p, struct cw_view customer, char kind,
+                  struct cw_view source, struct cw_view id);
+
 uint32_t cw_dedup_key(const struct cw_program *program, struct cw_view customer,
                       struct cw_view cart, char key[CW_TABLE_KEY_BYTES_MAX]);
 
@@ -137,6 +145,18 @@ struct cw_candidate_texts cw_candidate_texts(struct cw_candidate_row *candidate)
 /* The candidate in flight of that cart in that program, or CW_ROW_NONE. */
 cw_row cw_candidate_find(const struct cw_pipeline *p, const struct cw_customer *customer,
                          uint32_t slot, struct cw_view cart);
+
+/* What a candidate will be after an item: worked out once, for the store and for explain. */
+struct cw_plan {
+    int64_t t0;
+    double discount; /* one that was announced is never lowered */
+    bool holdout;
+    uint32_t touch_count;
+    bool pending[CW_TOUCHES_MAX];
+    int64_t due[CW_TOUCHES_MAX]; /* of the pending ones */
+};
+
+struct cw_plan cw_candidate_plan(const struct cw_pipeline *p, const struct cw_item *item);
 
 /* Makes or rewrites (row not none) a candidate from an item; returns its row, linked everywhere. */
 CW_MUST_USE cw_row cw_candidate_write(struct cw_pipeline *p, struct cw_item *item, cw_row row);
@@ -190,7 +210,16 @@ cw_row cw_product_find(const struct cw_pipeline *p, struct cw_view id);
 /* The product's row, made as one that counts as in stock when nothing was told; or none. */
 cw_row cw_product_make(struct cw_pipeline *p, struct cw_view id);
 bool cw_product_in_stock(const struct cw_pipeline *p, cw_row product, uint32_t quantity);
-double cw_discount(const struct cw_program *program, double score, double sensitivity);
+
+/* A discount and the numbers on the way to it. */
+struct cw_discount {
+    double sensitivity;
+    double urge;    /* 0 to 1: how far from base to max */
+    double value;   /* percent before rounding */
+    double percent; /* what is offered */
+};
+
+struct cw_discount cw_discount(const struct cw_program *program, double score, double sensitivity);
 uint32_t cw_discount_code(const struct cw_pipeline *p, const struct cw_program *program,
                           const struct cw_candidate_row *candidate, struct cw_view customer,
                           char code[32]);
@@ -218,11 +247,27 @@ void cw_cancel(struct cw_pipeline *p, struct cw_customer *customer, cw_row row,
 void cw_decide(struct cw_pipeline *p, struct cw_decision *decision, enum cw_decision_kind kind,
                struct cw_view program, struct cw_view customer, struct cw_view cart);
 
+/* Tells who explains, if anybody does. */
+static inline void cw_tell_before(struct cw_pipeline *p, const struct cw_event *event,
+                                  const struct cw_item *item)
+{
+    if (p->options.port.before != NULL) {
+        p->options.port.before(p->options.port.self, p, event, item);
+    }
+}
+
 /* How long facts about a cart count for a program (decision D19). */
 static inline int64_t cw_facts_ms(const struct cw_program *program)
 {
     return program->dedup.ttl_ms > program->candidate_ttl_ms ? program->dedup.ttl_ms
                                                              : program->candidate_ttl_ms;
+}
+
+/* A fact at or after `since` counts while the program remembers it. */
+static inline bool cw_fact_counts(const struct cw_pipeline *p, const struct cw_program *program,
+                                  int64_t fact, int64_t since)
+{
+    return fact != CW_TIME_NONE && fact >= since && p->now < fact + cw_facts_ms(program);
 }
 
 #endif

@@ -200,6 +200,20 @@ uint32_t cw_seen_key(char kind, struct cw_view customer, struct cw_view source, 
     return bytes + id.bytes;
 }
 
+static bool is_recent(const struct cw_pipeline *p, const struct cw_seen_row *at)
+{
+    return p->now < at->first_at + CW_WEEK_MS;
+}
+
+bool cw_seen_look(const struct cw_pipeline *p, struct cw_view customer, char kind,
+                  struct cw_view source, struct cw_view id)
+{
+    char key[CW_KEY_BYTES];
+    uint32_t bytes = cw_seen_key(kind, customer, source, id, key);
+    cw_row row = cw_table_find(p->seen, cw_table_hash(p->seen, key, bytes), key, bytes);
+    return row != CW_ROW_NONE && is_recent(p, cw_table_value(p->seen, row));
+}
+
 bool cw_seen_before(struct cw_pipeline *p, struct cw_customer *customer, char kind,
                     struct cw_view source, struct cw_view id, uint64_t hash)
 {
@@ -221,7 +235,7 @@ bool cw_seen_before(struct cw_pipeline *p, struct cw_customer *customer, char ki
         }
         customer->at->seen = row;
     }
-    if (!added && p->now < at->first_at + CW_WEEK_MS) {
+    if (!added && is_recent(p, at)) {
         return true;
     }
     at->first_at = p->now;
@@ -316,7 +330,7 @@ static void clean_cart(struct cw_pipeline *p, cw_row row)
 static void clean_seen(struct cw_pipeline *p, cw_row row)
 {
     struct cw_seen_row *at = cw_table_value(p->seen, row);
-    if (p->now < at->first_at + CW_WEEK_MS) {
+    if (is_recent(p, at)) {
         return;
     }
     struct cw_view key = cw_table_key(p->seen, row);
