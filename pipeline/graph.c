@@ -2,7 +2,7 @@
 
 /* clang-format off */
 #define FATE(name)  (1u << CW_ITEM_FATE_##name)
-#define FIELD(name) CW_FIELD_##name
+#define HAS(name)   CW_FIELD_##name
 #define STAGE(upper, name, reads, writes, fates) \
     [CW_STAGE_##upper] = {#name, cw_look_##name, cw_stage_##name, reads, writes, fates},
 
@@ -11,13 +11,13 @@
    a row here and its two functions. */
 const struct cw_stage cw_graph[CW_STAGE_COUNT] = {
     /*    stage                     reads                            writes          fates */
-    STAGE(DEDUPLICATE, deduplicate, FIELD(EVENT),                    FIELD(CONTENT), FATE(DUPLICATE))
-    STAGE(CANDIDATE,   candidate,   FIELD(CONTENT),                  FIELD(AGAIN),   FATE(DUPLICATE))
-    STAGE(FILTER,      filter,      FIELD(CONTENT) | FIELD(AGAIN),   FIELD(VERDICT), FATE(REJECTED))
-    STAGE(PLACE,       place,       FIELD(VERDICT),                  FIELD(PLACE),   FATE(SUPERSEDED))
-    STAGE(SCORE,       score,       FIELD(CONTENT) | FIELD(VERDICT), FIELD(SCORE),   0)
-    STAGE(STORE,       store,       FIELD(PLACE) | FIELD(SCORE),     FIELD(STORED),  FATE(REFUSED))
-    STAGE(SCHEDULE,    schedule,    FIELD(STORED), 0, FATE(CANDIDATE) | FATE(UPDATED))
+    STAGE(DEDUPLICATE, deduplicate, HAS(EVENT),                    HAS(CONTENT), FATE(DUPLICATE))
+    STAGE(CANDIDATE,   candidate,   HAS(CONTENT),                  HAS(AGAIN),   FATE(DUPLICATE))
+    STAGE(FILTER,      filter,      HAS(CONTENT) | HAS(AGAIN),   HAS(VERDICT), FATE(REJECTED))
+    STAGE(PLACE,       place,       HAS(VERDICT),                  HAS(PLACE),   FATE(SUPERSEDED))
+    STAGE(SCORE,       score,       HAS(CONTENT) | HAS(VERDICT), HAS(SCORE),   0)
+    STAGE(STORE,       store,       HAS(PLACE) | HAS(SCORE),     HAS(STORED),  FATE(REFUSED))
+    STAGE(SCHEDULE,    schedule,    HAS(STORED), 0, FATE(CANDIDATE) | FATE(UPDATED))
 };
 
 /* clang-format on */

@@ -223,6 +223,11 @@ struct cw_discount cw_discount(const struct cw_program *program, double score, d
 uint32_t cw_discount_code(const struct cw_pipeline *p, const struct cw_program *program,
                           const struct cw_candidate_row *candidate, struct cw_view customer,
                           char code[32]);
+/* The variant of the touch that a customer gets, by hash; NULL when it has none. Its delay. */
+const struct cw_variant *cw_touch_variant(const struct cw_program *program,
+                                          const struct cw_touch *touch, struct cw_view customer);
+int64_t cw_touch_delay(const struct cw_program *program, const struct cw_touch *touch,
+                       struct cw_view customer);
 void cw_touch_fire(struct cw_pipeline *p, struct cw_customer *customer, cw_row candidate,
                    uint32_t touch);
 void cw_session_fire(struct cw_pipeline *p, struct cw_customer *customer, cw_row cart,
