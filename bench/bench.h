@@ -25,7 +25,7 @@ struct cw_bench_case {
 };
 
 /* The suites, one a part. */
-extern const struct cw_bench_case cw_bench_json[];
+extern const struct cw_bench_case cw_bench_json[], cw_bench_pattern[];
 
 /* Keeps the compiler from proving a value unused. */
 static inline void cw_bench_use(const void *p)

@@ -12,6 +12,7 @@
 
 static const struct cw_bench_case *const suites[] = {
     cw_bench_json,
+    cw_bench_pattern,
     NULL,
 };
 
