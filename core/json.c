@@ -5,12 +5,29 @@
 #include <immintrin.h>
 #include <sys/mman.h>
 
+/* The leak checker does not look into mappings by itself, and one holds the way to stage 1. */
+#ifdef __has_feature
+#    if __has_feature(address_sanitizer)
+#        include <sanitizer/lsan_interface.h>
+#        define LSAN_SEES(p, bytes)    __lsan_register_root_region((p), (bytes))
+#        define LSAN_FORGETS(p, bytes) __lsan_unregister_root_region((p), (bytes))
+#    endif
+#endif
+#ifndef LSAN_SEES
+#    define LSAN_SEES(p, bytes)    ((void)0)
+#    define LSAN_FORGETS(p, bytes) ((void)0)
+#endif
+
 /*
  * How it works. Stage 1 gives the offset of every token (json_priv.h). One walk over the offsets
  * proves the grammar: a member is four of them (key, colon, value, what follows), an element two.
- * A string's or a number's end is not searched: it is the last byte before the next token that is
- * no white space, and whatever stands between two tokens belongs to the first, so that a number's
- * or a word's whole stretch must be well formed and nothing can hide behind it.
+ * A string's or a number's end is not searched: whatever stands between two tokens belongs to the
+ * first, so it is the last byte before the next token that is no white space; a number's or a
+ * word's whole stretch must be well formed, so nothing can hide behind it.
+ *
+ * The walk has two gears. The fast one takes what machines write: no space before a token's end,
+ * no escape, numbers without an exponent. It knows no errors: what it does not take, uncommon or
+ * wrong, is one full_step, which takes everything and says what is wrong and where.
  *
  * Containers that are still open are chained through their nodes' `next`, so the walk needs no
  * stack. It never runs off the end of the offsets: the last token is known to be a closing bracket
@@ -27,19 +44,26 @@ struct cw_json_parser {
     struct cw_json_node nodes[];
 };
 
-struct walk {
+/* What every step touches. It has to live in registers: nobody may take its address. */
+struct place {
     const char *text;
-    const uint32_t *at; /* the next token */
+    const uint32_t *at;        /* the next token */
+    struct cw_json_node *node; /* the next to be written */
+    uint32_t count;            /* of those written */
+};
+
+/* What only brackets, uncommon forms and errors touch. */
+struct walk {
+    struct place place;
     const uint32_t *end;
     struct cw_json_node *nodes;
-    uint32_t count; /* of nodes */
-    uint32_t open;  /* the innermost open container */
-    uint32_t depth, depth_max;
-    bool backslash; /* there is one in the text */
+    uint32_t open;   /* the innermost open container, or CW_JSON_NONE */
+    uint32_t levels; /* how many more may be opened */
     uint32_t error_offset;
 };
 
-#define CW_INLINE static inline __attribute__((always_inline))
+#define CW_INLINE   static inline __attribute__((always_inline))
+#define CW_NOINLINE __attribute__((noinline))
 
 static const char *const status_texts[CW_JSON_PARSE_COUNT] = {
 #define CW_X(name, text) text,
@@ -79,6 +103,7 @@ cw_err cw_json_open(struct cw_json_parser **parser, uint32_t bytes_max, uint32_t
         (void)munmap(fresh, bytes);
         return cw_fail(fault, CW_ERR_LIMIT, "no memory to read JSON of %u bytes", bytes_max);
     }
+    LSAN_SEES(fresh, sizeof *fresh);
     *parser = fresh;
     return CW_ERR_OK;
 }
@@ -87,11 +112,13 @@ void cw_json_close(struct cw_json_parser *parser)
 {
     if (parser != NULL) {
         cw_json_stage1_close(parser->stage1);
+        LSAN_FORGETS(parser, sizeof *parser);
         (void)munmap(parser, parser->mapped_bytes);
     }
 }
 
-static bool has_backslash(const char *text, uint32_t bytes)
+/* Over a whole text; one in the padding counts too, which costs time and changes nothing. */
+static bool may_have_backslash(const char *text, uint32_t bytes)
 {
     __m256i backslash = _mm256_set1_epi8('\\');
     __m256i seen = _mm256_setzero_si256();
@@ -100,6 +127,20 @@ static bool has_backslash(const char *text, uint32_t bytes)
         seen = _mm256_or_si256(seen, _mm256_cmpeq_epi8(some, backslash));
     }
     return !_mm256_testz_si256(seen, seen);
+}
+
+/* The load may reach into the padding, whose bits are cut off. */
+CW_INLINE bool has_backslash(const char *text, uint32_t bytes)
+{
+    __m256i backslash = _mm256_set1_epi8('\\');
+    for (uint32_t i = 0; i < bytes; i += 32) {
+        __m256i some = _mm256_loadu_si256((const __m256i *)(const void *)(text + i));
+        uint32_t seen = (uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(some, backslash));
+        if (_bzhi_u32(seen, bytes - i < 32 ? bytes - i : 32) != 0) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static bool is_space(char c)
@@ -112,16 +153,20 @@ static bool is_digit(char c)
     return c >= '0' && c <= '9';
 }
 
-/* Where the stretch before the next token ends. Never passes the token it belongs to, which is no
-   white space. */
-CW_INLINE uint32_t end_before(const char *text, uint32_t next)
+static CW_COLD size_t end_before_space(const char *text, size_t next)
 {
-    if (CW_UNLIKELY((uint8_t)text[next - 1] <= ' ')) {
-        while (is_space(text[next - 1])) {
-            next--;
-        }
+    while (is_space(text[next - 1])) {
+        next--;
     }
     return next;
+}
+
+/* Where the stretch before the next token ends. Never passes the token it belongs to, which is no
+   white space. */
+CW_INLINE uint32_t end_before(const char *text, size_t next)
+{
+    return (uint32_t)(CW_LIKELY((uint8_t)text[next - 1] > ' ') ? next
+                                                               : end_before_space(text, next));
 }
 
 /* Four hexadecimal digits, or UINT32_MAX. */
@@ -172,25 +217,22 @@ static uint32_t escape_bytes(const char *p, const char *end)
     return low >= 0xdc00u && low <= 0xdfffu ? 12 : 0;
 }
 
-/* Checks the escapes between a string's quotes; *escaped tells whether there are any. */
-static bool escapes_ok(const char *text, uint32_t bytes, uint8_t *escaped)
+/* How far into a string the first bad escape is, or `bytes`. */
+static CW_COLD uint32_t bad_escape(const char *text, uint32_t bytes)
 {
-    const char *end = text + bytes;
-    const char *p = memchr(text, '\\', bytes);
-    *escaped = p != NULL;
-    while (p != NULL) {
-        uint32_t step = escape_bytes(p, end);
+    uint32_t at = 0;
+    while (at < bytes) {
+        uint32_t step = text[at] == '\\' ? escape_bytes(text + at, text + bytes) : 1;
         if (step == 0) {
-            return false;
+            break;
         }
-        p += step;
-        p = memchr(p, '\\', (size_t)(end - p));
+        at += step;
     }
-    return true;
+    return at;
 }
 
 /* RFC 8259's number, all of the stretch. */
-static bool any_number_ok(const char *p, uint32_t bytes)
+static bool number_ok(const char *p, uint32_t bytes)
 {
     const char *end = p + bytes;
     p += p < end && *p == '-';
@@ -224,51 +266,16 @@ static bool any_number_ok(const char *p, uint32_t bytes)
     return p == end;
 }
 
-/* The same for the usual shapes, at most 31 bytes without an exponent, at once: one bit per byte
-   that is no digit. The load may reach into the padding, whose bits are cut off. */
-CW_INLINE bool number_ok(const char *p, uint32_t bytes)
+/* CW_JSON_NUMBER when it is none of the three words. */
+static enum cw_json_type word_type(const char *p, uint32_t bytes)
 {
-    if (CW_LIKELY(bytes < 32)) {
-        __m256i some = _mm256_loadu_si256((const __m256i *)(const void *)p);
-        __m256i value = _mm256_sub_epi8(some, _mm256_set1_epi8('0'));
-        __m256i digit = _mm256_cmpeq_epi8(_mm256_min_epu8(value, _mm256_set1_epi8(9)), value);
-        uint32_t minus = *p == '-';
-        uint32_t others = (~(uint32_t)_mm256_movemask_epi8(digit) & ((1u << bytes) - 1)) >> minus;
-        p += minus;
-        bytes -= minus;
-        bool lead_ok = bytes > 0 && (others & 1) == 0 && (*p != '0' || bytes == 1 || (others & 2));
-        if (CW_LIKELY(lead_ok)) {
-            uint32_t point = (uint32_t)__builtin_ctz(others | 1u << 31);
-            if (others == 0 ||
-                ((others & (others - 1)) == 0 && p[point] == '.' && point + 1 < bytes)) {
-                return true;
-            }
-        }
-        p -= minus;
-        bytes += minus;
+    if (bytes == 4 && memcmp(p, "true", 4) == 0) {
+        return CW_JSON_TRUE;
     }
-    return any_number_ok(p, bytes);
-}
-
-CW_INLINE bool word_ok(const char *p, uint32_t bytes, uint8_t *type)
-{
-    uint32_t word;
-    memcpy(&word, p, sizeof word);
-    uint32_t word_true, word_null, word_alse;
-    memcpy(&word_true, "true", 4);
-    memcpy(&word_null, "null", 4);
-    memcpy(&word_alse, "alse", 4);
-    if (bytes == 4 && word == word_true) {
-        *type = CW_JSON_TRUE;
-        return true;
+    if (bytes == 4 && memcmp(p, "null", 4) == 0) {
+        return CW_JSON_NULL;
     }
-    if (bytes == 4 && word == word_null) {
-        *type = CW_JSON_NULL;
-        return true;
-    }
-    memcpy(&word, p + 1, sizeof word);
-    *type = CW_JSON_FALSE;
-    return bytes == 5 && *p == 'f' && word == word_alse;
+    return bytes == 5 && memcmp(p, "false", 5) == 0 ? CW_JSON_FALSE : CW_JSON_NUMBER;
 }
 
 /* What a stretch that is no value was probably meant to be. */
@@ -287,149 +294,282 @@ CW_INLINE enum cw_json_status fail(struct walk *w, enum cw_json_status status, u
     return status;
 }
 
-/* The string, number or word from start to before next becomes node w->count. */
-CW_INLINE enum cw_json_status scalar(struct walk *w, uint32_t start, uint32_t next)
-{
-    struct cw_json_node *node = &w->nodes[w->count];
-    const char *p = w->text + start;
-    uint32_t bytes = end_before(w->text, next) - start;
-    uint8_t type;
-    uint8_t escaped = 0;
-    if (*p == '"') {
-        CW_ASSERT_HOT(bytes >= 2 && p[bytes - 1] == '"');
-        type = CW_JSON_STRING;
-        start++;
-        bytes -= 2;
-        if (CW_UNLIKELY(w->backslash) && !escapes_ok(p + 1, bytes, &escaped)) {
-            return fail(w, CW_JSON_PARSE_ESCAPE, start);
-        }
-    } else if (is_digit(*p) || *p == '-') {
-        type = CW_JSON_NUMBER;
-        if (CW_UNLIKELY(!number_ok(p, bytes))) {
-            return fail(w, CW_JSON_PARSE_NUMBER, start);
-        }
-    } else if (CW_UNLIKELY(!word_ok(p, bytes, &type))) {
-        return fail(w, why_no_value(*p), start);
-    }
-    w->count++;
-    node->text = start;
-    node->text_bytes = bytes;
-    node->next = w->count;
-    node->type = type;
-    node->escaped = escaped;
-    return CW_JSON_PARSE_OK;
-}
-
-/* Ends the innermost container at the closing bracket w->at[-1], then those that end right behind
-   it; stops before the next member or element, or with depth 0. */
-CW_INLINE enum cw_json_status close_containers(struct walk *w)
-{
-    for (;;) { /* bounded by the depth */
-        struct cw_json_node *node = &w->nodes[w->open];
-        node->text_bytes = w->at[-1] + 1 - node->text;
-        w->open = node->next;
-        node->next = w->count;
-        w->depth--;
-        if (w->depth == 0) {
-            return CW_JSON_PARSE_OK;
-        }
-        if (CW_UNLIKELY(w->at == w->end)) {
-            return fail(w, CW_JSON_PARSE_STRUCTURE, w->at[0]);
-        }
-        char c = w->text[*w->at++];
-        if (c == ',') {
-            return CW_JSON_PARSE_OK;
-        }
-        char closing = w->nodes[w->open].type == CW_JSON_OBJECT ? '}' : ']';
-        if (CW_UNLIKELY(c != closing)) {
-            return fail(w, CW_JSON_PARSE_STRUCTURE, w->at[-1]);
-        }
-    }
-}
-
-/* The bracket at start, whose successor is w->at[0], becomes node w->count. */
-CW_INLINE enum cw_json_status open_container(struct walk *w, uint32_t start)
-{
-    char bracket = w->text[start];
-    if (CW_UNLIKELY(w->depth == w->depth_max)) {
-        return fail(w, CW_JSON_PARSE_TOO_DEEP, start);
-    }
-    struct cw_json_node *node = &w->nodes[w->count];
-    node->text = start;
-    node->next = w->open;
-    node->type = bracket == '{' ? CW_JSON_OBJECT : CW_JSON_ARRAY;
-    node->escaped = 0;
-    w->open = w->count;
-    w->count++;
-    w->depth++;
-    if (w->text[w->at[0]] == bracket + 2) { /* { and }, [ and ] are two apart */
-        w->at++;
-        return close_containers(w);
-    }
-    return CW_JSON_PARSE_OK;
-}
-
 CW_INLINE bool is_opening(char c)
 {
     return (c | 0x20) == '{';
 }
 
-/* Members up to the object's end or to a member that is a container, which is opened. */
-CW_INLINE enum cw_json_status members(struct walk *w)
+/* The last four bytes of a node: its type and what is escaped. */
+CW_INLINE uint32_t flags_of(enum cw_json_type type, bool key_escaped, bool escaped)
 {
-    for (;;) { /* bounded by the tokens */
-        const uint32_t *at = w->at;
-        const char *text = w->text;
-        if (CW_UNLIKELY(text[at[0]] != '"' || text[at[1]] != ':')) {
-            return fail(w, CW_JSON_PARSE_STRUCTURE, at[text[at[0]] == '"']);
+    return (uint32_t)type | (uint32_t)key_escaped << 8 | (uint32_t)escaped << 16;
+}
+
+/* Completes the next node, whose key is known already. */
+CW_INLINE void put(struct place *p, uint32_t text, uint32_t bytes, uint32_t flags)
+{
+    struct cw_json_node *node = p->node++;
+    p->count++;
+    node->text = text;
+    node->text_bytes = bytes;
+    node->next = p->count;
+    memcpy((char *)node + offsetof(struct cw_json_node, type), &flags, sizeof flags);
+}
+
+/* Ends the innermost container at the closing bracket p->at[-1], then those that end right behind
+   it; stops before the next member or element, or when none is open. */
+CW_INLINE enum cw_json_status close_containers(struct walk *w, struct place *p)
+{
+    for (;;) { /* bounded by the depth */
+        struct cw_json_node *node = &w->nodes[w->open];
+        node->text_bytes = p->at[-1] + 1 - node->text;
+        w->open = node->next;
+        w->levels++;
+        node->next = p->count;
+        if (w->open == CW_JSON_NONE) {
+            return CW_JSON_PARSE_OK;
         }
-        struct cw_json_node *node = &w->nodes[w->count];
-        node->key = at[0] + 1;
-        node->key_bytes = end_before(text, at[1]) - at[0] - 2;
-        node->key_escaped = 0;
-        if (CW_UNLIKELY(w->backslash) &&
-            !escapes_ok(text + node->key, node->key_bytes, &node->key_escaped)) {
-            return fail(w, CW_JSON_PARSE_ESCAPE, at[0]);
+        if (CW_UNLIKELY(p->at == w->end)) {
+            return fail(w, CW_JSON_PARSE_STRUCTURE, p->at[0]);
         }
-        if (is_opening(text[at[2]])) {
-            w->at = at + 3;
-            return open_container(w, at[2]);
+        char c = p->text[*p->at++];
+        if (c == ',') {
+            return CW_JSON_PARSE_OK;
         }
-        enum cw_json_status status = scalar(w, at[2], at[3]);
-        if (CW_UNLIKELY(status != CW_JSON_PARSE_OK)) {
+        char closing = w->nodes[w->open].type == CW_JSON_OBJECT ? '}' : ']';
+        if (CW_UNLIKELY(c != closing)) {
+            return fail(w, CW_JSON_PARSE_STRUCTURE, p->at[-1]);
+        }
+    }
+}
+
+/* The bracket at start, whose successor is p->at[0], becomes the next node. */
+CW_INLINE enum cw_json_status open_container(struct walk *w, struct place *p, uint32_t start,
+                                             bool key_escaped)
+{
+    char bracket = p->text[start];
+    if (CW_UNLIKELY(w->levels == 0)) {
+        return fail(w, CW_JSON_PARSE_TOO_DEEP, start);
+    }
+    w->levels--;
+    struct cw_json_node *node = p->node;
+    uint32_t open = p->count;
+    put(p, start, 0, flags_of(bracket == '{' ? CW_JSON_OBJECT : CW_JSON_ARRAY, key_escaped, false));
+    node->next = w->open;
+    w->open = open;
+    if (p->text[p->at[0]] == bracket + 2) { /* { and }, [ and ] are two apart */
+        p->at++;
+        return close_containers(w, p);
+    }
+    return CW_JSON_PARSE_OK;
+}
+
+/* The value at at[0], whatever it is, becomes the next node, and is opened if a container. */
+static enum cw_json_status full_value(struct walk *w, bool key_escaped)
+{
+    struct place *place = &w->place;
+    uint32_t start = place->at[0];
+    uint32_t bytes = end_before(place->text, place->at[1]) - start;
+    const char *p = place->text + start;
+    place->at++;
+    if (*p == '"') {
+        bool escaped = has_backslash(p, bytes);
+        uint32_t bad = escaped ? bad_escape(p + 1, bytes - 2) : bytes - 2;
+        if (bad < bytes - 2) {
+            return fail(w, CW_JSON_PARSE_ESCAPE, start + 1 + bad);
+        }
+        put(place, start + 1, bytes - 2, flags_of(CW_JSON_STRING, key_escaped, escaped));
+    } else if (is_digit(*p) || *p == '-') {
+        if (!number_ok(p, bytes)) {
+            return fail(w, CW_JSON_PARSE_NUMBER, start);
+        }
+        put(place, start, bytes, flags_of(CW_JSON_NUMBER, key_escaped, false));
+    } else if (is_opening(*p)) {
+        return open_container(w, place, start, key_escaped);
+    } else {
+        enum cw_json_type type = word_type(p, bytes);
+        if (type == CW_JSON_NUMBER) {
+            return fail(w, why_no_value(*p), start);
+        }
+        put(place, start, bytes, flags_of(type, key_escaped, false));
+    }
+    return CW_JSON_PARSE_OK;
+}
+
+/* The key and the colon of the next member. */
+static enum cw_json_status full_key(struct walk *w, bool *escaped)
+{
+    struct place *p = &w->place;
+    uint32_t key = p->at[0];
+    if (p->text[key] != '"') {
+        return fail(w, CW_JSON_PARSE_STRUCTURE, key);
+    }
+    uint32_t colon = p->at[1];
+    if (p->text[colon] != ':') {
+        return fail(w, CW_JSON_PARSE_STRUCTURE, colon);
+    }
+    p->at += 2;
+    uint32_t bytes = end_before(p->text, colon) - key - 2;
+    p->node->key = key + 1;
+    p->node->key_bytes = bytes;
+    *escaped = has_backslash(p->text + key + 1, bytes);
+    uint32_t bad = *escaped ? bad_escape(p->text + key + 1, bytes) : bytes;
+    return bad < bytes ? fail(w, CW_JSON_PARSE_ESCAPE, key + 1 + bad) : CW_JSON_PARSE_OK;
+}
+
+/* One member or element, of any form, and the comma or bracket behind it. */
+static CW_NOINLINE enum cw_json_status full_step(struct walk *w)
+{
+    struct place *p = &w->place;
+    bool object = w->nodes[w->open].type == CW_JSON_OBJECT;
+    bool key_escaped = false;
+    enum cw_json_status status = CW_JSON_PARSE_OK;
+    p->node->key = 0;
+    p->node->key_bytes = 0;
+    if (object) {
+        status = full_key(w, &key_escaped);
+        if (status != CW_JSON_PARSE_OK) {
             return status;
         }
-        w->at = at + 4;
-        char c = text[at[3]];
+    }
+    bool container = is_opening(p->text[p->at[0]]);
+    status = full_value(w, key_escaped);
+    if (status != CW_JSON_PARSE_OK || container) {
+        return status;
+    }
+    char c = p->text[*p->at++];
+    if (c == ',') {
+        return CW_JSON_PARSE_OK;
+    }
+    return c == (object ? '}' : ']') ? close_containers(w, p)
+                                     : fail(w, CW_JSON_PARSE_STRUCTURE, p->at[-1]);
+}
+
+/* What the fast path makes of a value. */
+enum cw_json_fast {
+    CW_JSON_FAST_SCALAR,
+    CW_JSON_FAST_CONTAINER,
+    CW_JSON_FAST_NOT /* it is uncommon or wrong */
+};
+
+CW_INLINE bool plain_number(const char *p, uint32_t bytes, char first)
+{
+    if (bytes > 32) {
+        return false;
+    }
+    if (first == '-') {
+        p++;
+        bytes--;
+    }
+    __m256i some = _mm256_loadu_si256((const __m256i *)(const void *)p);
+    /* Moves 0 to 9 to the ten smallest signed bytes: then one comparison tells all others. */
+    __m256i moved = _mm256_add_epi8(some, _mm256_set1_epi8((char)(0x80 - '0')));
+    __m256i other = _mm256_cmpgt_epi8(moved, _mm256_set1_epi8((char)(0x80 + 9)));
+    uint32_t others = _bzhi_u32((uint32_t)_mm256_movemask_epi8(other), bytes);
+    uint32_t whole = bytes;
+    if (others != 0) {
+        whole = (uint32_t)__builtin_ctz(others);
+        if ((others & (others - 1)) != 0 || p[whole] != '.' || whole + 1 == bytes) {
+            return false;
+        }
+    }
+    return CW_LIKELY(whole > 0) && (*p != '0' || whole == 1);
+}
+
+CW_INLINE enum cw_json_fast fast_value(struct place *place, size_t start, size_t next,
+                                       bool backslash)
+{
+    const char *p = place->text + start;
+    uint32_t bytes = (uint32_t)(next - start);
+    char first = *p;
+    if (first == '"') {
+        if (CW_UNLIKELY(place->text[next - 1] != '"' ||
+                        (backslash && has_backslash(p + 1, bytes - 2)))) {
+            return CW_JSON_FAST_NOT;
+        }
+        put(place, (uint32_t)start + 1, bytes - 2, flags_of(CW_JSON_STRING, false, false));
+        return CW_JSON_FAST_SCALAR;
+    }
+    if ((uint8_t)(first - '-') <= '9' - '-') { /* . and / are between, but end up refused */
+        if (CW_UNLIKELY(!plain_number(p, bytes, first))) {
+            return CW_JSON_FAST_NOT;
+        }
+        put(place, (uint32_t)start, bytes, flags_of(CW_JSON_NUMBER, false, false));
+        return CW_JSON_FAST_SCALAR;
+    }
+    if (is_opening(first)) {
+        return CW_JSON_FAST_CONTAINER;
+    }
+    enum cw_json_type type = word_type(p, bytes);
+    if (CW_UNLIKELY(type == CW_JSON_NUMBER)) {
+        return CW_JSON_FAST_NOT;
+    }
+    put(place, (uint32_t)start, bytes, flags_of(type, false, false));
+    return CW_JSON_FAST_SCALAR;
+}
+
+/* Stands for a step that the fast path leaves to full_step, with nothing changed. */
+#define NOT_FAST CW_JSON_PARSE_COUNT
+
+/* Members up to the object's end or to a member that is a container, which is opened. */
+CW_INLINE enum cw_json_status members(struct walk *w, struct place *p, bool backslash)
+{
+    const char *text = p->text;
+    for (;;) { /* bounded by the tokens */
+        const uint32_t *at = p->at;
+        size_t key = at[0];
+        size_t colon = at[1];
+        if (CW_UNLIKELY(text[key] != '"' || text[colon] != ':' || text[colon - 1] != '"')) {
+            return NOT_FAST;
+        }
+        size_t value = at[2];
+        size_t next = at[3];
+        uint32_t key_bytes = (uint32_t)(colon - key) - 2;
+        if (backslash && has_backslash(p->text + key + 1, key_bytes)) {
+            return NOT_FAST;
+        }
+        p->node->key = (uint32_t)key + 1;
+        p->node->key_bytes = key_bytes;
+        enum cw_json_fast fast = fast_value(p, value, next, backslash);
+        if (fast == CW_JSON_FAST_CONTAINER) {
+            p->at = at + 3;
+            return open_container(w, p, (uint32_t)value, false);
+        }
+        if (CW_UNLIKELY(fast == CW_JSON_FAST_NOT)) {
+            return NOT_FAST;
+        }
+        p->at = at + 4;
+        char c = text[next];
         if (c != ',') {
-            return CW_LIKELY(c == '}') ? close_containers(w)
-                                       : fail(w, CW_JSON_PARSE_STRUCTURE, at[3]);
+            return CW_LIKELY(c == '}') ? close_containers(w, p)
+                                       : fail(w, CW_JSON_PARSE_STRUCTURE, (uint32_t)next);
         }
     }
 }
 
 /* Elements up to the array's end or to an element that is a container, which is opened. */
-CW_INLINE enum cw_json_status elements(struct walk *w)
+CW_INLINE enum cw_json_status elements(struct walk *w, struct place *p, bool backslash)
 {
+    const char *text = p->text;
     for (;;) { /* bounded by the tokens */
-        const uint32_t *at = w->at;
-        struct cw_json_node *node = &w->nodes[w->count];
-        node->key = 0;
-        node->key_bytes = 0;
-        node->key_escaped = 0;
-        if (is_opening(w->text[at[0]])) {
-            w->at = at + 1;
-            return open_container(w, at[0]);
+        const uint32_t *at = p->at;
+        size_t value = at[0];
+        size_t next = at[1];
+        p->node->key = 0;
+        p->node->key_bytes = 0;
+        enum cw_json_fast fast = fast_value(p, value, next, backslash);
+        if (fast == CW_JSON_FAST_CONTAINER) {
+            p->at = at + 1;
+            return open_container(w, p, (uint32_t)value, false);
         }
-        enum cw_json_status status = scalar(w, at[0], at[1]);
-        if (CW_UNLIKELY(status != CW_JSON_PARSE_OK)) {
-            return status;
+        if (CW_UNLIKELY(fast == CW_JSON_FAST_NOT)) {
+            return NOT_FAST;
         }
-        w->at = at + 2;
-        char c = w->text[at[1]];
+        p->at = at + 2;
+        char c = text[next];
         if (c != ',') {
-            return CW_LIKELY(c == ']') ? close_containers(w)
-                                       : fail(w, CW_JSON_PARSE_STRUCTURE, at[1]);
+            return CW_LIKELY(c == ']') ? close_containers(w, p)
+                                       : fail(w, CW_JSON_PARSE_STRUCTURE, (uint32_t)next);
         }
     }
 }
@@ -439,8 +579,8 @@ CW_INLINE enum cw_json_status elements(struct walk *w)
 static CW_COLD enum cw_json_status bad_end(struct walk *w)
 {
     uint32_t depth = 0;
-    for (const uint32_t *at = w->at; at < w->end; at++) {
-        char c = w->text[*at];
+    for (const uint32_t *at = w->place.at; at < w->end; at++) {
+        char c = w->place.text[*at];
         depth += is_opening(c);
         depth -= c == '}' || c == ']';
         if (depth == 0) {
@@ -450,30 +590,52 @@ static CW_COLD enum cw_json_status bad_end(struct walk *w)
     return fail(w, CW_JSON_PARSE_STRUCTURE, *w->end);
 }
 
-static enum cw_json_status walk(struct walk *w)
+/* Steps until no container is open. */
+CW_INLINE enum cw_json_status steps(struct walk *w, bool backslash)
 {
-    struct cw_json_node *root = w->nodes;
-    root->key = 0;
-    root->key_bytes = 0;
-    root->key_escaped = 0;
-    enum cw_json_status status;
-    uint32_t first = w->at[0];
-    if (!is_opening(w->text[first])) {
-        status = scalar(w, first, w->at[1]);
-        w->at++;
-    } else {
-        char last = w->text[w->end[-1]];
+    enum cw_json_status status = CW_JSON_PARSE_OK;
+    struct place place = w->place;
+    while (status == CW_JSON_PARSE_OK && w->open != CW_JSON_NONE) {
+        status = w->nodes[w->open].type == CW_JSON_OBJECT ? members(w, &place, backslash)
+                                                          : elements(w, &place, backslash);
+        if (CW_UNLIKELY(status == NOT_FAST)) {
+            w->place = place;
+            status = full_step(w);
+            place = w->place;
+        }
+    }
+    w->place = place;
+    return status;
+}
+
+/* Without any backslash in the text, as is usual, no string has to be looked at. */
+static enum cw_json_status steps_without_backslash(struct walk *w)
+{
+    return steps(w, false);
+}
+
+static CW_NOINLINE enum cw_json_status steps_with_backslash(struct walk *w)
+{
+    return steps(w, true);
+}
+
+static enum cw_json_status walk(struct walk *w, bool backslash)
+{
+    struct place *p = &w->place;
+    p->node->key = 0;
+    p->node->key_bytes = 0;
+    if (is_opening(p->text[p->at[0]])) {
+        char last = p->text[w->end[-1]];
         if (last != '}' && last != ']') {
             return bad_end(w);
         }
-        w->at++;
-        status = open_container(w, first);
-        while (status == CW_JSON_PARSE_OK && w->depth > 0) {
-            status = w->nodes[w->open].type == CW_JSON_OBJECT ? members(w) : elements(w);
-        }
     }
-    if (status == CW_JSON_PARSE_OK && w->at != w->end) {
-        return fail(w, CW_JSON_PARSE_TRAILING, *w->at);
+    enum cw_json_status status = full_value(w, false);
+    if (status == CW_JSON_PARSE_OK) {
+        status = backslash ? steps_with_backslash(w) : steps_without_backslash(w);
+    }
+    if (status == CW_JSON_PARSE_OK && p->at != w->end) {
+        return fail(w, CW_JSON_PARSE_TRAILING, *p->at);
     }
     return status;
 }
@@ -550,15 +712,14 @@ enum cw_json_status cw_json_parse(struct cw_json_parser *parser, const char *tex
         CW_ASSERT(found != CW_JSON_STAGE1_BROKEN);
         return found == CW_JSON_STAGE1_EMPTY ? CW_JSON_PARSE_EMPTY : why_refused(doc);
     }
-    struct walk w = {.text = text,
-                     .at = at,
+    struct walk w = {.place = {.text = text, .at = at, .node = parser->nodes},
                      .end = at + count,
                      .nodes = parser->nodes,
-                     .depth_max = parser->depth_max,
-                     .backslash = has_backslash(text, text_bytes)};
-    enum cw_json_status status = walk(&w);
-    doc->node_count = status == CW_JSON_PARSE_OK ? w.count : 0;
+                     .open = CW_JSON_NONE,
+                     .levels = parser->depth_max};
+    enum cw_json_status status = walk(&w, may_have_backslash(text, text_bytes));
+    doc->node_count = status == CW_JSON_PARSE_OK ? w.place.count : 0;
     doc->error_offset = w.error_offset;
-    CW_ASSERT_HOT(w.count <= nodes_max(parser->bytes_max, parser->depth_max));
+    CW_ASSERT_HOT(w.place.count <= nodes_max(parser->bytes_max, parser->depth_max));
     return status;
 }

@@ -120,17 +120,54 @@ uint32_t cw_json_find(const struct cw_json *doc, uint32_t object, struct cw_view
     return found;
 }
 
+double cw_json_number(struct cw_view raw)
+{
+    static const double power[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8, 1e9,
+                                   1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18};
+    const char *p = raw.data;
+    const char *end = p + raw.bytes;
+    bool minus = *p == '-';
+    p += minus;
+    if (end - p > (ptrdiff_t)CW_COUNTOF(power)) { /* 19 digits always fit value */
+        return cw_json_decimal(raw.data, raw.bytes);
+    }
+    const char *point = end; /* what stands behind it are decimals */
+    uint64_t value = 0;
+    for (; p < end; p++) {
+        uint32_t digit = (uint32_t)(uint8_t)*p - '0';
+        if (digit < 10) {
+            value = value * 10 + digit;
+        } else if (*p == '.') {
+            point = p + 1;
+        } else {
+            return cw_json_decimal(raw.data, raw.bytes);
+        }
+    }
+    if (value > (uint64_t)1 << 53) {
+        return cw_json_decimal(raw.data, raw.bytes);
+    }
+    /* Both are exact, so the one rounding of the quotient is the right one (Clinger). */
+    double number = (double)(int64_t)value;
+    if (point != end) {
+        number /= power[end - point];
+    }
+    return minus ? -number : number;
+}
+
 /* A number's spelling taken apart: +-digits * 10^exponent. */
 struct decimal {
     const char *digits, *digits_end; /* the point may stand among them */
-    uint64_t value;                  /* of the digits, modulo 2^64 */
-    uint32_t count;                  /* of the digits, leading zeros too */
     int64_t exponent;
     bool minus;
 };
 
 /* More than any spelling of 4 GB could make up for with its zeros. */
 #define EXPONENT_MAX ((int64_t)1 << 40)
+
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
 
 static struct decimal take_apart(struct cw_view raw)
 {
@@ -139,17 +176,15 @@ static struct decimal take_apart(struct cw_view raw)
     struct decimal d = {.minus = *p == '-'};
     p += d.minus;
     d.digits = p;
-    for (; p < end && (uint8_t)(*p - '0') < 10; p++) {
-        d.value = d.value * 10 + (uint64_t)(*p - '0');
+    while (p < end && is_digit(*p)) {
+        p++;
     }
-    d.count = (uint32_t)(p - d.digits);
     if (p < end && *p == '.') {
         const char *fraction = ++p;
-        for (; p < end && (uint8_t)(*p - '0') < 10; p++) {
-            d.value = d.value * 10 + (uint64_t)(*p - '0');
+        while (p < end && is_digit(*p)) {
+            p++;
         }
         d.exponent = fraction - p;
-        d.count += (uint32_t)(p - fraction);
     }
     d.digits_end = p;
     if (p < end) { /* an e: there is nothing else */
@@ -164,21 +199,6 @@ static struct decimal take_apart(struct cw_view raw)
         d.exponent += minus ? -exponent : exponent;
     }
     return d;
-}
-
-double cw_json_number(struct cw_view raw)
-{
-    static const double power[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
-                                   1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
-                                   1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
-    struct decimal d = take_apart(raw);
-    /* Both factors are exact, so the one rounding of the product is the right one (Clinger). */
-    if (d.count <= 19 && d.value <= (uint64_t)1 << 53 && d.exponent >= -22 && d.exponent <= 22) {
-        double value = (double)(int64_t)d.value;
-        value = d.exponent < 0 ? value / power[-d.exponent] : value * power[d.exponent];
-        return d.minus ? -value : value;
-    }
-    return cw_json_decimal(raw.data, raw.bytes);
 }
 
 bool cw_json_int64(struct cw_view raw, int64_t *value)
@@ -222,9 +242,16 @@ static bool check_value(const struct cw_json *doc, const struct cw_json_node *no
         return false;
     }
     const char *p = doc->text + node->text;
-    char before = node->text > 0 ? p[-1] : '\0';
-    char first = node->text_bytes > 0 ? p[0] : '\0';
-    char last = node->text_bytes > 0 ? p[node->text_bytes - 1] : '\0';
+    char before = '\0';
+    char first = '\0';
+    char last = '\0';
+    if (node->text > 0) {
+        before = p[-1];
+    }
+    if (node->text_bytes > 0) {
+        first = p[0];
+        last = p[node->text_bytes - 1];
+    }
     switch ((enum cw_json_type)node->type) {
     case CW_JSON_NULL: return first == 'n' && last == 'l' && node->text_bytes == 4;
     case CW_JSON_FALSE: return first == 'f' && last == 'e' && node->text_bytes == 5;

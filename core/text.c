@@ -1,6 +1,7 @@
 #include "core/text.h"
 
 #include "core/json_priv.h"
+#include "core/time.h"
 
 #include <immintrin.h>
 #include <math.h>
@@ -215,7 +216,9 @@ static char *put_escape(char *to, char c)
         *to++ = letter;
         return to;
     }
-    memcpy(to, "u00", 3);
+    to[0] = 'u';
+    to[1] = '0';
+    to[2] = '0';
     to[3] = hex[(uint8_t)c >> 4];
     to[4] = hex[(uint8_t)c & 15];
     return to + 5;
@@ -264,4 +267,13 @@ void cw_text_json(struct cw_text *text, struct cw_view view)
     }
     *to++ = '"';
     text->bytes += (size_t)(to - begin);
+}
+
+void cw_text_json_time(struct cw_text *text, int64_t ms)
+{
+    char *to = cw_text_room(text, CW_TIME_BYTES + 2);
+    to[0] = '"';
+    cw_time_format(ms, to + 1);
+    to[CW_TIME_BYTES + 1] = '"';
+    text->bytes += CW_TIME_BYTES + 2;
 }

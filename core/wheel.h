@@ -48,6 +48,10 @@ void cw_wheel_close(struct cw_wheel *wheel);
 CW_MUST_USE cw_timer cw_wheel_add(struct cw_wheel *wheel, int64_t due_ms, uint64_t cookie);
 void cw_wheel_cancel(struct cw_wheel *wheel, cw_timer timer);
 
+/* A hint that the timer will be cancelled or asked for in a moment; any handle may be given. For
+   batches: at millions of timers a cancel waits for memory otherwise. */
+void cw_wheel_prefetch(const struct cw_wheel *wheel, cw_timer timer);
+
 /* What a timer was added with; the handle must be live. */
 int64_t cw_wheel_due(const struct cw_wheel *wheel, cw_timer timer);
 uint64_t cw_wheel_cookie(const struct cw_wheel *wheel, cw_timer timer);
@@ -68,8 +72,9 @@ int64_t cw_wheel_present(const struct cw_wheel *wheel);
 
 uint32_t cw_wheel_count(const struct cw_wheel *wheel);
 
-/* The tick of the earliest timer (exact); false when there is none. Bounded by the levels, not by
-   the number of timers, except that a far slot's list is walked once. */
+/* The tick of the earliest timer (exact; an overdue one counts as the present); false when there is
+   none. Bounded by the levels, not by the number of timers, except that a far slot's list is walked
+   once after the first to fire of it was cancelled. */
 CW_MUST_USE bool cw_wheel_earliest(const struct cw_wheel *wheel, int64_t *due_ms);
 
 /* Proves the invariants: every list well linked, every timer in the slot its due asks for. */

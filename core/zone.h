@@ -6,8 +6,8 @@
  * Threads: read-only after open.
  * Bounds:  at most CW_ZONES_MAX zones, 2,000 transitions each; instants past the last transition
  *          follow the footer's POSIX TZ rule.
- * Fails:   open only: a missing directory (with the package to install); a damaged file is left
- *          out and counted.
+ * Fails:   open only: a missing directory, or one without a zone but UTC (with the package to
+ *          install); a damaged file is left out and counted.
  */
 #ifndef CW_CORE_ZONE_H
 #define CW_CORE_ZONE_H
@@ -26,10 +26,15 @@ CW_MUST_USE cw_err cw_zones_open(struct cw_zones **zones, const char *directory,
 void cw_zones_close(struct cw_zones *zones);
 uint32_t cw_zones_count(const struct cw_zones *zones);
 
+/* How many files were left out because they are not what a zone's file must be. */
+uint32_t cw_zones_damaged(const struct cw_zones *zones);
+
 /* The zone's index by its IANA name (links too, case matters); false when there is none. An index
    is stable for one open only: store names. */
 CW_MUST_USE bool cw_zones_find(const struct cw_zones *zones, struct cw_view name, uint32_t *index);
 struct cw_view cw_zones_name(const struct cw_zones *zones, uint32_t index);
+
+/* Instants and local times below may be any within 2^62 ms of 1970. */
 
 /* What to add to UTC to get local time, in ms, at that instant. */
 int64_t cw_zone_offset_ms(const struct cw_zones *zones, uint32_t index, int64_t utc_ms);

@@ -2,9 +2,9 @@
 #include "pipeline/program.h"
 
 static const struct cw_marketplace marketplaces[] = {
-    {"US", "USD", "en-US", "America/New_York"}, {"UK", "GBP", "en-GB", "Europe/London"},
-    {"DE", "EUR", "de-DE", "Europe/Berlin"},    {"FR", "EUR", "fr-FR", "Europe/Paris"},
-    {"JP", "JPY", "ja-JP", "Asia/Tokyo"},       {"IN", "INR", "en-IN", "Asia/Kolkata"},
+    {"US", "USD", "en-US", "America/New_York"},  {"UK", "GBP", "en-GB", "Europe/London"},
+    {"DE", "EUR", "de-DE", "Europe/Berlin"},     {"FR", "EUR", "fr-FR", "Europe/Paris"},
+    {"JP", "JPY", "ja-JP", "Asia/Tokyo"},        {"IN", "INR", "en-IN", "Asia/Kolkata"},
     {"BR", "BRL", "pt-BR", "America/Sao_Paulo"}, {"AU", "AUD", "en-AU", "Australia/Sydney"},
 };
 

@@ -14,6 +14,7 @@
 #include "core/view.h"
 
 #define CW_MODEL_FEATURES_MAX 64u
+#define CW_MODEL_FILE_MAX     (1u << 20)
 
 /* Every feature the pipeline can know; numeric ones first. */
 #define CW_FEATURES(X)       \

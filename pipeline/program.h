@@ -41,10 +41,11 @@ struct cw_by_market {
     bool by_market; /* entries count, else `any` */
     uint32_t count;
     double any;
+
     const struct cw_by_market_entry {
         struct cw_view market;
         double value;
-    } *entries;
+    } * entries;
 };
 
 /* Caps: one per channel in CW_CHANNELS order, then all messages together. */
@@ -60,10 +61,10 @@ enum cw_filter_type {
 struct cw_filter {
     struct cw_view id;
     enum cw_filter_type type;
-    bool allow_unknown;           /* trust; default false */
-    bool require_payment_method;  /* trust; default true */
-    bool require_in_stock;        /* rule */
-    struct cw_by_market minimum;  /* rule: minCartValue, major units */
+    bool allow_unknown;                     /* trust; default false */
+    bool require_payment_method;            /* trust; default true */
+    bool require_in_stock;                  /* rule */
+    struct cw_by_market minimum;            /* rule: minCartValue, major units */
     struct cw_by_market caps[CW_CAP_COUNT]; /* rule: messages in the trailing 7 days */
 };
 
@@ -108,6 +109,7 @@ enum cw_key_part {
 
 struct cw_key_format {
     uint32_t count;
+
     struct {
         enum cw_key_part part;
         struct cw_view literal;
@@ -126,8 +128,8 @@ enum cw_on_new_cart {
 };
 
 struct cw_program_source {
-    struct cw_view bus;     /* NULL: events of every bus */
-    uint32_t pattern;       /* number in cw_programs.patterns */
+    struct cw_view bus; /* NULL: the one called default */
+    uint32_t pattern;   /* number in cw_programs.patterns */
 };
 
 struct cw_program {
@@ -142,25 +144,30 @@ struct cw_program {
     uint32_t filter_count;
     struct cw_touch touches[CW_TOUCHES_MAX]; /* enabled ones, by delay, priority, place */
     uint32_t touch_count;
+
     struct {
         bool enabled; /* false when the key is absent */
         bool dynamic; /* default false */
         bool expected_profit;
         double base, max, step; /* percent; defaults 10, base, 5 */
     } discount;
+
     struct {
         bool enabled; /* true when the key is absent */
         int64_t ttl_ms;
         struct cw_key_format key;
     } dedup;
+
     int64_t candidate_ttl_ms;
     enum cw_on_reabandon on_reabandon;
     enum cw_on_new_cart on_new_cart;
     int64_t min_gap_ms;
+
     struct {
         bool set;
         uint32_t start_minute, end_minute; /* of the local day, 0..1439 */
     } quiet;
+
     double holdout_percent;
     int64_t session_timeout_ms; /* 0: no detection */
     int64_t code_valid_ms;

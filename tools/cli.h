@@ -57,6 +57,7 @@ struct cw_assets {
     struct {
         char name[128];
         struct cw_view text; /* shipped, or read */
+        bool shipped;
     } template_files[CW_TEMPLATES_MAX];
     uint32_t template_count;
     const char *model_names[65], *template_names[CW_TEMPLATES_MAX + 1];
@@ -68,6 +69,12 @@ void cw_assets_close(struct cw_assets *assets);
 
 /* What cw_programs_load wants, answered from assets (which must outlive it). */
 struct cw_program_needs cw_assets_needs(struct cw_assets *assets);
+
+/* Reads program files; one that cannot be read is a problem and left out. Returns how many of
+   `files` (room for count) were filled. */
+uint32_t cw_program_files_read(const char *const *paths, uint32_t count,
+                               struct cw_program_file *files, struct cw_problems *problems);
+void cw_program_files_free(struct cw_program_file *files, uint32_t count);
 
 /* Loads program files; prints all problems on standard error. */
 CW_MUST_USE cw_err cw_programs_read(struct cw_programs **programs, const char *const *paths,

@@ -1,0 +1,73 @@
+/* engage: what comes back about a message: delivered, bounced, opened, clicked, unsubscribed. */
+#include "pipeline/pipeline_priv.h"
+
+#include <string.h>
+
+static struct cw_candidate_row *candidate_of(struct cw_pipeline *p, struct cw_view customer,
+                                             uint32_t serial)
+{
+    char key[CW_ID_BYTES_MAX + sizeof serial];
+    memcpy(key, customer.data, customer.bytes);
+    memcpy(key + customer.bytes, &serial, sizeof serial);
+    uint32_t bytes = customer.bytes + (uint32_t)sizeof serial;
+    cw_row row = cw_table_find(p->candidates, cw_table_hash(p->candidates, key, bytes), key, bytes);
+    return row == CW_ROW_NONE ? NULL : cw_candidate_at(p, row);
+}
+
+static void note(struct cw_pipeline *p, struct cw_customer *customer, struct cw_touch_row *touch,
+                 uint32_t number, const struct cw_event *event)
+{
+    bool engaged = touch->opened_at != CW_TIME_NONE || touch->clicked_at != CW_TIME_NONE;
+    switch (event->type) {
+    case CW_EVENT_DELIVERED:
+        touch->delivered_at = event->time;
+        p->fates.delivered[number]++;
+        break;
+    case CW_EVENT_BOUNCED: touch->bounced = true; break;
+    case CW_EVENT_OPENED:
+        touch->opened_at = event->time;
+        p->fates.opened[number]++;
+        break;
+    case CW_EVENT_CLICKED:
+        touch->clicked_at = event->time;
+        p->fates.clicked[number]++;
+        break;
+    default: return;
+    }
+    bool engages = event->type == CW_EVENT_OPENED || event->type == CW_EVENT_CLICKED;
+    if (engages && !engaged && touch->channel == CW_CHANNEL_EMAIL) {
+        customer->at->emails_engaged++;
+    }
+}
+
+enum cw_event_fate cw_engage(struct cw_pipeline *p, const struct cw_event *event)
+{
+    struct cw_view id = event->u.message.id;
+    uint64_t hash =
+        cw_hint_or(p->hints != NULL ? p->hints->cart : 0, p->messages, id.data, id.bytes);
+    cw_row row = cw_table_find(p->messages, hash, id.data, id.bytes);
+    if (row == CW_ROW_NONE) {
+        return CW_EVENT_FATE_UNKNOWN_MESSAGE;
+    }
+    struct cw_message_row *message = cw_table_value(p->messages, row);
+    struct cw_view owner = {(const char *)(message + 1), message->customer_bytes};
+    struct cw_customer customer;
+    struct cw_candidate_row *candidate = candidate_of(p, owner, message->serial);
+    if (candidate == NULL || !cw_customer_find(p, owner, &customer)) {
+        return CW_EVENT_FATE_UNKNOWN_MESSAGE;
+    }
+    if (event->id.data != NULL && cw_seen_before(p, &customer, 'e', event->source, event->id, 0)) {
+        return CW_EVENT_FATE_REPEATED;
+    }
+    uint32_t bit = 1u << (event->type - CW_EVENT_DELIVERED);
+    if ((message->feedback & bit) != 0) {
+        return CW_EVENT_FATE_REPEATED;
+    }
+    message->feedback |= bit;
+    struct cw_touch_row *touch = &cw_candidate_touches(candidate)[message->touch - 1];
+    note(p, &customer, touch, message->touch, event);
+    if (event->type == CW_EVENT_UNSUBSCRIBED || event->type == CW_EVENT_COMPLAINED) {
+        cw_profile_opt_out(p, &customer, (enum cw_channel)touch->channel, event->time);
+    }
+    return CW_EVENT_FATE_APPLIED;
+}

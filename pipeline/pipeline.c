@@ -1,0 +1,382 @@
+/* pipeline: opens a core's state, runs batches of events and the passing of time. */
+#include "pipeline/pipeline.h"
+
+#include "pipeline/graph.h"
+
+#include <string.h>
+
+enum {
+    FIRED_MAX = 256,
+    FIRE_AHEAD = 8, /* customers whose rows are requested before they are at work */
+    SCRATCH_CHUNK = 1 << 20
+};
+
+static cw_err open_tables(struct cw_pipeline *p, struct cw_fault *fault)
+{
+    const struct {
+        struct cw_table **table;
+        const char *name;
+        uint32_t hint;
+    } tables[] = {
+        {&p->customers, "customers", sizeof(struct cw_customer_row) + 64},
+        {&p->carts, "carts", sizeof(struct cw_cart_row)},
+        {&p->candidates, "candidates", sizeof(struct cw_candidate_row) + 512},
+        {&p->dedup, "dedup", sizeof(struct cw_dedup_row) + 96},
+        {&p->scores, "scores", sizeof(struct cw_score_row) + 96},
+        {&p->products, "products", sizeof(struct cw_product_row)},
+        {&p->messages, "messages", sizeof(struct cw_message_row) + 16},
+        {&p->seen, "seen", sizeof(struct cw_seen_row)},
+    };
+
+    for (uint32_t i = 0; i < CW_COUNTOF(tables); i++) {
+        struct cw_table_options options = {.name = tables[i].name,
+                                           .rows_max = p->options.rows_max,
+                                           .bytes_max = p->options.bytes_max,
+                                           .hash = p->options.hash,
+                                           .value_bytes_hint = tables[i].hint};
+        cw_err err = cw_table_open(tables[i].table, &options, fault);
+        if (err != CW_ERR_OK) {
+            return err;
+        }
+    }
+    return CW_ERR_OK;
+}
+
+static void close_parts(struct cw_pipeline *p)
+{
+#define CW_X(name)               \
+    if (p->name != NULL) {       \
+        cw_table_close(p->name); \
+    }
+    CW_TABLES(CW_X)
+#undef CW_X
+    if (p->wheel != NULL) {
+        cw_wheel_close(p->wheel);
+    }
+    if (p->decoder != NULL) {
+        cw_decoder_close(p->decoder);
+    }
+    if (p->scratch.first != NULL) {
+        cw_arena_close(&p->scratch);
+    }
+    cw_text_deinit(&p->made);
+}
+
+static cw_err open_parts(struct cw_pipeline *p, struct cw_fault *fault)
+{
+    cw_err err = open_tables(p, fault);
+    if (err == CW_ERR_OK) {
+        uint64_t timers =
+            p->options.rows_max < UINT32_MAX - 2 ? p->options.rows_max : UINT32_MAX - 2;
+        struct cw_wheel_options wheel = {.start_ms = p->options.start_ms,
+                                         .timers_max = (uint32_t)timers};
+        err = cw_wheel_open(&p->wheel, &wheel, fault);
+    }
+    if (err == CW_ERR_OK) {
+        /* What cartwheel makes itself may be a little longer than what it was made from. */
+        struct cw_decoder_options decoder = {.programs = p->programs,
+                                             .zones = p->options.zones,
+                                             .partitions = p->options.partitions,
+                                             .event_bytes_max = p->options.event_bytes_max + 256};
+        err = cw_decoder_open(&p->decoder, &decoder, fault);
+    }
+    if (err == CW_ERR_OK) {
+        err = cw_arena_open(&p->scratch, SCRATCH_CHUNK, (size_t)1 << 32, fault);
+    }
+    return err;
+}
+
+cw_err cw_pipeline_open(struct cw_pipeline **pipeline, const struct cw_pipeline_options *options,
+                        struct cw_fault *fault)
+{
+    CW_ASSERT(cw_graph_check(cw_graph, CW_STAGE_COUNT, CW_FIELD_EVENT));
+    CW_ASSERT((options->partitions & (options->partitions - 1)) == 0);
+    struct cw_arena own;
+    cw_err err = cw_arena_open(&own, sizeof(struct cw_pipeline) + sizeof(struct cw_index) + 4096,
+                               (size_t)1 << 26, fault);
+    if (err != CW_ERR_OK) {
+        return err;
+    }
+    struct cw_pipeline *p = cw_arena_zalloc(&own, sizeof *p, CW_CACHE_LINE);
+    p->index = cw_arena_zalloc(&own, sizeof *p->index, CW_CACHE_LINE);
+    p->options = *options;
+    p->programs = options->programs;
+    p->now = options->start_ms;
+    p->keep_cart_ms = CW_WEEK_MS;
+    for (uint32_t i = 0; i < p->programs->count; i++) {
+        const struct cw_program *program = &p->programs->list[i];
+        p->watches_sessions |= program->session_timeout_ms > 0;
+        int64_t keep = cw_facts_ms(program);
+        p->keep_cart_ms = keep > p->keep_cart_ms ? keep : p->keep_cart_ms;
+    }
+    err = open_parts(p, fault);
+    if (err != CW_ERR_OK) {
+        close_parts(p);
+        cw_arena_close(&own);
+        return err;
+    }
+    p->own = own;
+    *pipeline = p;
+    return CW_ERR_OK;
+}
+
+void cw_pipeline_close(struct cw_pipeline *p)
+{
+    close_parts(p);
+    struct cw_arena own = p->own;
+    cw_arena_close(&own);
+}
+
+void cw_decide(struct cw_pipeline *p, struct cw_decision *decision, enum cw_decision_kind kind,
+               struct cw_view program, struct cw_view customer, struct cw_view cart)
+{
+    decision->at = p->now;
+    decision->kind = kind;
+    decision->program = program;
+    decision->customer = customer;
+    decision->cart = cart;
+    p->options.port.decide(p->options.port.self, decision);
+}
+
+cw_row cw_product_make(struct cw_pipeline *p, struct cw_view id)
+{
+    bool added = false;
+    cw_row row = cw_table_put(p->products, cw_table_hash(p->products, id.data, id.bytes), id.data,
+                              id.bytes, sizeof(struct cw_product_row), &added);
+    if (added) {
+        *(struct cw_product_row *)cw_table_value(p->products, row) =
+            (struct cw_product_row){.time = CW_TIME_NONE, .available = CW_AVAILABLE_ALWAYS};
+    }
+    return row;
+}
+
+static void update_product(struct cw_pipeline *p, const struct cw_event *event)
+{
+    if (event->id.data != NULL && cw_seen_before(p, NULL, 'e', event->source, event->id, 0)) {
+        p->fates.events[CW_EVENT_FATE_REPEATED] += p->options.core == 0;
+        return;
+    }
+    cw_row row = cw_product_make(p, event->u.product.id);
+    if (row == CW_ROW_NONE) {
+        p->fates.not_remembered++;
+    } else {
+        struct cw_product_row *product = cw_table_value(p->products, row);
+        if (event->time >= product->time) {
+            product->time = event->time;
+            product->available = event->u.product.available;
+        }
+    }
+    p->fates.events[CW_EVENT_FATE_APPLIED] += p->options.core == 0;
+}
+
+static void erase(struct cw_pipeline *p, struct cw_customer *customer, const struct cw_event *event)
+{
+    cw_cancel_erased(p, customer);
+    cw_profile_erase(p, customer);
+    /* Only the erasing event's own id stays, so that its repetition changes nothing. */
+    if (event->id.data != NULL && cw_customer_make(p, event->customer, customer)) {
+        (void)cw_seen_before(p, customer, 'e', event->source, event->id, p->hints->seen);
+    }
+}
+
+static enum cw_event_fate apply_to_customer(struct cw_pipeline *p, const struct cw_event *event)
+{
+    struct cw_customer customer;
+    if (!cw_customer_make(p, event->customer, &customer)) {
+        p->fates.not_remembered++;
+        return CW_EVENT_FATE_REFUSED;
+    }
+    if (event->id.data != NULL &&
+        cw_seen_before(p, &customer, 'e', event->source, event->id, p->hints->seen)) {
+        return CW_EVENT_FATE_REPEATED;
+    }
+    switch (event->type) {
+    case CW_EVENT_CART_ABANDONED:
+        cw_abandon_run(p, &customer, event);
+        cw_cart_abandoned(p, &customer, event);
+        return event->programs != 0 ? CW_EVENT_FATE_APPLIED : CW_EVENT_FATE_UNMATCHED;
+    case CW_EVENT_CART_UPDATED: cw_cart_updated(p, &customer, event); break;
+    case CW_EVENT_CART_CLEARED: cw_cart_cleared(p, &customer, event); break;
+    case CW_EVENT_ORDER_PLACED:
+        if (cw_seen_before(p, &customer, 'o', CW_VIEW(""), event->u.order.id, 0)) {
+            return CW_EVENT_FATE_REPEATED;
+        }
+        cw_order_placed(p, &customer, event);
+        break;
+    case CW_EVENT_ORDER_REFUNDED: p->fates.refunds++; break;
+    case CW_EVENT_CUSTOMER_UPDATED: cw_profile_update(p, &customer, event); break;
+    case CW_EVENT_CUSTOMER_ERASED: erase(p, &customer, event); break;
+    case CW_EVENT_FEEDBACK:
+        customer.at->ratings++;
+        customer.at->rating_sum += (double)event->u.feedback.rating;
+        break;
+    default: CW_ASSERT(false);
+    }
+    return CW_EVENT_FATE_APPLIED;
+}
+
+static void decide_invalid(struct cw_pipeline *p, const struct cw_event *event)
+{
+    struct cw_decision decision = {.u.invalid = {.file = event->u.invalid.file,
+                                                 .reason = event->u.invalid.reason,
+                                                 .line = event->u.invalid.line}};
+    cw_decide(p, &decision, CW_DECISION_INVALID, (struct cw_view){0}, (struct cw_view){0},
+              (struct cw_view){0});
+}
+
+static void apply(struct cw_pipeline *p, const struct cw_event *event)
+{
+    switch (event->type) {
+    case CW_EVENT_CLOCK: return;
+    case CW_EVENT_INVENTORY_CHANGED:
+        p->fates.received += p->options.core == 0;
+        update_product(p, event);
+        return;
+    case CW_EVENT_UNKNOWN:
+        p->fates.received++;
+        p->fates.events[CW_EVENT_FATE_UNKNOWN_TYPE]++;
+        return;
+    case CW_EVENT_INVALID:
+        p->fates.received++;
+        p->fates.events[CW_EVENT_FATE_INVALID]++;
+        decide_invalid(p, event);
+        return;
+    case CW_EVENT_DELIVERED:
+    case CW_EVENT_BOUNCED:
+    case CW_EVENT_OPENED:
+    case CW_EVENT_CLICKED:
+    case CW_EVENT_COMPLAINED:
+    case CW_EVENT_UNSUBSCRIBED:
+        p->fates.received++;
+        p->fates.events[cw_engage(p, event)]++;
+        return;
+    default:
+        p->fates.received++;
+        p->fates.events[apply_to_customer(p, event)]++;
+        return;
+    }
+}
+
+/* The rows that an event will ask for first: their index lines, then, once those are there, the
+   rows themselves. The hashes are kept for the event. */
+static void prefetch(const struct cw_pipeline *p, const struct cw_event *const *events,
+                     uint32_t count, struct cw_hints *hints)
+{
+    char key[CW_KEY_BYTES];
+    for (uint32_t i = 0; i < count; i++) {
+        const struct cw_event *event = events[i];
+        hints[i] = (struct cw_hints){0};
+        if (event->customer.data != NULL) {
+            hints[i].customer =
+                cw_table_hash(p->customers, event->customer.data, event->customer.bytes);
+            cw_table_prefetch(p->customers, hints[i].customer);
+            if (event->id.data != NULL) {
+                uint32_t bytes = cw_seen_key('e', event->customer, event->source, event->id, key);
+                hints[i].seen = cw_table_hash(p->seen, key, bytes);
+                cw_table_prefetch_put(p->seen, hints[i].seen);
+            }
+            if (event->cart.data != NULL) {
+                uint32_t bytes = cw_cart_key(event->customer, event->cart, key);
+                hints[i].cart = cw_table_hash(p->carts, key, bytes);
+                cw_table_prefetch(p->carts, hints[i].cart);
+            }
+        } else if (event->type >= CW_EVENT_DELIVERED && event->type <= CW_EVENT_UNSUBSCRIBED) {
+            struct cw_view id = event->u.message.id;
+            hints[i].cart = cw_table_hash(p->messages, id.data, id.bytes);
+            cw_table_prefetch(p->messages, hints[i].cart);
+        }
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        if (hints[i].customer != 0) {
+            cw_table_prefetch_row(p->customers, hints[i].customer);
+        }
+        if (hints[i].cart != 0) {
+            cw_table_prefetch_row(hints[i].customer != 0 ? p->carts : p->messages, hints[i].cart);
+        }
+    }
+}
+
+void cw_pipeline_run(struct cw_pipeline *p, const struct cw_event *const *events, uint32_t count)
+{
+    struct cw_hints hints[CW_RUN_BATCH];
+    for (uint32_t done = 0; done < count; done += CW_RUN_BATCH) {
+        uint32_t batch = count - done < CW_RUN_BATCH ? count - done : CW_RUN_BATCH;
+        prefetch(p, events + done, batch, hints);
+        for (uint32_t i = 0; i < batch; i++) {
+            const struct cw_event *event = events[done + i];
+            CW_ASSERT_HOT(event->clock >= p->now);
+            if (event->clock > p->now) {
+                cw_pipeline_advance(p, event->clock - 1);
+                p->now = event->clock;
+            }
+            p->hints = &hints[i];
+            cw_tell_before(p, event, NULL);
+            apply(p, event);
+            p->hints = NULL;
+            cw_arena_reset(&p->scratch);
+        }
+    }
+}
+
+static void fire(struct cw_pipeline *p, const struct cw_wheel_fired *fired, int64_t tick)
+{
+    cw_row row = fired->cookie;
+    struct cw_customer customer = {.row = row, .at = cw_table_value(p->customers, row)};
+    CW_ASSERT_HOT(customer.at->timer == fired->timer);
+    customer.at->timer = CW_TIMER_NONE;
+    p->now = tick > p->now ? tick : p->now;
+    /* The row may move while its customer is at work, so the id is kept apart. */
+    customer.id = cw_arena_copy(&p->scratch, cw_table_key(p->customers, row));
+    cw_customer_fire(p, &customer);
+    cw_arena_reset(&p->scratch);
+}
+
+void cw_pipeline_advance(struct cw_pipeline *p, int64_t now)
+{
+    struct cw_wheel_fired fired[FIRED_MAX];
+    for (;;) { /* bounded: each turn fires timers or moves the wheel on */
+        int64_t tick = now;
+        uint32_t count = cw_wheel_advance(p->wheel, now, fired, FIRED_MAX, &tick);
+        if (count == 0 && tick >= now) {
+            break;
+        }
+        for (uint32_t i = 0; i < count && i < FIRE_AHEAD; i++) {
+            __builtin_prefetch(cw_table_value(p->customers, fired[i].cookie));
+        }
+        for (uint32_t i = 0; i < count; i++) {
+            if (i + FIRE_AHEAD < count) {
+                __builtin_prefetch(cw_table_value(p->customers, fired[i + FIRE_AHEAD].cookie));
+            }
+            fire(p, &fired[i], tick);
+        }
+    }
+    p->now = now > p->now ? now : p->now;
+}
+
+bool cw_pipeline_earliest(const struct cw_pipeline *p, int64_t *due)
+{
+    return cw_wheel_earliest(p->wheel, due);
+}
+
+const struct cw_fates *cw_pipeline_fates(const struct cw_pipeline *p)
+{
+    return &p->fates;
+}
+
+void cw_pipeline_count(const struct cw_pipeline *p, uint64_t *in_flight, uint64_t *pending)
+{
+    uint64_t cursor = 0;
+    cw_row row;
+    *in_flight = *pending = 0;
+    while ((row = cw_table_next(p->candidates, &cursor)) != CW_ROW_NONE) {
+        struct cw_candidate_row *candidate = cw_candidate_at(p, row);
+        if (candidate->status >= CW_STATUS_CONVERTED) {
+            continue;
+        }
+        ++*in_flight;
+        const struct cw_touch_row *touches = cw_candidate_touches(candidate);
+        for (uint32_t i = 0; i < candidate->touch_count; i++) {
+            *pending += touches[i].state == CW_TOUCH_PENDING;
+        }
+    }
+}

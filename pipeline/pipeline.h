@@ -1,0 +1,87 @@
+/*
+ * pipeline: what one core knows of its customers and does with their events.
+ *
+ * Everything comes in as arguments: events with the clock at which they happen, the passing of
+ * time, the seed of its hash. What it decides goes out through the port, in order. The same events
+ * give the same decisions, whatever the number of cores: a customer lives on one core, products
+ * are told to all of them.
+ *
+ * Life:    open -> { run | advance }* -> close.
+ * Memory:  its tables (grown by use up to the bounds of the options) and a scratch arena.
+ * Threads: its core only; the programs, zones and models it is given are shared, read-only.
+ * Bounds:  rows_max rows and bytes_max bytes in each table. When one is full the event that needs
+ *          more is counted as refused and leaves nothing behind.
+ * Fails:   open only.
+ */
+#ifndef CW_PIPELINE_PIPELINE_H
+#define CW_PIPELINE_PIPELINE_H
+
+#include "core/hash.h"
+#include "core/zone.h"
+#include "pipeline/decision.h"
+#include "pipeline/event.h"
+#include "pipeline/fate.h"
+#include "pipeline/message.h"
+
+struct cw_pipeline; /* opaque: owns its memory */
+struct cw_item;     /* an event in one program, see graph.h */
+
+/* A touch that is to be sent now: everything a channel needs. Valid during the call. */
+struct cw_send {
+    enum cw_channel channel;
+    struct cw_view address, message_id;
+    const struct cw_message_input *input; /* what cw_message_render wants */
+};
+
+/* Where decisions and messages go. */
+struct cw_pipeline_port {
+    void *self;
+    void (*decide)(void *self, const struct cw_decision *decision);
+    /* NULL: sending is only decided. In a replay a send always succeeds at once. */
+    void (*send)(void *self, const struct cw_send *send);
+    /* NULL in service; for explain.h. Called before an event takes effect (item NULL), then before
+       its path through each program that wants it. It may look at all and must change nothing. */
+    void (*before)(void *self, struct cw_pipeline *pipeline, const struct cw_event *event,
+                   const struct cw_item *item);
+};
+
+struct cw_pipeline_options {
+    const struct cw_programs *programs;
+    const struct cw_zones *zones;
+    struct cw_pipeline_port port;
+    uint32_t core; /* 0 counts what is told to all cores */
+    uint32_t partitions;
+    uint32_t event_bytes_max;
+    struct cw_hash_key hash;  /* keys the tables: not guessable by who sends events */
+    struct cw_hash_key codes; /* keys unique discount codes: the same for all cores and runs */
+    int64_t start_ms;         /* the earliest clock: timers before it are overdue */
+    uint64_t rows_max, bytes_max;
+    struct cw_view shop_link, shop_name; /* the cart's link when an event brings none */
+};
+
+CW_MUST_USE cw_err cw_pipeline_open(struct cw_pipeline **pipeline,
+                                    const struct cw_pipeline_options *options,
+                                    struct cw_fault *fault);
+void cw_pipeline_close(struct cw_pipeline *pipeline);
+
+/* Runs events in order. Each has its clock, not before the one ahead of it; timers due before an
+   event's clock fire first. Only events of this core's partitions and of products come here. */
+void cw_pipeline_run(struct cw_pipeline *pipeline, const struct cw_event *const *events,
+                     uint32_t count);
+
+/* Fires every timer due up to and including now. After it, no event may have a clock <= now. */
+void cw_pipeline_advance(struct cw_pipeline *pipeline, int64_t now);
+
+/* The earliest timer (exact or earlier); false when none is left. */
+CW_MUST_USE bool cw_pipeline_earliest(const struct cw_pipeline *pipeline, int64_t *due);
+
+/* A slice of cleaning: visits so many rows of each table and frees what nothing can ask for any
+   more. Never changes a decision. */
+void cw_pipeline_clean(struct cw_pipeline *pipeline, uint32_t rows);
+
+const struct cw_fates *cw_pipeline_fates(const struct cw_pipeline *pipeline);
+
+/* Counts candidates in flight and their pending touches in the rows themselves. */
+void cw_pipeline_count(const struct cw_pipeline *pipeline, uint64_t *in_flight, uint64_t *pending);
+
+#endif

@@ -1,0 +1,278 @@
+/* pipeline_priv: what the stages share. Read graph.c first, then rows.h. */
+#ifndef CW_PIPELINE_PIPELINE_PRIV_H
+#define CW_PIPELINE_PIPELINE_PRIV_H
+
+#include "pipeline/decode.h"
+#include "pipeline/pipeline.h"
+#include "pipeline/rows.h"
+
+enum {
+    CW_SLOTS_MAX = CW_PROGRAMS_MAX,
+    CW_SCORE_BUCKETS = 101,
+    CW_VALUE_DAYS = 64,
+    CW_VALUE_CLASSES = 32,
+    CW_KEY_BYTES = 600,
+    CW_RUN_BATCH = 64 /* events whose rows are prefetched together */
+};
+
+/* The tables, in the order of rows.h. */
+#define CW_TABLES(X) \
+    X(customers)     \
+    X(carts)         \
+    X(candidates)    \
+    X(dedup)         \
+    X(scores)        \
+    X(products)      \
+    X(messages)      \
+    X(seen)
+
+struct cw_index {
+    cw_row by_score[CW_SLOTS_MAX][CW_CHANNEL_COUNT][CW_SCORE_BUCKETS];
+    cw_row by_value[CW_SLOTS_MAX][CW_VALUE_DAYS][CW_VALUE_CLASSES];
+};
+
+/* Hashes of an event's keys, worked out once for the batch's prefetching; 0: not worked out. */
+struct cw_hints {
+    uint64_t customer;
+    uint64_t seen; /* of the event's (source, id) */
+    uint64_t cart; /* of (customer, cart), in carts and scores; of a message's id in messages */
+};
+
+struct cw_pipeline {
+    struct cw_pipeline_options options;
+    const struct cw_programs *programs;
+    int64_t now; /* the clock; never goes back */
+#define CW_X(name) struct cw_table *name;
+    CW_TABLES(CW_X)
+#undef CW_X
+    struct cw_wheel *wheel;
+    struct cw_index *index;
+    struct cw_decoder *decoder; /* for events that cartwheel makes itself */
+    struct cw_arena scratch;    /* reset after each event */
+    struct cw_arena own;
+    struct cw_text made; /* the event that a session's end makes */
+    bool watches_sessions;
+    struct cw_fates fates;
+    const struct cw_hints *hints; /* of the event that is applied; NULL while timers fire */
+    uint64_t clean_cursor[8];
+    int64_t
+        keep_cart_ms; /* facts of a cart are looked at for that long, the longest of all programs */
+};
+
+/* A customer under work: the row and its struct, which moves when its tail grows. */
+struct cw_customer {
+    struct cw_view id;
+    cw_row row; /* CW_ROW_NONE: no such customer */
+    struct cw_customer_row *at;
+};
+
+/* One event in one program: what the stages of graph.c work on. */
+struct cw_item {
+    const struct cw_event *event;
+    const struct cw_program *program;
+    uint32_t slot;
+    struct cw_customer *customer;
+    struct cw_view content; /* canonical content of the cart, for dedup */
+    cw_row entry;           /* the dedup entry of its key, or none */
+    cw_row dedup;           /* the same, while its window is open */
+    bool same_content;      /* as the entry's, while its window is open */
+    cw_row candidate;       /* the one in flight for this cart, or none */
+    bool again;             /* abandoned again while in flight */
+    bool holdout;
+    struct cw_view filter; /* who rejected it */
+    enum cw_rejection rejection;
+    struct cw_features features;
+    cw_row score_entry; /* the cached score of this cart, or none */
+    bool cached;        /* it counts */
+    double score, discount;
+    enum cw_confidence confidence;
+};
+
+/* The hint when there is one, else the hash of the key. */
+static inline uint64_t cw_hint_or(uint64_t hint, const struct cw_table *table, const void *key,
+                                  uint32_t key_bytes)
+{
+    return hint != 0 ? hint : cw_table_hash(table, key, key_bytes);
+}
+
+/* store.c: rows */
+CW_MUST_USE bool cw_customer_find(struct cw_pipeline *p, struct cw_view id,
+                                  struct cw_customer *customer);
+CW_MUST_USE bool cw_customer_make(struct cw_pipeline *p, struct cw_view id,
+                                  struct cw_customer *customer);
+CW_MUST_USE bool cw_customer_resize(struct cw_pipeline *p, struct cw_customer *customer,
+                                    uint32_t value_bytes);
+struct cw_view cw_customer_string(const struct cw_customer_row *row, enum cw_profile_field field);
+int64_t *cw_customer_sends(struct cw_customer_row *row);
+
+struct cw_cart_row *cw_cart_find(struct cw_pipeline *p, struct cw_view customer,
+                                 struct cw_view cart, cw_row *row);
+struct cw_cart_row *cw_cart_make(struct cw_pipeline *p, struct cw_customer *customer,
+                                 struct cw_view cart, cw_row *row);
+CW_MUST_USE bool cw_cart_set_raw(struct cw_pipeline *p, struct cw_customer *customer, cw_row *row,
+                                 struct cw_view raw);
+struct cw_view cw_cart_key_cart(const struct cw_pipeline *p, cw_row row);
+
+/* The key of a cart in carts and scores. */
+uint32_t cw_cart_key(struct cw_view customer, struct cw_view cart, char key[CW_KEY_BYTES]);
+
+/* True when (kind, source, id) was here within 7 days; else remembers it. hash: its key's, or 0. */
+uint32_t cw_seen_key(char kind, struct cw_view customer, struct cw_view source, struct cw_view id,
+                     char key[CW_KEY_BYTES]);
+bool cw_seen_before(struct cw_pipeline *p, struct cw_customer *customer, char kind,
+                    struct cw_view source, struct cw_view id, uint64_t hash);
+
+/* The same question without remembering. customer: "" for products. */
+bool cw_seen_look(const struct cw_pipeline *p, struct cw_view customer, char kind,
+                  struct cw_view source, struct cw_view id);
+
+uint32_t cw_dedup_key(const struct cw_program *program, struct cw_view customer,
+                      struct cw_view cart, char key[CW_TABLE_KEY_BYTES_MAX]);
+
+struct cw_candidate_row *cw_candidate_at(const struct cw_pipeline *p, cw_row row);
+struct cw_touch_row *cw_candidate_touches(struct cw_candidate_row *candidate);
+struct cw_item_row *cw_candidate_items(struct cw_candidate_row *candidate);
+const struct cw_program *cw_candidate_program(const struct cw_pipeline *p,
+                                              const struct cw_candidate_row *candidate);
+
+struct cw_candidate_texts {
+    struct cw_view cart, program, currency, marketplace, url;
+    const char *items; /* each item's id, name, image, one after the other */
+};
+
+struct cw_candidate_texts cw_candidate_texts(struct cw_candidate_row *candidate);
+
+/* The candidate in flight of that cart in that program, or CW_ROW_NONE. */
+cw_row cw_candidate_find(const struct cw_pipeline *p, const struct cw_customer *customer,
+                         uint32_t slot, struct cw_view cart);
+
+/* What a candidate will be after an item: worked out once, for the store and for explain. */
+struct cw_plan {
+    int64_t t0;
+    double discount; /* one that was announced is never lowered */
+    bool holdout;
+    uint32_t touch_count;
+    bool pending[CW_TOUCHES_MAX];
+    int64_t due[CW_TOUCHES_MAX]; /* of the pending ones */
+};
+
+struct cw_plan cw_candidate_plan(const struct cw_pipeline *p, const struct cw_item *item);
+
+/* Makes or rewrites (row not none) a candidate from an item; returns its row, linked everywhere. */
+CW_MUST_USE cw_row cw_candidate_write(struct cw_pipeline *p, struct cw_item *item, cw_row row);
+
+/* Takes it out of flight and of the indexes, into the customer's history. */
+void cw_candidate_end(struct cw_pipeline *p, struct cw_customer *customer, cw_row row,
+                      enum cw_status status);
+void cw_candidate_index(struct cw_pipeline *p, cw_row row);
+void cw_candidate_unindex(struct cw_pipeline *p, cw_row row);
+void cw_candidate_remove(struct cw_pipeline *p, struct cw_customer *customer, cw_row row);
+
+/* Frees everything of a customer but the row itself; its candidates have ended. */
+void cw_customer_forget(struct cw_pipeline *p, struct cw_customer *customer);
+
+void cw_message_id(const struct cw_pipeline *p, struct cw_view program, struct cw_view customer,
+                   struct cw_view cart, int64_t first_t0, uint32_t touch,
+                   char id[CW_MESSAGE_ID_BYTES]);
+CW_MUST_USE bool cw_message_remember(struct cw_pipeline *p, struct cw_view customer,
+                                     const struct cw_candidate_row *candidate, uint32_t touch,
+                                     struct cw_view id);
+
+/* clock.c: the customer's one timer */
+void cw_customer_arm(struct cw_pipeline *p, struct cw_customer *customer, int64_t due);
+void cw_customer_fire(struct cw_pipeline *p, struct cw_customer *customer);
+
+/* profile.c */
+struct cw_view cw_customer_marketplace(const struct cw_customer *customer, struct cw_view event);
+uint32_t cw_customer_zone(const struct cw_pipeline *p, const struct cw_customer *customer,
+                          struct cw_view marketplace);
+bool cw_customer_has_address(const struct cw_customer *customer, enum cw_channel channel);
+bool cw_customer_opted_out(const struct cw_customer *customer, enum cw_channel channel);
+void cw_profile_update(struct cw_pipeline *p, struct cw_customer *customer,
+                       const struct cw_event *event);
+void cw_profile_opt_out(struct cw_pipeline *p, struct cw_customer *customer,
+                        enum cw_channel channel, int64_t time);
+void cw_profile_erase(struct cw_pipeline *p, struct cw_customer *customer);
+void cw_profile_order(struct cw_customer *customer, const struct cw_event *event);
+CW_MUST_USE bool cw_sends_add(struct cw_pipeline *p, struct cw_customer *customer,
+                              enum cw_channel channel);
+uint32_t cw_sends_count(const struct cw_pipeline *p, const struct cw_customer *customer,
+                        uint32_t cap);
+void cw_features_read(const struct cw_customer *customer, const struct cw_event_cart *cart,
+                      struct cw_features *features);
+enum cw_confidence cw_features_confidence(const struct cw_features *features);
+
+/* filter.c, score.c, touch.c, engage.c, session.c */
+bool cw_items_in_stock(struct cw_pipeline *p, struct cw_candidate_row *candidate);
+/* The product's row, or none when nothing was told of it. */
+cw_row cw_product_find(const struct cw_pipeline *p, struct cw_view id);
+
+/* The product's row, made as one that counts as in stock when nothing was told; or none. */
+cw_row cw_product_make(struct cw_pipeline *p, struct cw_view id);
+bool cw_product_in_stock(const struct cw_pipeline *p, cw_row product, uint32_t quantity);
+
+/* A discount and the numbers on the way to it. */
+struct cw_discount {
+    double sensitivity;
+    double urge;    /* 0 to 1: how far from base to max */
+    double value;   /* percent before rounding */
+    double percent; /* what is offered */
+};
+
+struct cw_discount cw_discount(const struct cw_program *program, double score, double sensitivity);
+uint32_t cw_discount_code(const struct cw_pipeline *p, const struct cw_program *program,
+                          const struct cw_candidate_row *candidate, struct cw_view customer,
+                          char code[32]);
+/* The variant of the touch that a customer gets, by hash; NULL when it has none. Its delay. */
+const struct cw_variant *cw_touch_variant(const struct cw_program *program,
+                                          const struct cw_touch *touch, struct cw_view customer);
+int64_t cw_touch_delay(const struct cw_program *program, const struct cw_touch *touch,
+                       struct cw_view customer);
+void cw_touch_fire(struct cw_pipeline *p, struct cw_customer *customer, cw_row candidate,
+                   uint32_t touch);
+void cw_session_fire(struct cw_pipeline *p, struct cw_customer *customer, cw_row cart,
+                     uint32_t slot);
+void cw_abandon_run(struct cw_pipeline *p, struct cw_customer *customer,
+                    const struct cw_event *event);
+void cw_cart_updated(struct cw_pipeline *p, struct cw_customer *customer,
+                     const struct cw_event *event);
+void cw_cart_cleared(struct cw_pipeline *p, struct cw_customer *customer,
+                     const struct cw_event *event);
+void cw_cart_abandoned(struct cw_pipeline *p, struct cw_customer *customer,
+                       const struct cw_event *event);
+void cw_cancel_erased(struct cw_pipeline *p, struct cw_customer *customer);
+void cw_order_placed(struct cw_pipeline *p, struct cw_customer *customer,
+                     const struct cw_event *event);
+enum cw_event_fate cw_engage(struct cw_pipeline *p, const struct cw_event *event);
+void cw_cancel_opted_out(struct cw_pipeline *p, struct cw_customer *customer);
+void cw_cancel(struct cw_pipeline *p, struct cw_customer *customer, cw_row row,
+               enum cw_cancel reason);
+
+/* Tells the port; fills what every decision has. */
+void cw_decide(struct cw_pipeline *p, struct cw_decision *decision, enum cw_decision_kind kind,
+               struct cw_view program, struct cw_view customer, struct cw_view cart);
+
+/* Tells who explains, if anybody does. */
+static inline void cw_tell_before(struct cw_pipeline *p, const struct cw_event *event,
+                                  const struct cw_item *item)
+{
+    if (p->options.port.before != NULL) {
+        p->options.port.before(p->options.port.self, p, event, item);
+    }
+}
+
+/* How long facts about a cart count for a program (decision D19). */
+static inline int64_t cw_facts_ms(const struct cw_program *program)
+{
+    return program->dedup.ttl_ms > program->candidate_ttl_ms ? program->dedup.ttl_ms
+                                                             : program->candidate_ttl_ms;
+}
+
+/* A fact at or after `since` counts while the program remembers it. */
+static inline bool cw_fact_counts(const struct cw_pipeline *p, const struct cw_program *program,
+                                  int64_t fact, int64_t since)
+{
+    return fact != CW_TIME_NONE && fact >= since && p->now < fact + cw_facts_ms(program);
+}
+
+#endif

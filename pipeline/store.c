@@ -1,0 +1,394 @@
+/*
+ * store: the rows of customers, carts and what was seen, found, made and linked. Candidates, the
+ * largest part, stand in store_candidate.c.
+ */
+#include "pipeline/pipeline_priv.h"
+
+#include <string.h>
+
+/* Keys of more than one part are length-prefixed, so that ("a:b","c") is not ("a","b:c"). */
+static uint32_t put_part(char *key, uint32_t bytes, struct cw_view part)
+{
+    uint16_t part_bytes = (uint16_t)part.bytes;
+    memcpy(key + bytes, &part_bytes, sizeof part_bytes);
+    if (part.bytes > 0) {
+        memcpy(key + bytes + sizeof part_bytes, part.data, part.bytes);
+    }
+    return bytes + (uint32_t)sizeof part_bytes + part.bytes;
+}
+
+uint32_t cw_cart_key(struct cw_view customer, struct cw_view cart, char key[CW_KEY_BYTES])
+{
+    uint32_t bytes = put_part(key, 0, customer);
+    memcpy(key + bytes, cart.data, cart.bytes);
+    return bytes + cart.bytes;
+}
+
+bool cw_customer_find(struct cw_pipeline *p, struct cw_view id, struct cw_customer *customer)
+{
+    uint64_t hash = cw_table_hash(p->customers, id.data, id.bytes);
+    *customer = (struct cw_customer){.id = id};
+    customer->row = cw_table_find(p->customers, hash, id.data, id.bytes);
+    if (customer->row == CW_ROW_NONE) {
+        return false;
+    }
+    customer->at = cw_table_value(p->customers, customer->row);
+    return true;
+}
+
+bool cw_customer_make(struct cw_pipeline *p, struct cw_view id, struct cw_customer *customer)
+{
+    uint64_t hash =
+        cw_hint_or(p->hints != NULL ? p->hints->customer : 0, p->customers, id.data, id.bytes);
+    bool added = false;
+    *customer = (struct cw_customer){.id = id};
+    customer->row =
+        cw_table_put(p->customers, hash, id.data, id.bytes, sizeof(struct cw_customer_row), &added);
+    if (customer->row == CW_ROW_NONE) {
+        return false;
+    }
+    customer->at = cw_table_value(p->customers, customer->row);
+    if (added) {
+        customer->at->timer_due = CW_TIME_NONE;
+        customer->at->last_sent = CW_TIME_NONE;
+        customer->at->purchased_at = CW_TIME_NONE;
+        for (uint32_t i = 0; i < CW_PROFILE_FIELD_COUNT; i++) {
+            customer->at->field_time[i] = CW_TIME_NONE;
+        }
+    }
+    return true;
+}
+
+bool cw_customer_resize(struct cw_pipeline *p, struct cw_customer *customer, uint32_t value_bytes)
+{
+    cw_row row = cw_table_resize(p->customers, customer->row, value_bytes);
+    if (row == CW_ROW_NONE) {
+        return false;
+    }
+    bool moved = row != customer->row;
+    customer->row = row;
+    customer->at = cw_table_value(p->customers, row);
+    if (moved && customer->at->timer != CW_TIMER_NONE) {
+        /* The timer's cookie is the row: give it the new one. */
+        cw_wheel_cancel(p->wheel, customer->at->timer);
+        customer->at->timer = cw_wheel_add(p->wheel, customer->at->timer_due, row);
+        CW_ASSERT(customer->at->timer != CW_TIMER_NONE); /* one was just freed */
+    }
+    return true;
+}
+
+int64_t *cw_customer_sends(struct cw_customer_row *row)
+{
+    return (int64_t *)(row + 1);
+}
+
+struct cw_view cw_customer_string(const struct cw_customer_row *row, enum cw_profile_field field)
+{
+    CW_ASSERT_HOT((uint32_t)field < CW_PROFILE_STRINGS);
+    if ((row->told >> field & 1u) == 0) {
+        return (struct cw_view){0};
+    }
+    const char *text = (const char *)(row + 1) + row->sends_count * sizeof(int64_t);
+    for (uint32_t i = 0; i < (uint32_t)field; i++) {
+        text += row->string_bytes[i];
+    }
+    return (struct cw_view){text, row->string_bytes[field]};
+}
+
+struct cw_cart_row *cw_cart_find(struct cw_pipeline *p, struct cw_view customer,
+                                 struct cw_view cart, cw_row *row)
+{
+    char key[CW_KEY_BYTES];
+    uint32_t bytes = cw_cart_key(customer, cart, key);
+    uint64_t hash = cw_hint_or(p->hints != NULL ? p->hints->cart : 0, p->carts, key, bytes);
+    *row = cw_table_find(p->carts, hash, key, bytes);
+    return *row == CW_ROW_NONE ? NULL : cw_table_value(p->carts, *row);
+}
+
+struct cw_cart_row *cw_cart_make(struct cw_pipeline *p, struct cw_customer *customer,
+                                 struct cw_view cart, cw_row *row)
+{
+    char key[CW_KEY_BYTES];
+    uint32_t bytes = cw_cart_key(customer->id, cart, key);
+    bool added = false;
+    uint64_t hash = cw_hint_or(p->hints != NULL ? p->hints->cart : 0, p->carts, key, bytes);
+    *row = cw_table_put(p->carts, hash, key, bytes, sizeof(struct cw_cart_row), &added);
+    if (*row == CW_ROW_NONE) {
+        return NULL;
+    }
+    struct cw_cart_row *at = cw_table_value(p->carts, *row);
+    if (added) {
+        at->purchased_at = at->cleared_at = at->updated_at = CW_TIME_NONE;
+        at->abandoned_at = at->session_time = CW_TIME_NONE;
+        at->next = customer->at->carts;
+        if (at->next != CW_ROW_NONE) {
+            struct cw_cart_row *next = cw_table_value(p->carts, at->next);
+            next->prev = *row;
+        }
+        customer->at->carts = *row;
+    }
+    return at;
+}
+
+bool cw_cart_set_raw(struct cw_pipeline *p, struct cw_customer *customer, cw_row *row,
+                     struct cw_view raw)
+{
+    cw_row moved =
+        cw_table_resize(p->carts, *row, (uint32_t)sizeof(struct cw_cart_row) + raw.bytes);
+    if (moved == CW_ROW_NONE) {
+        return false;
+    }
+    struct cw_cart_row *at = cw_table_value(p->carts, moved);
+    if (moved != *row) {
+        if (at->next != CW_ROW_NONE) {
+            ((struct cw_cart_row *)cw_table_value(p->carts, at->next))->prev = moved;
+        }
+        if (at->prev != CW_ROW_NONE) {
+            ((struct cw_cart_row *)cw_table_value(p->carts, at->prev))->next = moved;
+        } else {
+            customer->at->carts = moved;
+        }
+        *row = moved;
+    }
+    at->raw_bytes = raw.bytes;
+    memcpy(at + 1, raw.data, raw.bytes);
+    return true;
+}
+
+struct cw_view cw_cart_key_cart(const struct cw_pipeline *p, cw_row row)
+{
+    struct cw_view key = cw_table_key(p->carts, row);
+    uint16_t customer_bytes;
+    memcpy(&customer_bytes, key.data, sizeof customer_bytes);
+    uint32_t skip = (uint32_t)sizeof customer_bytes + customer_bytes;
+    return (struct cw_view){key.data + skip, key.bytes - skip};
+}
+
+static void cart_unlink(struct cw_pipeline *p, struct cw_customer *customer,
+                        const struct cw_cart_row *at)
+{
+    if (at->next != CW_ROW_NONE) {
+        ((struct cw_cart_row *)cw_table_value(p->carts, at->next))->prev = at->prev;
+    }
+    if (at->prev != CW_ROW_NONE) {
+        ((struct cw_cart_row *)cw_table_value(p->carts, at->prev))->next = at->next;
+    } else {
+        customer->at->carts = at->next;
+    }
+}
+
+static void seen_unlink(struct cw_pipeline *p, struct cw_customer *customer,
+                        const struct cw_seen_row *at)
+{
+    if (at->next != CW_ROW_NONE) {
+        ((struct cw_seen_row *)cw_table_value(p->seen, at->next))->prev = at->prev;
+    }
+    if (at->prev != CW_ROW_NONE) {
+        ((struct cw_seen_row *)cw_table_value(p->seen, at->prev))->next = at->next;
+    } else if (customer != NULL) {
+        customer->at->seen = at->next;
+    }
+}
+
+uint32_t cw_seen_key(char kind, struct cw_view customer, struct cw_view source, struct cw_view id,
+                     char key[CW_KEY_BYTES])
+{
+    key[0] = kind;
+    uint32_t bytes = put_part(key, 1, customer);
+    bytes = put_part(key, bytes, source);
+    memcpy(key + bytes, id.data, id.bytes);
+    return bytes + id.bytes;
+}
+
+static bool is_recent(const struct cw_pipeline *p, const struct cw_seen_row *at)
+{
+    return p->now < at->first_at + CW_WEEK_MS;
+}
+
+bool cw_seen_look(const struct cw_pipeline *p, struct cw_view customer, char kind,
+                  struct cw_view source, struct cw_view id)
+{
+    char key[CW_KEY_BYTES];
+    uint32_t bytes = cw_seen_key(kind, customer, source, id, key);
+    cw_row row = cw_table_find(p->seen, cw_table_hash(p->seen, key, bytes), key, bytes);
+    return row != CW_ROW_NONE && is_recent(p, cw_table_value(p->seen, row));
+}
+
+bool cw_seen_before(struct cw_pipeline *p, struct cw_customer *customer, char kind,
+                    struct cw_view source, struct cw_view id, uint64_t hash)
+{
+    char key[CW_KEY_BYTES];
+    uint32_t bytes =
+        cw_seen_key(kind, customer == NULL ? CW_VIEW("") : customer->id, source, id, key);
+    bool added = false;
+    cw_row row = cw_table_put(p->seen, cw_hint_or(hash, p->seen, key, bytes), key, bytes,
+                              sizeof(struct cw_seen_row), &added);
+    if (row == CW_ROW_NONE) {
+        p->fates.not_remembered++;
+        return false;
+    }
+    struct cw_seen_row *at = cw_table_value(p->seen, row);
+    if (added && customer != NULL) {
+        at->next = customer->at->seen;
+        if (at->next != CW_ROW_NONE) {
+            ((struct cw_seen_row *)cw_table_value(p->seen, at->next))->prev = row;
+        }
+        customer->at->seen = row;
+    }
+    if (!added && is_recent(p, at)) {
+        return true;
+    }
+    at->first_at = p->now;
+    return false;
+}
+
+uint32_t cw_dedup_key(const struct cw_program *program, struct cw_view customer,
+                      struct cw_view cart, char key[CW_TABLE_KEY_BYTES_MAX])
+{
+    uint32_t bytes = 0;
+    const struct cw_key_format *format = &program->dedup.key;
+    for (uint32_t i = 0; i < format->count; i++) {
+        struct cw_view part = format->parts[i].literal;
+        switch (format->parts[i].part) {
+        case CW_KEY_LITERAL: break;
+        case CW_KEY_CUSTOMER: part = customer; break;
+        case CW_KEY_CART: part = cart; break;
+        case CW_KEY_PROGRAM: part = program->id; break;
+        }
+        CW_ASSERT(bytes + 3 + part.bytes <= CW_TABLE_KEY_BYTES_MAX);
+        key[bytes++] = (char)('0' + format->parts[i].part);
+        bytes = put_part(key, bytes, part);
+    }
+    return bytes;
+}
+
+/* Frees what a customer has in the tables of carts, dedup entries, scores and seen ids. */
+void cw_customer_forget(struct cw_pipeline *p, struct cw_customer *customer)
+{
+    char key[CW_TABLE_KEY_BYTES_MAX];
+    for (cw_row row = customer->at->carts; row != CW_ROW_NONE;) {
+        const struct cw_cart_row *at = cw_table_value(p->carts, row);
+        cw_row next = at->next;
+        cw_table_remove(p->carts, row);
+        row = next;
+    }
+    customer->at->carts = CW_ROW_NONE;
+    for (cw_row row = customer->at->seen; row != CW_ROW_NONE;) {
+        const struct cw_seen_row *at = cw_table_value(p->seen, row);
+        cw_row next = at->next;
+        cw_table_remove(p->seen, row);
+        row = next;
+    }
+    customer->at->seen = CW_ROW_NONE;
+    for (cw_row row = customer->at->history; row != CW_ROW_NONE;) {
+        struct cw_candidate_row *candidate = cw_candidate_at(p, row);
+        cw_row next = candidate->next;
+        struct cw_view cart = cw_candidate_texts(candidate).cart;
+        for (uint32_t i = 0; i < p->programs->count; i++) {
+            uint32_t bytes = cw_dedup_key(&p->programs->list[i], customer->id, cart, key);
+            cw_row entry = cw_table_find(p->dedup, cw_table_hash(p->dedup, key, bytes), key, bytes);
+            if (entry != CW_ROW_NONE) {
+                cw_table_remove(p->dedup, entry);
+            }
+        }
+        uint32_t bytes = cw_cart_key(customer->id, cart, key);
+        cw_row score = cw_table_find(p->scores, cw_table_hash(p->scores, key, bytes), key, bytes);
+        if (score != CW_ROW_NONE) {
+            cw_table_remove(p->scores, score);
+        }
+        cw_candidate_remove(p, customer, row);
+        row = next;
+    }
+}
+
+static bool customer_of_key(struct cw_pipeline *p, struct cw_view key, struct cw_customer *customer)
+{
+    uint16_t bytes;
+    memcpy(&bytes, key.data, sizeof bytes);
+    return cw_customer_find(p, (struct cw_view){key.data + sizeof bytes, bytes}, customer);
+}
+
+/* Cleaning. Each visits a row and frees it when nothing can ask for it any more. */
+static void clean_cart(struct cw_pipeline *p, cw_row row)
+{
+    struct cw_cart_row *at = cw_table_value(p->carts, row);
+    int64_t last = at->purchased_at;
+    last = at->cleared_at > last ? at->cleared_at : last;
+    last = at->updated_at > last ? at->updated_at : last;
+    last = at->abandoned_at > last ? at->abandoned_at : last;
+    last = at->session_time > last ? at->session_time : last;
+    if (at->sessions != 0 || last + p->keep_cart_ms > p->now) {
+        return;
+    }
+    struct cw_customer customer;
+    bool found = customer_of_key(p, cw_table_key(p->carts, row), &customer);
+    CW_ASSERT(found);
+    cart_unlink(p, &customer, at);
+    cw_table_remove(p->carts, row);
+}
+
+static void clean_seen(struct cw_pipeline *p, cw_row row)
+{
+    struct cw_seen_row *at = cw_table_value(p->seen, row);
+    if (is_recent(p, at)) {
+        return;
+    }
+    struct cw_view key = cw_table_key(p->seen, row);
+    struct cw_customer customer;
+    bool owned = customer_of_key(p, (struct cw_view){key.data + 1, key.bytes - 1}, &customer);
+    seen_unlink(p, owned ? &customer : NULL, at);
+    cw_table_remove(p->seen, row);
+}
+
+static void clean_dedup(struct cw_pipeline *p, cw_row row)
+{
+    const struct cw_dedup_row *at = cw_table_value(p->dedup, row);
+    if (at->until <= p->now) {
+        cw_table_remove(p->dedup, row);
+    }
+}
+
+static void clean_score(struct cw_pipeline *p, cw_row row)
+{
+    const struct cw_score_row *at = cw_table_value(p->scores, row);
+    if (at->cached_at + CW_WEEK_MS <= p->now) {
+        cw_table_remove(p->scores, row);
+    }
+}
+
+static void clean_candidate(struct cw_pipeline *p, cw_row row)
+{
+    const struct cw_candidate_row *at = cw_candidate_at(p, row);
+    if (at->status < CW_STATUS_CONVERTED || at->ended_at + CW_HISTORY_MS > p->now) {
+        return;
+    }
+    struct cw_view key = cw_table_key(p->candidates, row);
+    struct cw_customer customer;
+    bool found = cw_customer_find(
+        p, (struct cw_view){key.data, key.bytes - (uint32_t)sizeof(uint32_t)}, &customer);
+    CW_ASSERT(found);
+    cw_candidate_remove(p, &customer, row);
+}
+
+void cw_pipeline_clean(struct cw_pipeline *p, uint32_t rows)
+{
+    const struct {
+        struct cw_table *table;
+        void (*clean)(struct cw_pipeline *, cw_row);
+    } tables[] = {{p->carts, clean_cart},
+                  {p->seen, clean_seen},
+                  {p->dedup, clean_dedup},
+                  {p->scores, clean_score},
+                  {p->candidates, clean_candidate}};
+
+    for (uint32_t t = 0; t < CW_COUNTOF(tables); t++) {
+        for (uint32_t i = 0; i < rows; i++) {
+            cw_row row = cw_table_next(tables[t].table, &p->clean_cursor[t]);
+            if (row == CW_ROW_NONE) {
+                p->clean_cursor[t] = 0;
+                break;
+            }
+            tables[t].clean(p, row);
+        }
+    }
+}

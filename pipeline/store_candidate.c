@@ -1,0 +1,441 @@
+/* store_candidate: candidates in the store: their layout, lists, both indexes and message ids. */
+#include "pipeline/pipeline_priv.h"
+
+#include <math.h>
+#include <string.h>
+
+#define NO_IMAGE UINT32_MAX
+
+struct cw_candidate_row *cw_candidate_at(const struct cw_pipeline *p, cw_row row)
+{
+    return cw_table_value(p->candidates, row);
+}
+
+struct cw_touch_row *cw_candidate_touches(struct cw_candidate_row *candidate)
+{
+    return (struct cw_touch_row *)(candidate + 1);
+}
+
+struct cw_item_row *cw_candidate_items(struct cw_candidate_row *candidate)
+{
+    return (struct cw_item_row *)(cw_candidate_touches(candidate) + candidate->touch_count);
+}
+
+const struct cw_program *cw_candidate_program(const struct cw_pipeline *p,
+                                              const struct cw_candidate_row *candidate)
+{
+    return &p->programs->list[candidate->slot];
+}
+
+static struct cw_view take(const char **text, uint32_t bytes)
+{
+    struct cw_view view = {bytes == 0 ? NULL : *text, bytes};
+    *text += bytes;
+    return view;
+}
+
+struct cw_candidate_texts cw_candidate_texts(struct cw_candidate_row *candidate)
+{
+    const char *text = (const char *)(cw_candidate_items(candidate) + candidate->item_count);
+    struct cw_candidate_texts texts = {.cart = take(&text, candidate->cart_bytes),
+                                       .program = take(&text, candidate->program_bytes),
+                                       .currency = take(&text, candidate->currency_bytes),
+                                       .marketplace = take(&text, candidate->marketplace_bytes),
+                                       .url = take(&text, candidate->url_bytes)};
+    texts.items = text;
+    return texts;
+}
+
+cw_row cw_candidate_find(const struct cw_pipeline *p, const struct cw_customer *customer,
+                         uint32_t slot, struct cw_view cart)
+{
+    for (cw_row row = customer->at->in_flight; row != CW_ROW_NONE;) {
+        struct cw_candidate_row *candidate = cw_candidate_at(p, row);
+        if (candidate->slot == slot && cw_view_equal(cw_candidate_texts(candidate).cart, cart)) {
+            return row;
+        }
+        row = candidate->next;
+    }
+    return CW_ROW_NONE;
+}
+
+static void list_add(struct cw_pipeline *p, cw_row *head, cw_row row)
+{
+    struct cw_candidate_row *candidate = cw_candidate_at(p, row);
+    candidate->prev = CW_ROW_NONE;
+    candidate->next = *head;
+    if (*head != CW_ROW_NONE) {
+        cw_candidate_at(p, *head)->prev = row;
+    }
+    *head = row;
+}
+
+static void list_take(struct cw_pipeline *p, cw_row *head, cw_row row)
+{
+    const struct cw_candidate_row *candidate = cw_candidate_at(p, row);
+    if (candidate->next != CW_ROW_NONE) {
+        cw_candidate_at(p, candidate->next)->prev = candidate->prev;
+    }
+    if (candidate->prev != CW_ROW_NONE) {
+        cw_candidate_at(p, candidate->prev)->next = candidate->next;
+    } else {
+        CW_ASSERT_HOT(*head == row);
+        *head = candidate->next;
+    }
+}
+
+/*
+ * The indexes. Program:Channel:Score has one list per program, channel of the next touch and
+ * hundredth of the score; Program:CartValue:Date one per program, day (modulo 64, more than a
+ * candidate lives) and power of two of the value. A query walks the buckets in order and sorts
+ * inside one.
+ */
+static cw_row *score_bucket(struct cw_pipeline *p, const struct cw_candidate_row *candidate)
+{
+    uint32_t channel = candidate->score_bucket / CW_SCORE_BUCKETS;
+    uint32_t score = candidate->score_bucket % CW_SCORE_BUCKETS;
+    return &p->index->by_score[candidate->slot][channel][score];
+}
+
+static cw_row *value_bucket(struct cw_pipeline *p, const struct cw_candidate_row *candidate)
+{
+    uint32_t day = candidate->value_bucket / CW_VALUE_CLASSES;
+    uint32_t class = candidate->value_bucket % CW_VALUE_CLASSES;
+    return &p->index->by_value[candidate->slot][day][class];
+}
+
+static uint32_t value_class(double value)
+{
+    int exponent = 0;
+    (void)frexp(value < 1 ? 1 : value, &exponent);
+    return exponent < CW_VALUE_CLASSES ? (uint32_t)exponent : CW_VALUE_CLASSES - 1;
+}
+
+void cw_candidate_index(struct cw_pipeline *p, cw_row row)
+{
+    struct cw_candidate_row *candidate = cw_candidate_at(p, row);
+    const struct cw_touch_row *touches = cw_candidate_touches(candidate);
+    uint32_t next = 0;
+    while (next < candidate->touch_count && touches[next].state != CW_TOUCH_PENDING) {
+        next++;
+    }
+    candidate->score_bucket = CW_BUCKET_NONE;
+    if (next < candidate->touch_count) {
+        candidate->score_bucket = touches[next].channel * (uint32_t)CW_SCORE_BUCKETS +
+                                  (uint32_t)(candidate->score * (CW_SCORE_BUCKETS - 1));
+        cw_row *head = score_bucket(p, candidate);
+        candidate->score_prev = CW_ROW_NONE;
+        candidate->score_next = *head;
+        if (*head != CW_ROW_NONE) {
+            cw_candidate_at(p, *head)->score_prev = row;
+        }
+        *head = row;
+    }
+    uint32_t day = (uint32_t)((candidate->t0 / CW_DAY_MS) % CW_VALUE_DAYS);
+    candidate->value_bucket = day * CW_VALUE_CLASSES + value_class(candidate->cart_value);
+    cw_row *head = value_bucket(p, candidate);
+    candidate->value_prev = CW_ROW_NONE;
+    candidate->value_next = *head;
+    if (*head != CW_ROW_NONE) {
+        cw_candidate_at(p, *head)->value_prev = row;
+    }
+    *head = row;
+}
+
+void cw_candidate_unindex(struct cw_pipeline *p, cw_row row)
+{
+    struct cw_candidate_row *candidate = cw_candidate_at(p, row);
+    if (candidate->score_bucket != CW_BUCKET_NONE) {
+        if (candidate->score_next != CW_ROW_NONE) {
+            cw_candidate_at(p, candidate->score_next)->score_prev = candidate->score_prev;
+        }
+        if (candidate->score_prev != CW_ROW_NONE) {
+            cw_candidate_at(p, candidate->score_prev)->score_next = candidate->score_next;
+        } else {
+            *score_bucket(p, candidate) = candidate->score_next;
+        }
+        candidate->score_bucket = CW_BUCKET_NONE;
+    }
+    if (candidate->value_bucket != CW_BUCKET_NONE) {
+        if (candidate->value_next != CW_ROW_NONE) {
+            cw_candidate_at(p, candidate->value_next)->value_prev = candidate->value_prev;
+        }
+        if (candidate->value_prev != CW_ROW_NONE) {
+            cw_candidate_at(p, candidate->value_prev)->value_next = candidate->value_next;
+        } else {
+            *value_bucket(p, candidate) = candidate->value_next;
+        }
+        candidate->value_bucket = CW_BUCKET_NONE;
+    }
+}
+
+static uint32_t image_bytes(const struct cw_event_item *item)
+{
+    return item->image_url.data == NULL ? 0 : item->image_url.bytes;
+}
+
+struct shape {
+    struct cw_view currency, marketplace, url;
+    uint32_t touch_count, value_bytes;
+};
+
+static struct shape shape_of(const struct cw_item *item, uint32_t touch_count)
+{
+    const struct cw_event_cart *cart = &item->event->u.abandoned;
+    struct shape shape = {.currency = cart->currency,
+                          .marketplace = cart->marketplace,
+                          .url = cart->url,
+                          .touch_count = touch_count};
+    if (shape.currency.data == NULL) {
+        const struct cw_marketplace *facts =
+            cw_marketplace_find(cw_customer_marketplace(item->customer, cart->marketplace));
+        if (facts != NULL) {
+            shape.currency = (struct cw_view){facts->currency, 3};
+        }
+    }
+    size_t bytes = sizeof(struct cw_candidate_row) + touch_count * sizeof(struct cw_touch_row) +
+                   cart->items_count * sizeof(struct cw_item_row) + item->event->cart.bytes +
+                   item->program->id.bytes + shape.currency.bytes + shape.marketplace.bytes +
+                   shape.url.bytes;
+    for (uint32_t i = 0; i < cart->items_count; i++) {
+        bytes += cart->items[i].id.bytes + cart->items[i].name.bytes + image_bytes(&cart->items[i]);
+    }
+    shape.value_bytes = (uint32_t)bytes; /* an event is at most 1 MiB */
+    return shape;
+}
+
+static char *put(char *to, struct cw_view view)
+{
+    if (view.bytes > 0) {
+        memcpy(to, view.data, view.bytes);
+    }
+    return to + view.bytes;
+}
+
+static void write_texts(struct cw_pipeline *p, struct cw_candidate_row *candidate,
+                        const struct cw_item *item, const struct shape *shape)
+{
+    const struct cw_event_cart *cart = &item->event->u.abandoned;
+    candidate->item_count = cart->items_count;
+    candidate->cart_bytes = item->event->cart.bytes;
+    candidate->program_bytes = item->program->id.bytes;
+    candidate->currency_bytes = shape->currency.bytes;
+    candidate->marketplace_bytes = shape->marketplace.bytes;
+    candidate->url_bytes = shape->url.bytes;
+    struct cw_item_row *items = cw_candidate_items(candidate);
+    char *to = (char *)(items + candidate->item_count);
+    to = put(to, item->event->cart);
+    to = put(to, item->program->id);
+    to = put(to, shape->currency);
+    to = put(to, shape->marketplace);
+    to = put(to, shape->url);
+    for (uint32_t i = 0; i < cart->items_count; i++) {
+        const struct cw_event_item *from = &cart->items[i];
+        items[i] = (struct cw_item_row){
+            .price = from->price,
+            .product = cw_product_make(p, from->id),
+            .quantity = from->quantity,
+            .id_bytes = from->id.bytes,
+            .name_bytes = from->name.bytes,
+            .image_bytes = from->image_url.data == NULL ? NO_IMAGE : from->image_url.bytes};
+        to = put(to, from->id);
+        to = put(to, from->name);
+        to = put(to, (struct cw_view){from->image_url.data, image_bytes(from)});
+    }
+}
+
+static cw_row make(struct cw_pipeline *p, const struct cw_item *item, const struct shape *shape)
+{
+    char key[CW_ID_BYTES_MAX + sizeof(uint32_t)];
+    struct cw_customer *customer = item->customer;
+    uint32_t serial = customer->at->candidate_serial + 1;
+    memcpy(key, customer->id.data, customer->id.bytes);
+    memcpy(key + customer->id.bytes, &serial, sizeof serial);
+    uint32_t key_bytes = customer->id.bytes + (uint32_t)sizeof serial;
+    bool added = false;
+    cw_row row = cw_table_put(p->candidates, cw_table_hash(p->candidates, key, key_bytes), key,
+                              key_bytes, shape->value_bytes, &added);
+    if (row == CW_ROW_NONE) {
+        return CW_ROW_NONE;
+    }
+    CW_ASSERT(added);
+    customer->at->candidate_serial = serial;
+    struct cw_candidate_row *candidate = cw_candidate_at(p, row);
+    candidate->serial = serial;
+    candidate->slot = item->slot;
+    candidate->t0 = candidate->first_t0 = item->event->time;
+    candidate->created_at = p->now;
+    candidate->ended_at = candidate->code_expires_at = CW_TIME_NONE;
+    candidate->status = CW_STATUS_SCHEDULED;
+    candidate->touch_count = (uint8_t)shape->touch_count;
+    struct cw_touch_row *touches = cw_candidate_touches(candidate);
+    for (uint32_t i = 0; i < shape->touch_count; i++) {
+        touches[i] = (struct cw_touch_row){.channel = (uint8_t)item->program->touches[i].channel,
+                                           .sent_at = CW_TIME_NONE,
+                                           .delivered_at = CW_TIME_NONE,
+                                           .opened_at = CW_TIME_NONE,
+                                           .clicked_at = CW_TIME_NONE};
+    }
+    return row;
+}
+
+struct cw_plan cw_candidate_plan(const struct cw_pipeline *p, const struct cw_item *item)
+{
+    const struct cw_program *program = item->program;
+    bool fresh = item->candidate == CW_ROW_NONE;
+    struct cw_plan plan = {.t0 = item->event->time,
+                           .discount = item->discount,
+                           .holdout = item->holdout,
+                           .touch_count = item->holdout ? 0 : program->touch_count};
+    const struct cw_touch_row *touches = NULL;
+    if (!fresh) {
+        struct cw_candidate_row *candidate = cw_candidate_at(p, item->candidate);
+        touches = cw_candidate_touches(candidate);
+        plan.holdout = candidate->holdout;
+        plan.touch_count = candidate->touch_count;
+        if (program->on_reabandon != CW_REABANDON_RESTART) {
+            plan.t0 = candidate->t0;
+        }
+        if (candidate->announced > plan.discount) {
+            plan.discount = candidate->announced;
+        }
+    }
+    for (uint32_t i = 0; i < plan.touch_count; i++) {
+        plan.pending[i] = fresh || touches[i].state == CW_TOUCH_PENDING;
+        plan.due[i] = fresh || program->on_reabandon == CW_REABANDON_RESTART
+                          ? plan.t0 + program->touches[i].delay_ms
+                          : touches[i].due;
+    }
+    return plan;
+}
+
+cw_row cw_candidate_write(struct cw_pipeline *p, struct cw_item *item, cw_row row)
+{
+    struct cw_customer *customer = item->customer;
+    CW_ASSERT_HOT(row == item->candidate);
+    bool fresh = row == CW_ROW_NONE;
+    struct cw_plan plan = cw_candidate_plan(p, item);
+    struct shape shape = shape_of(item, plan.touch_count);
+    if (fresh) {
+        row = make(p, item, &shape);
+        if (row == CW_ROW_NONE) {
+            return CW_ROW_NONE;
+        }
+    } else {
+        cw_candidate_unindex(p, row);
+        list_take(p, &customer->at->in_flight, row);
+        cw_row moved = cw_table_resize(p->candidates, row, shape.value_bytes);
+        if (moved == CW_ROW_NONE) {
+            list_add(p, &customer->at->in_flight, row);
+            cw_candidate_index(p, row);
+            return CW_ROW_NONE;
+        }
+        row = moved;
+    }
+    struct cw_candidate_row *candidate = cw_candidate_at(p, row);
+    candidate->holdout = plan.holdout;
+    candidate->t0 = plan.t0;
+    candidate->cart_value = item->event->u.abandoned.value;
+    candidate->score = item->score;
+    candidate->confidence = (uint8_t)item->confidence;
+    candidate->discount = plan.discount;
+    struct cw_touch_row *touches = cw_candidate_touches(candidate);
+    for (uint32_t i = 0; i < plan.touch_count; i++) {
+        if (plan.pending[i]) {
+            touches[i].due = plan.due[i];
+        }
+    }
+    write_texts(p, candidate, item, &shape);
+    list_add(p, &customer->at->in_flight, row);
+    cw_candidate_index(p, row);
+    return row;
+}
+
+void cw_candidate_end(struct cw_pipeline *p, struct cw_customer *customer, cw_row row,
+                      enum cw_status status)
+{
+    struct cw_candidate_row *candidate = cw_candidate_at(p, row);
+    CW_ASSERT(candidate->status < CW_STATUS_CONVERTED);
+    const struct cw_touch_row *touches = cw_candidate_touches(candidate);
+    for (uint32_t i = 0; i < candidate->touch_count; i++) {
+        p->fates.cut_off += touches[i].state == CW_TOUCH_PENDING;
+    }
+    cw_candidate_unindex(p, row);
+    list_take(p, &customer->at->in_flight, row);
+    candidate->status = (uint8_t)status;
+    candidate->ended_at = p->now;
+    list_add(p, &customer->at->history, row);
+}
+
+void cw_message_id(const struct cw_pipeline *p, struct cw_view program, struct cw_view customer,
+                   struct cw_view cart, int64_t first_t0, uint32_t touch,
+                   char id[CW_MESSAGE_ID_BYTES])
+{
+    /* Decision D10 in README.md: the same id for all attempts, for ever. */
+    char input[4 * sizeof(uint32_t) + sizeof(int64_t) + 3 * CW_ID_BYTES_MAX];
+    const struct cw_view parts[] = {program, customer, cart};
+    uint32_t bytes = 0;
+    for (uint32_t i = 0; i < CW_COUNTOF(parts); i++) {
+        memcpy(input + bytes, &parts[i].bytes, sizeof(uint32_t));
+        memcpy(input + bytes + sizeof(uint32_t), parts[i].data, parts[i].bytes);
+        bytes += (uint32_t)sizeof(uint32_t) + parts[i].bytes;
+    }
+    memcpy(input + bytes, &first_t0, sizeof first_t0);
+    memcpy(input + bytes + sizeof first_t0, &touch, sizeof touch);
+    bytes += (uint32_t)(sizeof first_t0 + sizeof touch);
+    uint8_t hash[16];
+    cw_hash128((struct cw_hash_key){0, 0}, input, bytes, hash);
+    static const char digits[] = "0123456789abcdef";
+    uint32_t partition = cw_partition(customer, p->options.partitions);
+    for (uint32_t i = 0; i < 4; i++) {
+        id[i] = digits[partition >> (12 - 4 * i) & 15u];
+    }
+    for (uint32_t i = 0; i < sizeof hash; i++) {
+        id[4 + 2 * i] = digits[hash[i] >> 4];
+        id[5 + 2 * i] = digits[hash[i] & 15];
+    }
+}
+
+bool cw_message_remember(struct cw_pipeline *p, struct cw_view customer,
+                         const struct cw_candidate_row *candidate, uint32_t touch,
+                         struct cw_view id)
+{
+    bool added = false;
+    uint32_t value_bytes = (uint32_t)sizeof(struct cw_message_row) + customer.bytes;
+    cw_row row = cw_table_put(p->messages, cw_table_hash(p->messages, id.data, id.bytes), id.data,
+                              id.bytes, value_bytes, &added);
+    if (row == CW_ROW_NONE) {
+        return false;
+    }
+    struct cw_message_row *message = cw_table_value(p->messages, row);
+    message->serial = candidate->serial;
+    message->touch = touch;
+    message->customer_bytes = customer.bytes;
+    memcpy(message + 1, customer.data, customer.bytes);
+    return true;
+}
+
+void cw_candidate_remove(struct cw_pipeline *p, struct cw_customer *customer, cw_row row)
+{
+    struct cw_candidate_row *candidate = cw_candidate_at(p, row);
+    CW_ASSERT(candidate->status >= CW_STATUS_CONVERTED);
+    struct cw_candidate_texts texts = cw_candidate_texts(candidate);
+    const struct cw_touch_row *touches = cw_candidate_touches(candidate);
+    for (uint32_t i = 0; i < candidate->touch_count; i++) {
+        if (touches[i].state != CW_TOUCH_SENT) {
+            continue;
+        }
+        char id[CW_MESSAGE_ID_BYTES];
+        cw_message_id(p, texts.program, customer->id, texts.cart, candidate->first_t0, i + 1, id);
+        cw_row message =
+            cw_table_find(p->messages, cw_table_hash(p->messages, id, sizeof id), id, sizeof id);
+        if (message != CW_ROW_NONE) {
+            const struct cw_message_row *at = cw_table_value(p->messages, message);
+            if (at->serial == candidate->serial) {
+                cw_table_remove(p->messages, message);
+            }
+        }
+    }
+    list_take(p, &customer->at->history, row);
+    cw_table_remove(p->candidates, row);
+}

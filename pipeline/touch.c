@@ -1,0 +1,328 @@
+/* touch: at a touch's time the pipeline looks again, then sends, skips or defers. */
+#include "core/format.h"
+#include "pipeline/graph.h"
+
+#include <string.h>
+
+bool cw_items_in_stock(struct cw_pipeline *p, struct cw_candidate_row *candidate)
+{
+    const struct cw_item_row *items = cw_candidate_items(candidate);
+    for (uint32_t i = 0; i < candidate->item_count; i++) {
+        if (!cw_product_in_stock(p, items[i].product, items[i].quantity)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+const struct cw_variant *cw_touch_variant(const struct cw_program *program,
+                                          const struct cw_touch *touch, struct cw_view customer)
+{
+    if (touch->variant_count == 0) {
+        return NULL;
+    }
+    char key[3 * CW_ID_BYTES_MAX + 2];
+    const struct cw_view parts[] = {program->id, touch->channel_id, customer};
+    uint32_t bytes = 0;
+    for (uint32_t i = 0; i < CW_COUNTOF(parts); i++) {
+        CW_ASSERT(parts[i].bytes <= CW_ID_BYTES_MAX);
+        if (i > 0) {
+            key[bytes++] = '\0';
+        }
+        memcpy(key + bytes, parts[i].data, parts[i].bytes);
+        bytes += parts[i].bytes;
+    }
+    double place = (double)((cw_murmur2(key, bytes) & 0x7fffffffu) % 10000) / 10000;
+    double upto = 0;
+    for (uint32_t i = 0; i + 1 < touch->variant_count; i++) {
+        upto += touch->variants[i].share;
+        if (place < upto) {
+            return &touch->variants[i];
+        }
+    }
+    return &touch->variants[touch->variant_count - 1];
+}
+
+int64_t cw_touch_delay(const struct cw_program *program, const struct cw_touch *touch,
+                       struct cw_view customer)
+{
+    const struct cw_variant *variant = cw_touch_variant(program, touch, customer);
+    return variant != NULL ? variant->delay_ms : touch->delay_ms;
+}
+
+static bool capped(const struct cw_pipeline *p, const struct cw_customer *customer,
+                   const struct cw_program *program, enum cw_channel channel, struct cw_view market)
+{
+    for (uint32_t f = 0; f < program->filter_count; f++) {
+        const struct cw_filter *filter = &program->filters[f];
+        double cap;
+        if (filter->type != CW_FILTER_RULE) {
+            continue;
+        }
+        if ((cw_by_market_get(&filter->caps[channel], market, &cap) &&
+             cw_sends_count(p, customer, (uint32_t)channel) >= cap) ||
+            (cw_by_market_get(&filter->caps[CW_CAP_MESSAGES], market, &cap) &&
+             cw_sends_count(p, customer, CW_CAP_MESSAGES) >= cap)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool needs_stock(const struct cw_program *program)
+{
+    for (uint32_t f = 0; f < program->filter_count; f++) {
+        if (program->filters[f].type == CW_FILTER_RULE && program->filters[f].require_in_stock) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* When quiet hours that hold now end; CW_TIME_NONE when none hold. */
+static int64_t quiet_until(const struct cw_pipeline *p, const struct cw_program *program,
+                           uint32_t zone)
+{
+    if (!program->quiet.set) {
+        return CW_TIME_NONE;
+    }
+    int64_t local = p->now + cw_zone_offset_ms(p->options.zones, zone, p->now);
+    int64_t of_day = ((local % CW_DAY_MS) + CW_DAY_MS) % CW_DAY_MS;
+    int64_t start = program->quiet.start_minute * CW_MINUTE_MS;
+    int64_t end = program->quiet.end_minute * CW_MINUTE_MS;
+    bool quiet = start < end ? of_day >= start && of_day < end : of_day >= start || of_day < end;
+    if (!quiet) {
+        return CW_TIME_NONE;
+    }
+    int64_t until = cw_zone_next(p->options.zones, zone, p->now, program->quiet.end_minute);
+    /* In the second run of an hour that comes twice, the end that is meant is the second one. */
+    int64_t straight = p->now + (end - of_day + CW_DAY_MS) % CW_DAY_MS;
+    int64_t shown = straight + cw_zone_offset_ms(p->options.zones, zone, straight);
+    bool shows_end = ((shown % CW_DAY_MS) + CW_DAY_MS) % CW_DAY_MS == end;
+    return shows_end && straight > p->now && straight < until ? straight : until;
+}
+
+struct look {
+    enum cw_touch_reason reason; /* NONE: send it */
+    int64_t until;               /* not CW_TIME_NONE: deferred to then */
+    uint32_t zone;
+};
+
+/* Everything that may stand against sending now, in the order of the product's reference. */
+static struct look look_again(struct cw_pipeline *p, struct cw_customer *customer,
+                              struct cw_candidate_row *candidate, uint32_t touch)
+{
+    const struct cw_program *program = cw_candidate_program(p, candidate);
+    const struct cw_touch_row *touches = cw_candidate_touches(candidate);
+    enum cw_channel channel = (enum cw_channel)touches[touch].channel;
+    struct cw_view market =
+        cw_customer_marketplace(customer, cw_candidate_texts(candidate).marketplace);
+    struct look look = {.until = CW_TIME_NONE, .zone = cw_customer_zone(p, customer, market)};
+    for (uint32_t later = touch + 1; later < candidate->touch_count; later++) {
+        if (touches[later].state == CW_TOUCH_PENDING && touches[later].due <= p->now) {
+            look.reason = CW_TOUCH_REASON_LATE;
+            return look;
+        }
+    }
+    if (cw_customer_opted_out(customer, channel)) {
+        look.reason = CW_TOUCH_REASON_OPTED_OUT;
+    } else if (!cw_customer_has_address(customer, channel)) {
+        look.reason = CW_TOUCH_REASON_NO_ADDRESS;
+    } else if (capped(p, customer, program, channel, market)) {
+        look.reason = CW_TOUCH_REASON_FREQUENCY_CAP;
+    } else if (needs_stock(program) && !cw_items_in_stock(p, candidate)) {
+        look.reason = CW_TOUCH_REASON_OUT_OF_STOCK;
+    } else if (customer->at->last_sent != CW_TIME_NONE &&
+               p->now - customer->at->last_sent < program->min_gap_ms) {
+        look.reason = CW_TOUCH_REASON_MIN_GAP;
+        look.until = customer->at->last_sent + program->min_gap_ms;
+    } else {
+        look.until = quiet_until(p, program, look.zone);
+        look.reason =
+            look.until == CW_TIME_NONE ? CW_TOUCH_REASON_NONE : CW_TOUCH_REASON_QUIET_HOURS;
+    }
+    return look;
+}
+
+uint32_t cw_discount_code(const struct cw_pipeline *p, const struct cw_program *program,
+                          const struct cw_candidate_row *candidate, struct cw_view customer,
+                          char code[32])
+{
+    uint32_t percent = (uint32_t)candidate->discount;
+    uint32_t bytes = 4;
+    memcpy(code, "CART", bytes);
+    if (percent == candidate->discount && percent < 100) { /* nearly always, and much cheaper */
+        if (percent >= 10) {
+            code[bytes++] = (char)('0' + percent / 10);
+        }
+        code[bytes++] = (char)('0' + percent % 10);
+    } else {
+        bytes = cw_format(code, 32, "CART%g", candidate->discount);
+    }
+    if (!program->unique_codes) {
+        return bytes;
+    }
+    /* Minted, not drawn from a pool: a keyed hash of the candidate, in Crockford's base 32. */
+    char input[CW_ID_BYTES_MAX + sizeof candidate->serial];
+    memcpy(input, customer.data, customer.bytes);
+    memcpy(input + customer.bytes, &candidate->serial, sizeof candidate->serial);
+    uint64_t hash =
+        cw_hash(p->options.codes, input, customer.bytes + (uint32_t)sizeof candidate->serial);
+    static const char digits[] = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+    code[bytes++] = '-';
+    for (uint32_t i = 0; i < 8; i++) {
+        code[bytes++] = digits[hash >> (5 * i) & 31u];
+    }
+    return bytes;
+}
+
+static const struct cw_message_item *message_items(struct cw_pipeline *p,
+                                                   struct cw_candidate_row *candidate)
+{
+    const struct cw_item_row *rows = cw_candidate_items(candidate);
+    const char *text = cw_candidate_texts(candidate).items;
+    struct cw_message_item *items =
+        cw_arena_alloc(&p->scratch, (candidate->item_count + 1) * sizeof *items, 8);
+    for (uint32_t i = 0; i < candidate->item_count; i++) {
+        bool image = rows[i].image_bytes != UINT32_MAX;
+        text += rows[i].id_bytes;
+        items[i] = (struct cw_message_item){.name = {text, rows[i].name_bytes},
+                                            .price = rows[i].price,
+                                            .quantity = rows[i].quantity};
+        text += rows[i].name_bytes;
+        if (image) {
+            items[i].image_url = (struct cw_view){text, rows[i].image_bytes};
+            text += rows[i].image_bytes;
+        }
+    }
+    return items;
+}
+
+/* The end of the offer that a message announces: codeValidHours on, or, where a push says "today",
+   the end of the day in the customer's zone. */
+static int64_t offer_end(const struct cw_pipeline *p, const struct cw_program *program,
+                         const struct cw_touch *touch, struct cw_view customer, uint32_t zone)
+{
+    const struct cw_variant *variant = cw_touch_variant(program, touch, customer);
+    struct cw_view body =
+        variant != NULL && variant->body.data != NULL ? variant->body : touch->body;
+    struct cw_view title =
+        variant != NULL && variant->title.data != NULL ? variant->title : touch->title;
+    if (touch->channel == CW_CHANNEL_PUSH &&
+        (cw_message_says_today(body) || cw_message_says_today(title))) {
+        return cw_zone_next(p->options.zones, zone, p->now, 0);
+    }
+    return p->now + program->code_valid_ms;
+}
+
+static void hand_over(struct cw_pipeline *p, struct cw_customer *customer,
+                      struct cw_candidate_row *candidate, uint32_t number, uint32_t zone,
+                      struct cw_view code, struct cw_view message_id)
+{
+    static const enum cw_profile_field addresses[CW_CHANNEL_COUNT] = {
+        CW_PROFILE_EMAIL, CW_PROFILE_PHONE, CW_PROFILE_PUSH_TOKEN};
+    const struct cw_program *program = cw_candidate_program(p, candidate);
+    const struct cw_touch *touch = &program->touches[number];
+    struct cw_candidate_texts texts = cw_candidate_texts(candidate);
+    struct cw_message_input input = {
+        .program = program,
+        .touch = touch,
+        .variant = cw_touch_variant(program, touch, customer->id),
+        .customer_name = cw_customer_string(customer->at, CW_PROFILE_NAME),
+        .locale = cw_customer_string(customer->at, CW_PROFILE_LOCALE),
+        .marketplace = cw_customer_marketplace(customer, texts.marketplace),
+        .currency = texts.currency,
+        .cart_link = texts.url.data != NULL ? texts.url : p->options.shop_link,
+        .unsubscribe_link = p->options.shop_link,
+        .shop_name = p->options.shop_name,
+        .cart_value = candidate->cart_value,
+        .items = message_items(p, candidate),
+        .item_count = candidate->item_count,
+        .discount_percent = code.data == NULL ? 0 : candidate->discount,
+        .discount_code = code,
+        .expires_at_ms = code.data == NULL ? CW_TIME_NONE : candidate->code_expires_at,
+        .now_ms = p->now,
+        .zone = zone};
+    struct cw_send send = {.channel = touch->channel,
+                           .address = cw_customer_string(customer->at, addresses[touch->channel]),
+                           .message_id = message_id,
+                           .input = &input};
+    p->options.port.send(p->options.port.self, &send);
+}
+
+static void send_touch(struct cw_pipeline *p, struct cw_customer *customer, cw_row row,
+                       uint32_t number, uint32_t zone)
+{
+    struct cw_candidate_row *candidate = cw_candidate_at(p, row);
+    const struct cw_program *program = cw_candidate_program(p, candidate);
+    const struct cw_touch *touch = &program->touches[number];
+    struct cw_candidate_texts texts = cw_candidate_texts(candidate);
+    char id_text[CW_MESSAGE_ID_BYTES];
+    char code_text[32];
+    struct cw_view id = {id_text, sizeof id_text};
+    struct cw_view code = {0};
+    cw_message_id(p, texts.program, customer->id, texts.cart, candidate->first_t0, number + 1,
+                  id_text);
+    if (!cw_message_remember(p, customer->id, candidate, number + 1, id) ||
+        !cw_sends_add(p, customer, touch->channel)) {
+        p->fates.not_remembered++; /* what comes back about it will not be known */
+    }
+    if (touch->include_discount && candidate->discount > 0) {
+        code = (struct cw_view){code_text,
+                                cw_discount_code(p, program, candidate, customer->id, code_text)};
+        candidate->announced = candidate->discount;
+        candidate->code_expires_at = offer_end(p, program, touch, customer->id, zone);
+    }
+    cw_candidate_unindex(p, row);
+    cw_candidate_touches(candidate)[number].state = CW_TOUCH_SENT;
+    cw_candidate_touches(candidate)[number].sent_at = p->now;
+    candidate->status = CW_STATUS_ACTIVE;
+    cw_candidate_index(p, row);
+    customer->at->last_sent = p->now;
+    customer->at->emails_sent += touch->channel == CW_CHANNEL_EMAIL;
+    p->fates.sent[touch->channel]++;
+    p->fates.sent_by_touch[number + 1]++;
+    if (p->options.port.send != NULL) {
+        hand_over(p, customer, candidate, number, zone, code, id);
+    }
+    struct cw_decision decision = {
+        .u.touch = {.touch = number + 1,
+                    .channel = touch->channel,
+                    .outcome = CW_OUTCOME_SENT,
+                    .message_id = id,
+                    .discount = code.data == NULL ? 0 : candidate->discount,
+                    .code = code}};
+    cw_decide(p, &decision, CW_DECISION_TOUCH, texts.program, customer->id, texts.cart);
+}
+
+void cw_touch_fire(struct cw_pipeline *p, struct cw_customer *customer, cw_row row, uint32_t number)
+{
+    struct cw_candidate_row *candidate = cw_candidate_at(p, row);
+    struct cw_touch_row *touch = &cw_candidate_touches(candidate)[number];
+    CW_ASSERT_HOT(touch->state == CW_TOUCH_PENDING && touch->due <= p->now);
+    struct look look = look_again(p, customer, candidate, number);
+    if (look.reason == CW_TOUCH_REASON_NONE) {
+        send_touch(p, customer, row, number, look.zone);
+        return;
+    }
+    bool deferred = look.until != CW_TIME_NONE;
+    if (deferred) {
+        CW_ASSERT(look.until > p->now);
+        touch->due = look.until;
+        p->fates.deferred[look.reason]++;
+    } else {
+        cw_candidate_unindex(p, row);
+        touch->state = CW_TOUCH_SKIPPED;
+        touch->reason = (uint8_t)look.reason;
+        cw_candidate_index(p, row);
+        p->fates.skipped[look.reason]++;
+    }
+    struct cw_candidate_texts texts = cw_candidate_texts(candidate);
+    struct cw_decision decision = {
+        .u.touch = {.touch = number + 1,
+                    .channel = (enum cw_channel)touch->channel,
+                    .outcome = deferred ? CW_OUTCOME_DEFERRED : CW_OUTCOME_SKIPPED,
+                    .reason = look.reason,
+                    .until = look.until}};
+    cw_decide(p, &decision, CW_DECISION_TOUCH, texts.program, customer->id, texts.cart);
+}

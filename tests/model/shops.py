@@ -1,0 +1,797 @@
+#!/usr/bin/env python3
+"""Random small shops for the comparison of the engine with the reference model.
+
+    python3 shops.py --seed N --out DIR
+
+writes program-*.yaml, events-*.ndjson and models/*.json into DIR.  The same seed writes the same
+bytes.  Few customers, carts, products and instants make everything collide with everything.
+"""
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import sys
+from dataclasses import dataclass, field
+from typing import Any, Optional
+
+import yaml
+
+import reference
+from reference import DAY, HOUR, MINUTE, parse_time, show_time
+
+# Days on which clocks change in some zone, and ordinary ones.
+BASES = ["2026-01-18T16:45:00Z", "2026-03-07T20:00:00Z", "2026-03-28T22:00:00Z",
+         "2026-06-15T00:00:00Z", "2026-10-24T21:30:00Z", "2026-10-31T23:00:00Z",
+         "2026-12-31T22:00:00Z", "2026-04-04T10:00:00Z"]
+# Nights of a clock change: when to begin, the customers' zone, quiet hours whose end comes twice
+# or not at all.
+CHANGES = [("2026-03-08T04:30:00Z", "America/New_York", ("22:00", "02:30")),
+           ("2026-11-01T03:30:00Z", "America/New_York", ("22:00", "01:30")),
+           ("2026-03-28T23:00:00Z", "Europe/Berlin", ("23:00", "02:15")),
+           ("2026-10-24T22:00:00Z", "Europe/Berlin", ("23:00", "02:30")),
+           ("2026-04-04T12:30:00Z", "Australia/Lord_Howe", ("22:00", "01:45")),
+           ("2026-10-03T12:00:00Z", "Australia/Lord_Howe", ("22:00", "02:15"))]
+ZONES = ["America/New_York", "Europe/London", "Europe/Berlin", "Asia/Tokyo", "Asia/Kolkata",
+         "America/Sao_Paulo", "Australia/Sydney", "Australia/Lord_Howe", "Pacific/Chatham",
+         "UTC"]
+CUSTOMER_IDS = ["C456", "C1", "c-2", "Zoë", "客戶九", "a\"b\\c", "tab\tid", "0", "C10",
+                "ZZ top"]
+CART_IDS = ["CART-789", "K1", "K2", "k-3", "Körbchen"]
+PROGRAM_IDS = ["abandoned-cart-recovery", "B-late", "a", "winback/2", "Ärmel", "z9", "ab"]
+CATEGORIES = ["Electronics", "Books", "Toys", "Grocery"]
+CHANNELS = ("email", "sms", "push")
+
+
+@dataclass
+class Shop:
+    """Where a shop was written, as the command line names it."""
+    programs: list[str]
+    events: list[str]
+    models: str
+    until: Optional[str] = None
+
+
+@dataclass
+class Planned:
+    """One line of an event file on its way there."""
+    time: int
+    order: float                        # sorts the lines; the time, unless moved
+    envelope: Optional[dict[str, Any]]
+    raw: bytes = b""                    # a malformed line, when there is no envelope
+    repeat: bool = False
+
+    @property
+    def customer(self) -> Any:
+        return self.envelope["detail"].get("customerId") if self.envelope else None
+
+    @property
+    def type(self) -> Any:
+        return self.envelope["detail-type"] if self.envelope else None
+
+
+def loadable(p: dict[str, Any]) -> dict[str, Any]:
+    """What a program must be to load: a value by marketplace only for listed ones, and no touch
+    that its candidate could not live to see."""
+    for f in p["filterChain"]:
+        for key, value in list(f.get("parameters", {}).items()):
+            if isinstance(value, dict):
+                listed = {m: v for m, v in value.items() if m in p["marketplaces"]}
+                f["parameters"][key] = listed or next(iter(value.values()))
+    longest = max(c["config"].get("delayMinutes", 0) + 60 * c["config"].get("delayHours", 0)
+                  for c in p["channels"])
+    if longest >= p["candidateTTLDays"] * 1440:
+        p["candidateTTLDays"] = longest // 1440 + 1
+    return p
+
+
+@dataclass
+class Maker:
+    """The state of one shop while it is made."""
+    rng: random.Random
+    base: int = 0
+    grid: int = HOUR
+    whole_money: bool = True
+    customers: list[str] = field(default_factory=list)
+    carts: dict[str, list[str]] = field(default_factory=dict)
+    products: list[dict[str, Any]] = field(default_factory=list)
+    markets: list[str] = field(default_factory=list)
+    buses: list[str] = field(default_factory=list)
+    night: Optional[tuple[str, str, tuple[str, str]]] = None
+    known_orders: list[str] = field(default_factory=list)
+    serial: int = 0
+
+    # ---------------------------------------------------------------------------- helpers
+
+    def chance(self, p: float) -> bool:
+        return self.rng.random() < p
+
+    def pick(self, options: Any) -> Any:
+        return self.rng.choice(options)
+
+    def money(self, values: list[int]) -> float:
+        v = self.pick(values)
+        return v if self.whole_money or not v else v - self.pick([0, 0, 0.01, 0.5])
+
+    def stamp(self, ms: int) -> str:
+        """One of the ways in which a time can be written."""
+        way = self.rng.randrange(8)
+        if way == 0 and ms % 1000 == 0:
+            return show_time(ms)[:-5] + "Z"
+        if way == 1:
+            return show_time(ms + 2 * HOUR)[:-1] + "+02:00"
+        if way == 2:
+            return show_time(ms - 90 * MINUTE)[:-1] + "-01:30"
+        if way == 3:
+            return show_time(ms)[:-1] + "999Z"      # a fraction beyond milliseconds
+        return show_time(ms)
+
+    def event(self, source: str, kind: str, time: int, detail: dict[str, Any]) -> Planned:
+        self.serial += 1
+        detail = dict(detail)
+        e: dict[str, Any] = {"version": "0", "id": f"e-{self.serial}", "detail-type": kind,
+                             "source": source}
+        if self.chance(0.06):
+            del e["id"]                 # PutEvents entries carry no id
+        if self.chance(0.3):
+            detail["timestamp"] = self.stamp(time)
+            if self.chance(0.7):        # the envelope's time must not matter then
+                e["time"] = self.stamp(time + self.pick([0, 0, 1000, -MINUTE, HOUR]))
+        else:
+            e["time"] = self.stamp(time)
+        if self.chance(0.1):
+            e["account"], e["region"], e["resources"] = "123456789012", "eu-west-1", []
+        e["detail"] = detail
+        return Planned(time, time, e)
+
+    # --------------------------------------------------------------------------- programs
+
+    def model(self, name: str) -> dict[str, Any]:
+        r = self.rng
+
+        def weight() -> float:
+            return round(r.uniform(-1.5, 1.5), 3)
+
+        features: list[dict[str, Any]] = [
+            {"name": "purchase_history", "weight": weight(), "center": 1.5, "scale": 0.8,
+             "transform": "log1p", "min": 0, "max": 50, "missing": 2},
+            {"name": "avg_order_value", "weight": weight(), "center": 80, "scale": 40,
+             "max": 500, "missing": 75.5},
+            {"name": "cart_abandonment_rate", "weight": weight(), "center": 0.5, "scale": 0.25,
+             "missing": 0.5},
+            {"name": "email_engagement", "weight": weight(), "center": 0.4, "scale": 0.3,
+             "transform": "identity"},
+            {"name": "discount_sensitivity", "weight": weight(), "min": 0.1, "max": 0.9,
+             "missing": 0.5},
+            {"name": "cart_value", "weight": weight(), "center": 4.5, "scale": 1,
+             "transform": "log1p"},
+            {"name": "item_count", "weight": weight(), "center": 2, "max": 6},
+            {"name": "category", "weights": {c: weight() for c in CATEGORIES[:3]},
+             "other": weight()}]
+        if self.chance(0.5):
+            r.shuffle(features)
+        return {"format": "cartwheel-model", "formatVersion": 1, "name": name,
+                "version": f"{r.randrange(1, 9)}.{r.randrange(10)}", "kind": "logistic",
+                "bias": weight(), "features": features}
+
+    def pattern(self) -> dict[str, Any]:
+        p: dict[str, Any] = {"source": ["ecommerce.cart"], "detail-type": ["CartAbandoned"]}
+        if self.chance(0.1):
+            p = {"detail-type": ["CartAbandoned", "CartUpdated"]}
+        detail: dict[str, Any] = {}
+        if self.chance(0.6):
+            detail["cartValue"] = self.pick([
+                [50, 999999], [30, 999999], [{"numeric": [">=", 40]}],
+                [{"numeric": [">", 20, "<=", 200]}], [20, 1000]])
+        if self.chance(0.15):
+            name, rules = self.pick([
+                ("category", [{"exists": False}, {"anything-but": ["Toys"]}]),
+                ("category", [{"exists": True}]),
+                ("cartId", [{"prefix": "K"}, {"prefix": "CART"}]),
+                ("currency", [{"exists": False}, "USD", "EUR", "JPY"]),
+                ("abandonmentReason", [{"anything-but": {"prefix": "test"}},
+                                       {"exists": False}]),
+                ("itemCount", [{"exists": False}, 1, 2, 3]),
+                ("customerId", [{"anything-but": "ZZ top"}])])
+            detail[name] = rules
+        if detail:
+            p["detail"] = detail
+        return p
+
+    def caps(self) -> dict[str, Any]:
+        keys = ["maxRecoveryEmailsPerWeek", "maxRecoverySmsPerWeek", "maxRecoveryPushPerWeek",
+                "maxRecoveryMessagesPerWeek"]
+        chosen = self.rng.sample(keys, self.pick([1, 1, 1, 2, 3]))
+        caps: dict[str, Any] = {}
+        for key in keys:
+            if key in chosen:
+                many = 5 if key.endswith("MessagesPerWeek") else 2
+                value: Any = self.pick([1, 2, 2, 3, 4]) + self.rng.randrange(many)
+                if self.chance(0.05):
+                    value = 0
+                if self.chance(0.2):
+                    value = {m: self.pick([0, 1, 2, 5])
+                             for m in self.rng.sample(self.markets, min(2, len(self.markets)))}
+                caps[key] = value
+        return caps
+
+    def filters(self) -> list[dict[str, Any]]:
+        chain: list[dict[str, Any]] = []
+        if self.chance(0.85):
+            trust: dict[str, Any] = {"filterId": "trust", "type": "trust"}
+            parameters: dict[str, Any] = {}
+            if self.chance(0.25):
+                parameters["allowUnknown"] = self.chance(0.7)
+            if self.chance(0.3):
+                parameters["requirePaymentMethod"] = self.chance(0.2)
+            if parameters:
+                trust["parameters"] = parameters
+            chain.append(trust)
+        if self.chance(0.7):
+            minimum: Any = self.pick([50, 40, 60, 100, 49.99, 150])
+            if self.chance(0.3):
+                minimum = {m: self.pick([30, 60, 120]) for m in self.markets[:2]}
+            chain.append({"filterId": self.pick(["cart-value", "min-value"]),
+                          "type": "business-rule", "parameters": {"minCartValue": minimum}})
+        chain.append({"filterId": self.pick(["eligibility", "eligible"]), "type": "eligibility"})
+        if self.chance(0.65):
+            chain.append({"filterId": "frequency-cap", "type": "business-rule",
+                          "parameters": self.caps()})
+        if self.chance(0.6):
+            chain.append({"filterId": "inventory", "type": "business-rule",
+                          "parameters": {"requireInStock": self.chance(0.9)}})
+        orders = [n + 1 for n in range(len(chain))]
+        if self.chance(0.25):
+            orders = sorted(self.rng.sample(range(1, 40), len(chain)))
+        numbered = []
+        places = list(range(len(chain)))
+        if self.chance(0.2):
+            self.rng.shuffle(places)    # another order of evaluation
+        for f, place in zip(chain, places):
+            f = {"filterId": f["filterId"], "type": f["type"], "order": orders[place],
+                 **({"parameters": f["parameters"]} if "parameters" in f else {})}
+            numbered.append(f)
+        if self.chance(0.2):
+            self.rng.shuffle(numbered)  # `order` counts, not the place in the file
+        return numbered
+
+    def channels(self, talk_of_discount: bool) -> list[dict[str, Any]]:
+        kinds = list(CHANNELS)
+        if self.chance(0.3):
+            self.rng.shuffle(kinds)
+        kinds = kinds[:self.pick([1, 2, 3, 3, 3, 3])]
+        delays = [(60, 24 * 60, 72 * 60), (30, 60, 90), (60, 120, 24 * 60), (5, 10, 15),
+                  (60, 60, 120), (1440, 2880, 4320), (90, 60, 30), (0, 30, 60), (120, 60, 60)]
+        chosen = self.pick(delays if self.chance(0.6) else delays[:1])
+        if self.night is not None:
+            chosen = self.pick([(5, 10, 15), (30, 60, 90), (0, 30, 60), (60, 120, 180)])
+        priorities = self.rng.sample([1, 2, 3], 3) if self.chance(0.3) else [1, 2, 3]
+        enabled = [not self.chance(0.08) for _ in kinds]
+        if not any(enabled):
+            enabled[0] = True
+        found = []
+        for kind, minutes, priority, on in zip(kinds, chosen, priorities, enabled):
+            config: dict[str, Any] = {}
+            if kind == "email":
+                config["templateId"] = "cart-recovery-v3"
+            if minutes and minutes % 60 == 0 and self.chance(0.6):
+                config["delayHours"] = minutes // 60
+            else:
+                config["delayMinutes"] = minutes
+            talk = talk_of_discount
+            if kind != "email" and self.chance(0.25):
+                config["includeDiscount"] = False
+                talk = False
+            elif self.chance(0.2):
+                config["includeDiscount"] = True
+            if kind == "email":
+                config["subject"] = ("You left something behind! {discountPercent}% off inside"
+                                     if talk else "You left something behind!")
+            elif kind == "sms":
+                config["message"] = (
+                    "Hi {customerName}! Your cart is waiting. Use code {discountCode} for"
+                    " {discountPercent}% off. Shop now: {cartLink}" if talk else
+                    "Hi {customerName}! Your cart is waiting. Shop now: {cartLink}")
+            else:
+                config["title"] = "Last Chance!"
+                config["body"] = ("Your cart expires soon. {discountPercent}% off ends today!"
+                                  if talk else "Your cart expires soon.")
+            if self.chance(0.3):
+                config["onlyIfNotConverted"] = True
+            found.append({"channelId": kind, "type": kind, "enabled": on,
+                          "priority": priority, "config": config})
+        return found
+
+    def program(self, program_id: str, models: list[str]) -> dict[str, Any]:
+        p: dict[str, Any] = {"programId": program_id, "programName": f"Program {program_id}",
+                             "enabled": not self.chance(0.04)}
+        p["marketplaces"] = [m for m in self.markets if m != "CA" and not self.chance(0.2)] \
+            or ["US"]
+        sources = []
+        for n in range(1 if self.chance(0.9) else 2):
+            config: dict[str, Any] = {}
+            if self.chance(0.5):
+                config["eventBusName"] = self.pick(self.buses)
+            config["eventPattern"] = self.pattern()
+            sources.append({"sourceId": f"events-{n}", "type": "eventbridge", "config": config})
+        p["eventSources"] = sources
+        model = self.pick(models)
+        p["scoringModels"] = [{"modelId": model,
+                               "endpoint": self.pick(["sagemaker://", "model://"]) + model,
+                               "features": ["purchase_history", "cart_value",
+                                            "email_engagement", "discount_sensitivity"]}]
+        p["filterChain"] = self.filters()
+
+        strategy: Optional[dict[str, Any]] = self.pick([
+            {"enabled": True, "defaultDiscount": 10, "dynamicDiscounting": True,
+             "maxDiscount": 20},
+            {"enabled": True, "defaultDiscount": 10, "dynamicDiscounting": True,
+             "maxDiscount": 40, "discountStep": 1},
+            {"enabled": True, "defaultDiscount": 7, "dynamicDiscounting": True,
+             "maxDiscount": 33, "discountStep": 2},
+            {"enabled": True, "defaultDiscount": 10, "dynamicDiscounting": True,
+             "maxDiscount": 28, "discountStep": 5},
+            {"enabled": True, "defaultDiscount": 15, "dynamicDiscounting": False,
+             "maxDiscount": 20},
+            {"enabled": True, "defaultDiscount": 0, "dynamicDiscounting": True,
+             "maxDiscount": 30, "discountStep": 10},
+            {"enabled": False, "defaultDiscount": 10, "dynamicDiscounting": True,
+             "maxDiscount": 20},
+            None])
+        talk = bool(strategy and strategy["enabled"] and strategy["defaultDiscount"] > 0)
+        p["channels"] = self.channels(talk)
+        if strategy is not None:
+            p["discountStrategy"] = strategy
+
+        key = "{customerId}:{cartId}:{programId}"
+        if self.chance(0.2):
+            key = self.pick(["{programId}/{customerId}/{cartId}", "{customerId}:{programId}",
+                             "{customerId}:{cartId}", "x-{cartId}~{customerId}~{programId}"])
+        p["deduplication"] = {"enabled": not self.chance(0.1),
+                              "ttlDays": self.pick([1, 2, 7, 7, 7, 30]), "keyFormat": key}
+        p["candidateTTLDays"] = self.pick([1, 2, 4, 7, 7, 7, 14])
+        if self.chance(0.7):
+            p["onReabandon"] = self.pick(["restart", "restart", "update", "ignore"])
+        if self.chance(0.6):
+            p["onNewCart"] = self.pick(["supersede", "parallel"])
+        if self.chance(0.4):
+            p["minGapMinutes"] = self.pick([0, 1, 30, 60, 180, 1440, 3000])
+        if self.chance(0.35):
+            start, end = self.pick([("21:00", "08:00"), ("00:00", "06:30"), ("12:00", "13:00"),
+                                    ("01:30", "02:30"), ("22:00", "02:30"), ("16:00", "01:45")])
+            p["quietHours"] = {"start": start, "end": end}
+        if self.night is not None:
+            p["quietHours"] = dict(zip(("start", "end"), self.night[2]))
+            p["minGapMinutes"] = self.pick([0, 1, 30])
+        if self.chance(0.3):
+            p["holdoutPercent"] = self.pick([0, 20, 50, 12.5])
+        if self.chance(0.35):
+            p["abandonmentDetection"] = {"sessionTimeoutMinutes": self.pick([15, 30, 60, 1440])}
+        if self.chance(0.1):
+            p["codeValidHours"] = 48
+        return loadable(p)
+
+    # ----------------------------------------------------------------------------- events
+
+    def profile(self, customer: str, time: int, healthy: bool) -> Planned:
+        d: dict[str, Any] = {"customerId": customer}
+        if healthy:
+            d.update({"email": f"{len(customer)}@shop.example", "accountStatus": "active",
+                      "paymentMethodOnFile": True})
+            if self.chance(0.8):
+                d["phone"] = "+15550100"
+            if self.chance(0.8):
+                d["pushToken"] = "tok-1"
+        options = {
+            "name": [None, "Ann", "Bö"], "email": [None, "x@shop.example"],
+            "phone": [None, "+4930123"], "pushToken": [None, "tok-2"],
+            "accountStatus": ["active", "active", "suspended", "closed", None],
+            "paymentMethodOnFile": [True, True, False, None],
+            "optedOut": [False, True, None, {"email": True}, {"sms": True, "push": False},
+                         {"email": False}, {"push": True},
+                         {"email": True, "sms": True, "push": True}, {}],
+            "marketplace": self.markets + [None],
+            "timezone": ZONES + [None], "locale": ["en-US", "de-DE", None],
+            "purchaseHistory": [0, 3, 12, None], "avgOrderValue": [0, 85, 40.5, None],
+            "cartAbandonmentRate": [0, 0.35, 1, None], "emailEngagement": [0.75, 0.1, None],
+            "discountSensitivity": [0.8, 0.1, 1, None]}
+        if healthy:
+            wanted = [f for f in ("purchaseHistory", "avgOrderValue", "cartAbandonmentRate",
+                                  "emailEngagement", "discountSensitivity", "marketplace",
+                                  "timezone", "name", "locale") if self.chance(0.45)]
+        else:
+            wanted = self.rng.sample(sorted(options), self.pick([1, 1, 2, 3]))
+        for name in wanted:
+            d[name] = self.pick(options[name])
+        if self.night is not None and self.chance(0.8):
+            d["timezone"] = self.night[1]
+        return self.event("ecommerce.customer", "CustomerUpdated", time, d)
+
+    def content(self) -> dict[str, Any]:
+        """A cart's content: few kinds, so that the same one comes again often."""
+        items = []
+        for p in self.rng.sample(self.products, min(self.pick([1, 1, 2, 3]), len(self.products))):
+            item = {"id": p["id"], "name": p["name"], "price": p["price"]}
+            if self.chance(0.3):
+                item["quantity"] = self.pick([1, 2, 3])
+            if self.chance(0.2):
+                item["category"] = self.pick(CATEGORIES)
+            if self.chance(0.05):
+                item["imageUrl"] = "https://shop.example/p.png"
+            items.append(item)
+        if self.chance(0.03):
+            items = []
+        return {"cartValue": self.money([30, 50, 60, 80, 100, 150, 150, 200]), "items": items}
+
+    def cart_extras(self) -> dict[str, Any]:
+        d: dict[str, Any] = {}
+        if self.chance(0.3):
+            d["marketplace"] = self.pick(self.markets)
+        if self.chance(0.2):
+            d["itemCount"] = self.pick([0, 1, 3, 7])
+        if self.chance(0.2):
+            d["currency"] = self.pick(["USD", "EUR"] + (["JPY"] if self.whole_money else []))
+        if self.chance(0.2):
+            d["category"] = self.pick(CATEGORIES)
+        if self.chance(0.3):
+            d["discountSensitivity"] = self.pick([0, 0.3, 0.8, 1])
+        if self.chance(0.2):
+            d["abandonmentReason"] = self.pick(["session_timeout", "test-run"])
+        if self.chance(0.05):
+            d["cartUrl"] = None         # null in an optional field: absent
+        return d
+
+    def abandonment(self, customer: str, cart: str, time: int,
+                    content: dict[str, Any]) -> Planned:
+        p = self.event("ecommerce.cart", "CartAbandoned", time,
+                       {"customerId": customer, "cartId": cart, **content,
+                        **self.cart_extras()})
+        if p.envelope is not None and self.chance(0.15):
+            p.envelope["eventBusName"] = self.pick(self.buses)
+        return p
+
+    def order(self, customer: str, cart: Optional[str], time: int) -> Planned:
+        order_id = f"O-{len(self.known_orders)}"
+        if self.known_orders and self.chance(0.1):
+            order_id = self.pick(self.known_orders)
+        self.known_orders.append(order_id)
+        d: dict[str, Any] = {"customerId": customer, "orderId": order_id,
+                             "orderValue": self.money([0, 27, 135, 135, 90])}
+        if cart is not None:
+            d["cartId"] = cart
+        if self.chance(0.3):
+            d["currency"] = self.pick(["USD", "GBP"])
+        if self.chance(0.2):
+            d["discountCode"], d["discountAmount"] = "CART10", 15
+        return self.event("ecommerce.order", "OrderPlaced", time, d)
+
+    def cart_event(self, kind: str, customer: str, cart: str, time: int) -> Planned:
+        d: dict[str, Any] = {"customerId": customer, "cartId": cart}
+        if kind == "CartUpdated" and self.chance(0.7):
+            d.update(self.content())
+            d.update(self.cart_extras())
+        return self.event("ecommerce.cart", kind, time, d)
+
+    def near(self, time: int) -> int:
+        """An instant at, beside or soon after one that matters."""
+        return time + self.pick([-1, 0, 1, -1, 0, 1, self.grid, 2 * self.grid, HOUR, 3 * HOUR,
+                                 DAY, 25 * HOUR, 3 * DAY, -self.grid])
+
+    def walk(self, count: int) -> list[Planned]:
+        """The shop's own events, in the order of their times as they were thought of."""
+        events: list[Planned] = []
+        for c in self.customers:
+            if not self.chance(0.1):
+                events.append(self.profile(c, self.base, True))
+        now = self.base
+        contents = [self.content() for _ in range(3)]
+        while len(events) < count:
+            if self.chance(0.55):
+                now += self.grid * self.pick([1, 1, 1, 2, 3])
+            if self.chance(0.04):
+                now += DAY * self.pick([1, 1, 2, 3, 7])
+            c = self.pick(self.customers)
+            cart = self.pick(self.carts[c])
+            roll = self.rng.random()
+            if roll < 0.42:
+                events.append(self.abandonment(c, cart, now, self.pick(contents)))
+                follow = self.rng.random()
+                cart2 = cart if self.chance(0.8) else None
+                if follow < 0.12:
+                    events.append(self.cart_event("CartUpdated", c, cart, self.near(now)))
+                elif follow < 0.2:
+                    events.append(self.cart_event("CartCleared", c, cart, self.near(now)))
+                elif follow < 0.34:
+                    events.append(self.order(c, cart2, self.near(now)))
+                elif follow < 0.44:     # abandoned again, later or at the same time
+                    events.append(self.abandonment(c, cart, self.near(now),
+                                                   self.pick(contents)))
+            elif roll < 0.56:
+                events.append(self.cart_event("CartUpdated", c, cart, now))
+            elif roll < 0.59:
+                events.append(self.cart_event("CartCleared", c, cart, now))
+            elif roll < 0.64:
+                events.append(self.order(c, self.pick([cart, cart, None, "other"]), now))
+            elif roll < 0.75:
+                events.append(self.profile(c, now, self.chance(0.35)))
+            elif roll < 0.86:
+                p = self.pick(self.products)
+                events.append(self.event(
+                    "ecommerce.inventory", "InventoryChanged", now,
+                    {"productId": p["id"],
+                     "available": self.pick([0, 1, 2, 5, 100, 100, True, True, False])}))
+            elif roll < 0.87:
+                events.append(self.event("ecommerce.customer", "CustomerErased", now,
+                                         {"customerId": c}))
+            elif roll < 0.90:
+                events.append(self.event("ecommerce.order", "OrderRefunded", now,
+                                         {"customerId": c, "orderId": "O-0", "amount": 5}))
+            elif roll < 0.93:
+                events.append(self.event("messaging", "FeedbackReceived", now,
+                                         {"customerId": c, "rating": self.pick([1, 5])}))
+            elif roll < 0.96:
+                events.append(self.event("shop.other", "PageViewed", now, {"customerId": c}))
+            else:
+                events.append(self.event("messaging", "Opened", now,
+                                         {"messageId": "00ff" + "0" * 32}))
+        return events
+
+    def echoes(self, events: list[Planned]) -> list[Planned]:
+        """What meets the very ends of the windows: something that concerns an earlier event
+        arrives when the clock stands a whole window after it, or 1 ms beside."""
+        found: list[Planned] = []
+        kinds = ("CartAbandoned", "OrderPlaced", "CartCleared", "CartUpdated")
+        for p in self.rng.sample(events, min(len(events), self.pick([2, 4, 8]))):
+            if p.type not in kinds or p.envelope is None:
+                continue
+            then = p.time + DAY * self.pick([1, 2, 7, 7, 7, 30]) + self.pick([-1, 0, 0, 1])
+            found.append(self.event("shop.other", "PageViewed", then, {}))
+            detail = {k: v for k, v in p.envelope["detail"].items() if k != "timestamp"}
+            customer: str = detail["customerId"]
+            cart: str = detail.get("cartId") or self.pick(self.carts[customer])
+            way = self.rng.randrange(4)
+            if way == 0:                # the same id
+                echo = Planned(p.time, then, json.loads(json.dumps(p.envelope)), repeat=True)
+            elif way == 1 and p.type == "OrderPlaced":
+                echo = self.event("ecommerce.order", "OrderPlaced", then, detail)
+            elif p.type == "CartAbandoned" and way < 3:
+                # the same cart again: now, or told late
+                content = {k: detail[k] for k in ("cartValue", "items")}
+                if self.chance(0.4):
+                    content = self.content()
+                echo = self.abandonment(customer, cart, self.pick([p.time, then]), content)
+            else:                       # left before (or just after) that fact, told late
+                echo = self.abandonment(customer, cart, p.time + self.pick([-1, 0, 0, 1]),
+                                        self.content())
+            echo.order = then + 0.25
+            echo.repeat = True          # keeps its place
+            found.append(echo)
+        return found
+
+    def engagement(self, sent: list[dict[str, Any]]) -> list[Planned]:
+        """Deliveries, opens, clicks and the like of messages that were sent."""
+        found: list[Planned] = []
+        for line in sent:
+            at = parse_time(line["at"])
+            assert at is not None
+            if self.chance(0.06):       # the caps' week: another cart at and beside its end
+                c = line["customerId"]
+                found.append(self.abandonment(c, self.pick(self.carts[c]),
+                                              at + 7 * DAY + self.pick([-1, 0, 0, 1]),
+                                              self.content()))
+            if self.chance(0.45):
+                continue
+            kinds = [k for k, p in (("Delivered", 0.6), ("Opened", 0.4), ("Clicked", 0.4),
+                                    ("Bounced", 0.12), ("Complained", 0.04),
+                                    ("Unsubscribed", 0.06)) if self.chance(p)]
+            for kind in kinds:
+                when = at + (0 if self.chance(0.03) else self.pick(
+                    [1, 1, MINUTE, MINUTE, self.grid, HOUR, DAY, 3 * DAY]))
+                again = 2 if self.chance(0.12) else 1
+                for _ in range(again):
+                    found.append(self.event("messaging", kind, when,
+                                            {"messageId": line["messageId"]}))
+                    when += self.pick([0, 1, HOUR, 3 * DAY, 5 * DAY])
+                if kind in ("Clicked", "Delivered") and self.chance(0.35):
+                    # "[t - 5 days, t]": orders at and beside both ends
+                    then = when + self.pick([0, -1, 1, MINUTE, 5 * DAY, 5 * DAY,
+                                             5 * DAY + 1, 5 * DAY - 1])
+                    cart = None if self.chance(0.2) else line["cartId"]
+                    found.append(self.order(line["customerId"], cart, then))
+        return found
+
+    def disorder(self, events: list[Planned]) -> list[Planned]:
+        """Late, early and repeated arrivals."""
+        span = self.grid * self.pick([1, 2, 5, 30])
+        for p in events:
+            if p.repeat:
+                continue                # has its place already
+            if self.chance(0.12):
+                p.order = p.time + self.rng.uniform(0, span)
+            elif self.chance(0.04):
+                p.order = p.time - self.rng.uniform(0, span)
+            elif self.chance(0.03):
+                p.order = p.time + self.rng.uniform(0, 4 * DAY)
+            else:
+                p.order = p.time + self.rng.uniform(0, 0.5)     # ties in any order
+        for p in list(events):
+            if not p.repeat and self.chance(0.05):
+                later = p.order + self.pick([0, 1, self.grid, 2 * self.grid, DAY, 6 * DAY,
+                                             7 * DAY, 8 * DAY])
+                envelope = json.loads(json.dumps(p.envelope))
+                if self.chance(0.3) and "id" in envelope:
+                    self.serial += 1    # the same thing told again under another id
+                    envelope["id"] = f"e-{self.serial}"
+                events.append(Planned(p.time, later, envelope, repeat=True))
+        events.sort(key=lambda p: p.order)
+        return events
+
+    def settle(self, events: list[Planned]) -> list[Planned]:
+        """Leave out what no text decides: repetitions across an erasure, and CartUpdates that
+        are later than the shortest memory."""
+        kept: list[Planned] = []
+        clock = 0
+        erased: dict[str, int] = {}
+        born: dict[str, int] = {}
+        for n, p in enumerate(events):
+            if p.envelope is None:
+                kept.append(p)
+                continue
+            key = json.dumps([p.envelope.get("id"), p.envelope["detail"].get("orderId"),
+                              p.envelope["detail"].get("messageId")])
+            first = born.setdefault(key, n)
+            if p.repeat and erased.get(p.customer, -1) > first:
+                continue
+            if p.type == "CartUpdated" and clock - p.time > 20 * HOUR:
+                continue
+            clock = max(clock, p.time)
+            if p.type == "CustomerErased":
+                erased[p.customer] = n
+            kept.append(p)
+        return kept
+
+    def malformed(self) -> bytes:
+        good = {"id": "bad", "source": "ecommerce.cart", "detail-type": "CartAbandoned",
+                "time": show_time(self.base),
+                "detail": {"customerId": "C1", "cartId": "K1", "cartValue": 150,
+                           "items": [{"id": "P1", "name": "n", "price": 1}]}}
+
+        def without(*path: str) -> bytes:
+            e = json.loads(json.dumps(good))
+            del (e["detail"] if len(path) == 2 else e)[path[-1]]
+            return json.dumps(e).encode()
+
+        def having(**changes: Any) -> bytes:
+            e = json.loads(json.dumps(good))
+            e["detail"].update(changes)
+            return json.dumps(e).encode()
+
+        return self.pick([
+            b"{", b"[]", b"null", b"7", b'{"a":1}', b'"text"', b"\xff\xfe{}", b"{'a':1}",
+            json.dumps(good).encode()[:-1], json.dumps(good).encode() + b"}",
+            without("source"), without("detail-type"), without("detail"), without("time"),
+            without("detail", "customerId"), without("detail", "items"),
+            without("detail", "cartValue"), having(cartValue="150"), having(cartValue=-1),
+            having(cartValue=1e300), having(items={}), having(items=[{"id": "P1"}]),
+            having(customerId=""), having(customerId="x" * 129), having(cartId="a\0b"),
+            having(customerId=7), having(timestamp="yesterday"), having(timestamp=12),
+            having(items=[{"id": "P1", "name": "n", "price": 1, "quantity": 0}]),
+            having(currency="usd"), having(discountSensitivity=1.5), having(itemCount=-1),
+            json.dumps(good).encode().replace(b"150", b"NaN"),
+            json.dumps(good).encode().replace(b'"C1"', b'"\xc3\x28"'),
+            json.dumps({"source": "ecommerce.customer", "detail-type": "CustomerUpdated",
+                        "time": show_time(self.base),
+                        "detail": {"customerId": "C1", "timezone": "Moon/Base"}}).encode(),
+            json.dumps({"source": "ecommerce.customer", "detail-type": "CustomerUpdated",
+                        "time": show_time(self.base),
+                        "detail": {"customerId": "C1", "accountStatus": "asleep"}}).encode(),
+            json.dumps({"source": "messaging", "detail-type": "FeedbackReceived",
+                        "time": show_time(self.base),
+                        "detail": {"customerId": "C1", "rating": 6}}).encode()])
+
+    def text(self, p: Planned) -> bytes:
+        if p.envelope is None:
+            return p.raw
+        text = json.dumps(p.envelope, ensure_ascii=self.chance(0.3))
+        if self.chance(0.1):            # the same number in other clothes
+            for plain, other in (('"cartValue": 150,', '"cartValue": 1.5e2,'),
+                                 ('"price": 30}', '"price": 30.00}'),
+                                 ('"cartValue": 80,', '"cartValue": 80.000,')):
+                text = text.replace(plain, other)
+        return text.encode()
+
+
+def make_shop(seed: int, out: str) -> Shop:
+    """Write the shop of this seed into the folder `out`."""
+    m = Maker(random.Random(seed))
+    m.night = m.pick(CHANGES) if m.chance(0.08) else None
+    parsed = parse_time(m.night[0] if m.night else m.pick(BASES))
+    assert parsed is not None
+    m.base = parsed
+    m.grid = m.pick([MINUTE, 10 * MINUTE, 30 * MINUTE, 30 * MINUTE, HOUR, 6 * HOUR])
+    if m.night is not None:
+        m.grid = m.pick([MINUTE, 5 * MINUTE, 10 * MINUTE])
+    m.whole_money = m.chance(0.5)
+    m.markets = ["US", "DE", "UK", "AU", "BR", "IN", "CA", "FR"] \
+        + (["JP"] if m.whole_money else [])
+    m.rng.shuffle(m.markets)
+    m.markets = m.markets[:m.pick([2, 3, 5])]
+    m.buses = ["ecommerce-platform", "other-bus"]
+    m.customers = m.rng.sample(CUSTOMER_IDS, m.pick([1, 2, 2, 3, 4]))
+    m.carts = {c: m.rng.sample(CART_IDS, m.pick([1, 2, 3])) for c in m.customers}
+    m.products = [{"id": f"P{n}", "name": f"Thing {n}", "price": m.money([30, 40, 80])}
+                  for n in range(m.pick([2, 3, 5]))]
+
+    os.makedirs(os.path.join(out, "models"), exist_ok=True)
+    names = ["purchase-intent-v4"] + (["lean-v1"] if m.chance(0.3) else [])
+    models: dict[str, reference.Model] = {}
+    for name in names:
+        text = m.model(name)
+        models[name] = reference.Model(text)
+        with open(os.path.join(out, "models", name + ".json"), "w", encoding="utf-8") as f:
+            json.dump(text, f, indent=1)
+
+    shop = Shop([], [], os.path.join(out, "models"))
+    programs = []
+    for n, program_id in enumerate(m.rng.sample(PROGRAM_IDS, m.pick([1, 1, 2, 2, 3, 4]))):
+        text = m.program(program_id, names)
+        programs.append(reference.Program(text, models))
+        path = os.path.join(out, f"program-{n + 1}.yaml")
+        with open(path, "w", encoding="utf-8") as f:
+            yaml.dump(text, f, Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper),
+                      sort_keys=False, allow_unicode=True, width=1000)
+        shop.programs.append(path)
+
+    events = m.walk(m.pick([30, 40, 60, 60, 80, 100, 150]) if not m.chance(0.02) else 300)
+    # What would be sent decides which messages can be opened.
+    trial = reference.Replay(programs)
+    for p in sorted(events, key=lambda p: p.time):
+        trial.feed(reference.decode(m.text(p)))
+    trial.finish()
+    sent = [x.fields for x in trial.lines if x.fields.get("outcome") == "sent"]
+    events += m.engagement(sent[:40])
+    if m.chance(0.7):
+        events += m.echoes(events)
+    events = m.settle(m.disorder(events))
+    if m.chance(0.3):
+        for _ in range(m.pick([1, 2, 4])):
+            events.insert(m.rng.randrange(len(events) + 1), Planned(0, 0, None, m.malformed()))
+
+    files = [events]
+    if m.chance(0.3):
+        if m.chance(0.4):               # the profiles and the stock in a file of their own
+            early = ("CustomerUpdated", "InventoryChanged")
+            files = [[p for p in events if p.type in early],
+                     [p for p in events if p.type not in early]]
+        else:
+            cut = m.rng.randrange(len(events) + 1)
+            files = [events[:cut], events[cut:]]
+        first_file = {id(p) for p in files[0]}
+        kept = m.settle(files[0] + files[1])
+        files = [[p for p in kept if id(p) in first_file],
+                 [p for p in kept if id(p) not in first_file]]
+    for n, rows in enumerate(files):
+        path = os.path.join(out, f"events-{n + 1}.ndjson")
+        with open(path, "wb") as f:
+            f.write(b"".join(m.text(p) + b"\n" for p in rows))
+        shop.events.append(path)
+    if m.chance(0.15):
+        last = max([p.time for p in events if p.envelope], default=m.base)
+        shop.until = show_time(last + m.pick([0, HOUR, DAY, 3 * DAY]))
+    return shop
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--out", required=True)
+    args = parser.parse_args()
+    shop = make_shop(args.seed, args.out)
+    until = ["--until", shop.until] if shop.until else []
+    print(" ".join(shop.programs + shop.events + ["--models", shop.models] + until))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

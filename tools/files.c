@@ -1,0 +1,154 @@
+#include "tools/files.h"
+
+#include "core/json.h"
+#include "tools/cli.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+    PIECE_BYTES = 256 << 10, /* below it, the cost of a chunk shows; above it, caches */
+    CHUNK_BYTES_MAX = 1 << 30,
+    PAGE_BYTES = 4096
+};
+
+/* The file over anonymous memory, so that the padding after its last byte can be read. */
+static cw_err map_file(const char *name, struct cw_files *files, struct cw_fault *fault)
+{
+    int fd = open(name, O_RDONLY | O_CLOEXEC);
+    struct stat stat;
+    if (fd < 0 || fstat(fd, &stat) != 0) {
+        cw_err err = cw_fail(fault, CW_ERR_IO, "opening %s", name);
+        if (fd >= 0) {
+            (void)close(fd);
+        }
+        return err;
+    }
+    if (!S_ISREG(stat.st_mode)) { /* a pipe or a terminal */
+        (void)close(fd);
+        struct cw_view content;
+        cw_err err = cw_file_read(name, UINT32_MAX - (1u << 20), &content, fault);
+        if (err == CW_ERR_OK) {
+            files->list[files->count].text = content.data;
+            files->list[files->count].bytes = content.bytes;
+        }
+        return err;
+    }
+    size_t bytes = (size_t)stat.st_size;
+    size_t mapped = (bytes + CW_JSON_PADDING + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES;
+    void *base = mmap(NULL, mapped, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (base != MAP_FAILED && bytes > 0 &&
+        mmap(base, bytes, PROT_READ, MAP_PRIVATE | MAP_FIXED, fd, 0) == MAP_FAILED) {
+        (void)munmap(base, mapped);
+        base = MAP_FAILED;
+    }
+    (void)close(fd);
+    if (base == MAP_FAILED) {
+        return cw_fail(fault, CW_ERR_IO, "mapping %s", name);
+    }
+    (void)madvise(base, mapped, MADV_SEQUENTIAL);
+    files->list[files->count].text = base;
+    files->list[files->count].bytes = bytes;
+    files->list[files->count].mapped_bytes = mapped;
+    return CW_ERR_OK;
+}
+
+cw_err cw_files_open(struct cw_files *files, const char *const *names, uint32_t count,
+                     struct cw_fault *fault)
+{
+    *files = (struct cw_files){0};
+    if (count > CW_FILES_MAX) {
+        return cw_fail(fault, CW_ERR_LIMIT, "%u event files, at most %u are read", count,
+                       CW_FILES_MAX);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        cw_err err;
+        if (strcmp(names[i], "-") == 0) {
+            struct cw_view content = {0};
+            err = cw_file_read("-", UINT32_MAX - (1u << 20), &content, fault);
+            files->list[i].text = content.data;
+            files->list[i].bytes = content.bytes;
+        } else {
+            err = map_file(names[i], files, fault);
+        }
+        if (err != CW_ERR_OK) {
+            cw_files_close(files);
+            return err;
+        }
+        files->names[i] = strcmp(names[i], "-") == 0 ? "standard input" : names[i];
+        files->list[i].first = files->chunks;
+        files->chunks += (files->list[i].bytes + PIECE_BYTES - 1) / PIECE_BYTES;
+        files->bytes += files->list[i].bytes;
+        files->count++;
+    }
+    return CW_ERR_OK;
+}
+
+void cw_files_close(struct cw_files *files)
+{
+    for (uint32_t i = 0; i < files->count; i++) {
+        if (files->list[i].mapped_bytes > 0) {
+            (void)munmap((void *)(uintptr_t)files->list[i].text, files->list[i].mapped_bytes);
+        } else {
+            free((void *)(uintptr_t)files->list[i].text);
+        }
+    }
+    files->count = 0;
+}
+
+/* The first line start at or after an offset. */
+static size_t line_start(const char *text, size_t bytes, size_t offset)
+{
+    if (offset == 0) {
+        return 0;
+    }
+    if (offset >= bytes) {
+        return bytes;
+    }
+    const char *feed = memchr(text + offset - 1, '\n', bytes - offset + 1);
+    return feed == NULL ? bytes : (size_t)(feed - text) + 1;
+}
+
+static enum cw_poll take(void *self, uint32_t shard, uint64_t sequence, struct cw_chunk *chunk)
+{
+    (void)shard;
+    const struct cw_files *files = self;
+    if (sequence >= files->chunks) {
+        return CW_POLL_END;
+    }
+    uint32_t file = files->count - 1;
+    while (files->list[file].first > sequence) {
+        file--;
+    }
+    uint64_t piece = sequence - files->list[file].first;
+    const char *text = files->list[file].text;
+    size_t bytes = files->list[file].bytes;
+    size_t from = line_start(text, bytes, piece * PIECE_BYTES);
+    size_t to = line_start(text, bytes, (piece + 1) * PIECE_BYTES);
+    size_t chunk_bytes = to - from;
+    if (chunk_bytes > CHUNK_BYTES_MAX) {
+        chunk_bytes = CHUNK_BYTES_MAX; /* one line, and far too long in any case */
+    }
+    *chunk = (struct cw_chunk){.text = text + from,
+                               .bytes = (uint32_t)chunk_bytes,
+                               .file = file,
+                               .sequence = sequence,
+                               .starts_file = piece == 0};
+    return CW_POLL_READY;
+}
+
+static void done(void *self, uint32_t shard, const struct cw_chunk *chunk)
+{
+    (void)self;
+    (void)shard;
+    (void)chunk;
+}
+
+struct cw_source cw_files_source(struct cw_files *files)
+{
+    return (struct cw_source){.self = files, .take = take, .done = done};
+}
