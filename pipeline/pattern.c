@@ -5,7 +5,9 @@
  */
 #include "pipeline/pattern_priv.h"
 
-static uint32_t child_of(const struct cw_pattern_node *node, const char *name, uint32_t bytes)
+#define CW_INLINE static inline __attribute__((always_inline))
+
+CW_INLINE uint32_t child_of(const struct cw_pattern_node *node, const char *name, uint32_t bytes)
 {
     if (node->children.count == 0) {
         return CW_PATTERN_NONE;
@@ -13,11 +15,10 @@ static uint32_t child_of(const struct cw_pattern_node *node, const char *name, u
     return cw_pattern_lookup(&node->children, name, bytes);
 }
 
-/* The whole name is a child, or it is several names that dots join. */
-static uint32_t step_by(const struct cw_pattern_set *set, uint32_t from, const char *name,
-                        uint32_t bytes)
+static __attribute__((noinline)) uint32_t step_dots(const struct cw_pattern_set *set, uint32_t from,
+                                                    const char *name, uint32_t bytes)
 {
-    uint32_t child = child_of(&set->nodes.at[from], name, bytes);
+    uint32_t child = CW_PATTERN_NONE;
     while (child == CW_PATTERN_NONE && set->nodes.at[from].deep) {
         const char *dot = memchr(name, '.', bytes);
         if (dot == NULL) {
@@ -35,6 +36,18 @@ static uint32_t step_by(const struct cw_pattern_set *set, uint32_t from, const c
     return child;
 }
 
+/* The whole name is a child, or it is several names that dots join. */
+CW_INLINE uint32_t step_by(const struct cw_pattern_set *set, uint32_t from, const char *name,
+                           uint32_t bytes)
+{
+    const struct cw_pattern_node *node = &set->nodes.at[from];
+    uint32_t child = child_of(node, name, bytes);
+    if (child != CW_PATTERN_NONE || !node->deep) {
+        return child;
+    }
+    return step_dots(set, from, name, bytes);
+}
+
 static CW_COLD uint32_t step_escaped(struct cw_pattern_scratch *m, uint32_t from,
                                      const struct cw_json_node *member)
 {
@@ -43,8 +56,8 @@ static CW_COLD uint32_t step_escaped(struct cw_pattern_scratch *m, uint32_t from
     return step_by(m->set, from, m->unescaped, bytes);
 }
 
-static inline uint32_t step(struct cw_pattern_scratch *m, uint32_t from,
-                            const struct cw_json_node *member)
+CW_INLINE uint32_t step(struct cw_pattern_scratch *m, uint32_t from,
+                        const struct cw_json_node *member)
 {
     if (CW_UNLIKELY(member->key_escaped)) {
         return step_escaped(m, from, member);
@@ -192,11 +205,20 @@ static void walk_members(struct cw_pattern_scratch *m, uint32_t object, uint32_t
     }
 }
 
+/* Nothing of a scalar is wanted at a node without a value. */
 static void walk_plain_array(struct cw_pattern_scratch *m, uint32_t array, uint32_t number)
 {
     const struct cw_json_node *nodes = m->nodes;
-    for (uint32_t i = array + 1; i < nodes[array].next; i = nodes[i].next) {
-        walk_value(m, i, number);
+    const struct cw_pattern_node *node = &m->set->nodes.at[number];
+    const struct cw_pattern_value *value =
+        node->value == CW_PATTERN_NONE ? NULL : &m->set->values.at[node->value];
+    uint32_t end = nodes[array].next;
+    for (uint32_t i = array + 1; i < end; i = nodes[i].next) {
+        if (nodes[i].type >= CW_JSON_ARRAY) {
+            walk_value(m, i, number);
+        } else if (value != NULL) {
+            cw_pattern_test_value(m, value, &nodes[i]);
+        }
     }
 }
 

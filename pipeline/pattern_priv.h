@@ -438,6 +438,9 @@ struct cw_pattern_number cw_pattern_number_read(struct cw_view raw);
    lost by comparing that. number->value must be exact. */
 bool cw_pattern_number_held(const struct cw_pattern_number *number);
 
+/* Longer than any such decimal; to be known before the value is exact. */
+bool cw_pattern_number_too_long(const struct cw_pattern_number *number);
+
 /* pattern_ip.c: dotted IPv4 (leading zeros are decimal) or IPv6 in hexadecimal. */
 CW_MUST_USE bool cw_pattern_ip_read(struct cw_view text, struct cw_pattern_ip *ip);
 int cw_pattern_ip_compare(const struct cw_pattern_ip *a, const struct cw_pattern_ip *b);
