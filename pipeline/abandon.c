@@ -45,10 +45,10 @@ static void decide_duplicate(struct cw_pipeline *p, const struct cw_item *item)
  * Drops: DUPLICATE, the same content or a T0 not later than the one known.
  * Cost: one look-up, prefetched with the batch.
  */
-enum cw_item_fate cw_stage_deduplicate(struct cw_pipeline *p, struct cw_item *item)
+enum cw_item_fate cw_look_deduplicate(struct cw_pipeline *p, struct cw_item *item)
 {
     item->content = content_of(p, &item->event->u.abandoned);
-    item->dedup = CW_ROW_NONE;
+    item->entry = item->dedup = CW_ROW_NONE;
     if (!item->program->dedup.enabled) {
         return CW_STAGE_GOES_ON;
     }
@@ -58,17 +58,25 @@ enum cw_item_fate cw_stage_deduplicate(struct cw_pipeline *p, struct cw_item *it
     if (row == CW_ROW_NONE) {
         return CW_STAGE_GOES_ON;
     }
+    item->entry = row;
     const struct cw_dedup_row *entry = cw_table_value(p->dedup, row);
     if (entry->until <= p->now) {
         return CW_STAGE_GOES_ON;
     }
     item->dedup = row;
     struct cw_view known = {(const char *)(entry + 1), entry->content_bytes};
-    if (item->event->time <= entry->t0 || cw_view_equal(known, item->content)) {
+    item->same_content = cw_view_equal(known, item->content);
+    return item->event->time <= entry->t0 || item->same_content ? CW_ITEM_FATE_DUPLICATE
+                                                                : CW_STAGE_GOES_ON;
+}
+
+enum cw_item_fate cw_stage_deduplicate(struct cw_pipeline *p, struct cw_item *item)
+{
+    enum cw_item_fate fate = cw_look_deduplicate(p, item);
+    if (fate == CW_ITEM_FATE_DUPLICATE) {
         decide_duplicate(p, item);
-        return CW_ITEM_FATE_DUPLICATE;
     }
-    return CW_STAGE_GOES_ON;
+    return fate;
 }
 
 /*
@@ -76,13 +84,12 @@ enum cw_item_fate cw_stage_deduplicate(struct cw_pipeline *p, struct cw_item *it
  * Writes: whether this is a new candidate or one abandoned again.
  * Drops: DUPLICATE, again with a T0 not later than the candidate's, or under `ignore`.
  */
-enum cw_item_fate cw_stage_candidate(struct cw_pipeline *p, struct cw_item *item)
+enum cw_item_fate cw_look_candidate(struct cw_pipeline *p, struct cw_item *item)
 {
     item->candidate = cw_candidate_find(p, item->customer, item->slot, item->event->cart);
     item->again = item->candidate != CW_ROW_NONE;
     if (item->again && (item->event->time <= cw_candidate_at(p, item->candidate)->t0 ||
                         item->program->on_reabandon == CW_REABANDON_IGNORE)) {
-        decide_duplicate(p, item);
         return CW_ITEM_FATE_DUPLICATE;
     }
     item->holdout = false;
@@ -99,6 +106,15 @@ enum cw_item_fate cw_stage_candidate(struct cw_pipeline *p, struct cw_item *item
     return CW_STAGE_GOES_ON;
 }
 
+enum cw_item_fate cw_stage_candidate(struct cw_pipeline *p, struct cw_item *item)
+{
+    enum cw_item_fate fate = cw_look_candidate(p, item);
+    if (fate == CW_ITEM_FATE_DUPLICATE) {
+        decide_duplicate(p, item);
+    }
+    return fate;
+}
+
 static void decide_superseded(struct cw_pipeline *p, const struct cw_item *item,
                               struct cw_view cart)
 {
@@ -106,28 +122,43 @@ static void decide_superseded(struct cw_pipeline *p, const struct cw_item *item,
     cw_decide(p, &decision, CW_DECISION_SUPERSEDED, item->program->id, item->customer->id, cart);
 }
 
+enum cw_place cw_place_of(const struct cw_pipeline *p, const struct cw_item *item, cw_row row)
+{
+    const struct cw_candidate_row *other = cw_candidate_at(p, row);
+    if (item->program->on_new_cart == CW_NEW_CART_PARALLEL || other->slot != item->slot ||
+        row == item->candidate) {
+        return CW_PLACE_APART;
+    }
+    return other->t0 > item->event->time ? CW_PLACE_STAYS : CW_PLACE_GIVES_WAY;
+}
+
 /*
  * Reads: the customer's other candidates of this program.
  * Writes: the others' end, when this one is the later.
  * Drops: SUPERSEDED, when another cart of the customer with a later T0 is in flight.
  */
-enum cw_item_fate cw_stage_place(struct cw_pipeline *p, struct cw_item *item)
+enum cw_item_fate cw_look_place(struct cw_pipeline *p, struct cw_item *item)
 {
-    if (item->program->on_new_cart == CW_NEW_CART_PARALLEL) {
-        return CW_STAGE_GOES_ON;
-    }
     for (cw_row row = item->customer->at->in_flight; row != CW_ROW_NONE;
          row = cw_candidate_at(p, row)->next) {
-        const struct cw_candidate_row *other = cw_candidate_at(p, row);
-        if (other->slot == item->slot && row != item->candidate && other->t0 > item->event->time) {
-            decide_superseded(p, item, item->event->cart);
+        if (cw_place_of(p, item, row) == CW_PLACE_STAYS) {
             return CW_ITEM_FATE_SUPERSEDED;
         }
+    }
+    return CW_STAGE_GOES_ON;
+}
+
+enum cw_item_fate cw_stage_place(struct cw_pipeline *p, struct cw_item *item)
+{
+    enum cw_item_fate fate = cw_look_place(p, item);
+    if (fate == CW_ITEM_FATE_SUPERSEDED) {
+        decide_superseded(p, item, item->event->cart);
+        return fate;
     }
     for (cw_row row = item->customer->at->in_flight; row != CW_ROW_NONE;) {
         struct cw_candidate_row *other = cw_candidate_at(p, row);
         cw_row next = other->next;
-        if (other->slot == item->slot && row != item->candidate) {
+        if (cw_place_of(p, item, row) == CW_PLACE_GIVES_WAY) {
             decide_superseded(p, item, cw_candidate_texts(other).cart);
             cw_candidate_end(p, item->customer, row, CW_STATUS_SUPERSEDED);
             p->fates.superseded++;
@@ -162,6 +193,14 @@ static bool write_entry(struct cw_pipeline *p, const struct cw_item *item)
     return true;
 }
 
+/* Nothing is left to decide; whether there is room shows when it is written. */
+enum cw_item_fate cw_look_store(struct cw_pipeline *p, struct cw_item *item)
+{
+    (void)p;
+    (void)item;
+    return CW_STAGE_GOES_ON;
+}
+
 /*
  * Reads: everything before. Writes: the candidate's row, both indexes, the dedup entry.
  * Drops: REFUSED, when a table is full.
@@ -193,6 +232,12 @@ static int64_t candidate_due(const struct cw_pipeline *p, cw_row row)
     return due;
 }
 
+enum cw_item_fate cw_look_schedule(struct cw_pipeline *p, struct cw_item *item)
+{
+    (void)p;
+    return item->again ? CW_ITEM_FATE_UPDATED : CW_ITEM_FATE_CANDIDATE;
+}
+
 /* Reads: the stored candidate. Writes: the customer's timer. Ends the path. */
 enum cw_item_fate cw_stage_schedule(struct cw_pipeline *p, struct cw_item *item)
 {
@@ -215,13 +260,13 @@ enum cw_item_fate cw_stage_schedule(struct cw_pipeline *p, struct cw_item *item)
     cw_customer_arm(p, item->customer, candidate_due(p, item->candidate));
     cw_decide(p, &decision, CW_DECISION_CANDIDATE, item->program->id, item->customer->id,
               item->event->cart);
-    if (item->again) {
-        return CW_ITEM_FATE_UPDATED;
+    enum cw_item_fate fate = cw_look_schedule(p, item);
+    if (fate == CW_ITEM_FATE_CANDIDATE) {
+        p->fates.created++;
+        p->fates.holdouts += candidate->holdout;
+        p->fates.planned += candidate->touch_count;
     }
-    p->fates.created++;
-    p->fates.holdouts += candidate->holdout;
-    p->fates.planned += candidate->touch_count;
-    return CW_ITEM_FATE_CANDIDATE;
+    return fate;
 }
 
 static void run_item(struct cw_pipeline *p, struct cw_item *item)
@@ -247,6 +292,7 @@ void cw_abandon_run(struct cw_pipeline *p, struct cw_customer *customer,
                                .slot = slot,
                                .customer = customer};
         p->fates.items++;
+        cw_tell_before(p, event, &item);
         run_item(p, &item);
     }
     customer->at->abandonments++;

@@ -24,6 +24,7 @@
 #include "pipeline/message.h"
 
 struct cw_pipeline; /* opaque: owns its memory */
+struct cw_item;     /* an event in one program, see graph.h */
 
 /* A touch that is to be sent now: everything a channel needs. Valid during the call. */
 struct cw_send {
@@ -38,6 +39,10 @@ struct cw_pipeline_port {
     void (*decide)(void *self, const struct cw_decision *decision);
     /* NULL: sending is only decided. In a replay a send always succeeds at once. */
     void (*send)(void *self, const struct cw_send *send);
+    /* NULL in service; for explain.h. Called before an event takes effect (item NULL), then before
+       its path through each program that wants it. It may look at all and must change nothing. */
+    void (*before)(void *self, struct cw_pipeline *pipeline, const struct cw_event *event,
+                   const struct cw_item *item);
 };
 
 struct cw_pipeline_options {
@@ -47,9 +52,9 @@ struct cw_pipeline_options {
     uint32_t core; /* 0 counts what is told to all cores */
     uint32_t partitions;
     uint32_t event_bytes_max;
-    struct cw_hash_key hash; /* keys the tables: not guessable by who sends events */
+    struct cw_hash_key hash;  /* keys the tables: not guessable by who sends events */
     struct cw_hash_key codes; /* keys unique discount codes: the same for all cores and runs */
-    int64_t start_ms;        /* the earliest clock: timers before it are overdue */
+    int64_t start_ms;         /* the earliest clock: timers before it are overdue */
     uint64_t rows_max, bytes_max;
     struct cw_view shop_link, shop_name; /* the cart's link when an event brings none */
 };

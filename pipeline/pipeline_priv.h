@@ -31,6 +31,13 @@ struct cw_index {
     cw_row by_value[CW_SLOTS_MAX][CW_VALUE_DAYS][CW_VALUE_CLASSES];
 };
 
+/* Hashes of an event's keys, worked out once for the batch's prefetching; 0: not worked out. */
+struct cw_hints {
+    uint64_t customer;
+    uint64_t seen; /* of the event's (source, id) */
+    uint64_t cart; /* of (customer, cart), in carts and scores; of a message's id in messages */
+};
+
 struct cw_pipeline {
     struct cw_pipeline_options options;
     const struct cw_programs *programs;
@@ -46,6 +53,7 @@ struct cw_pipeline {
     struct cw_text made; /* the event that a session's end makes */
     bool watches_sessions;
     struct cw_fates fates;
+    const struct cw_hints *hints; /* of the event that is applied; NULL while timers fire */
     uint64_t clean_cursor[8];
     int64_t
         keep_cart_ms; /* facts of a cart are looked at for that long, the longest of all programs */
@@ -65,16 +73,27 @@ struct cw_item {
     uint32_t slot;
     struct cw_customer *customer;
     struct cw_view content; /* canonical content of the cart, for dedup */
-    cw_row dedup;           /* the live entry, or none */
+    cw_row entry;           /* the dedup entry of its key, or none */
+    cw_row dedup;           /* the same, while its window is open */
+    bool same_content;      /* as the entry's, while its window is open */
     cw_row candidate;       /* the one in flight for this cart, or none */
     bool again;             /* abandoned again while in flight */
     bool holdout;
     struct cw_view filter; /* who rejected it */
     enum cw_rejection rejection;
     struct cw_features features;
+    cw_row score_entry; /* the cached score of this cart, or none */
+    bool cached;        /* it counts */
     double score, discount;
     enum cw_confidence confidence;
 };
+
+/* The hint when there is one, else the hash of the key. */
+static inline uint64_t cw_hint_or(uint64_t hint, const struct cw_table *table, const void *key,
+                                  uint32_t key_bytes)
+{
+    return hint != 0 ? hint : cw_table_hash(table, key, key_bytes);
+}
 
 /* store.c: rows */
 CW_MUST_USE bool cw_customer_find(struct cw_pipeline *p, struct cw_view id,
@@ -94,11 +113,18 @@ CW_MUST_USE bool cw_cart_set_raw(struct cw_pipeline *p, struct cw_customer *cust
                                  struct cw_view raw);
 struct cw_view cw_cart_key_cart(const struct cw_pipeline *p, cw_row row);
 
-/* True when (kind, source, id) was here within 7 days; else remembers it. */
+/* The key of a cart in carts and scores. */
+uint32_t cw_cart_key(struct cw_view customer, struct cw_view cart, char key[CW_KEY_BYTES]);
+
+/* True when (kind, source, id) was here within 7 days; else remembers it. hash: its key's, or 0. */
 uint32_t cw_seen_key(char kind, struct cw_view customer, struct cw_view source, struct cw_view id,
                      char key[CW_KEY_BYTES]);
 bool cw_seen_before(struct cw_pipeline *p, struct cw_customer *customer, char kind,
-                    struct cw_view source, struct cw_view id);
+                    struct cw_view source, struct cw_view id, uint64_t hash);
+
+/* The same question without remembering. customer: "" for products. */
+bool cw_seen_look(const struct cw_pipeline *p, struct cw_view customer, char kind,
+                  struct cw_view source, struct cw_view id);
 
 uint32_t cw_dedup_key(const struct cw_program *program, struct cw_view customer,
                       struct cw_view cart, char key[CW_TABLE_KEY_BYTES_MAX]);
@@ -119,6 +145,18 @@ struct cw_candidate_texts cw_candidate_texts(struct cw_candidate_row *candidate)
 /* The candidate in flight of that cart in that program, or CW_ROW_NONE. */
 cw_row cw_candidate_find(const struct cw_pipeline *p, const struct cw_customer *customer,
                          uint32_t slot, struct cw_view cart);
+
+/* What a candidate will be after an item: worked out once, for the store and for explain. */
+struct cw_plan {
+    int64_t t0;
+    double discount; /* one that was announced is never lowered */
+    bool holdout;
+    uint32_t touch_count;
+    bool pending[CW_TOUCHES_MAX];
+    int64_t due[CW_TOUCHES_MAX]; /* of the pending ones */
+};
+
+struct cw_plan cw_candidate_plan(const struct cw_pipeline *p, const struct cw_item *item);
 
 /* Makes or rewrites (row not none) a candidate from an item; returns its row, linked everywhere. */
 CW_MUST_USE cw_row cw_candidate_write(struct cw_pipeline *p, struct cw_item *item, cw_row row);
@@ -166,11 +204,30 @@ enum cw_confidence cw_features_confidence(const struct cw_features *features);
 
 /* filter.c, score.c, touch.c, engage.c, session.c */
 bool cw_items_in_stock(struct cw_pipeline *p, struct cw_candidate_row *candidate);
-bool cw_product_in_stock(struct cw_pipeline *p, struct cw_view id, uint32_t quantity);
-double cw_discount(const struct cw_program *program, double score, double sensitivity);
+/* The product's row, or none when nothing was told of it. */
+cw_row cw_product_find(const struct cw_pipeline *p, struct cw_view id);
+
+/* The product's row, made as one that counts as in stock when nothing was told; or none. */
+cw_row cw_product_make(struct cw_pipeline *p, struct cw_view id);
+bool cw_product_in_stock(const struct cw_pipeline *p, cw_row product, uint32_t quantity);
+
+/* A discount and the numbers on the way to it. */
+struct cw_discount {
+    double sensitivity;
+    double urge;    /* 0 to 1: how far from base to max */
+    double value;   /* percent before rounding */
+    double percent; /* what is offered */
+};
+
+struct cw_discount cw_discount(const struct cw_program *program, double score, double sensitivity);
 uint32_t cw_discount_code(const struct cw_pipeline *p, const struct cw_program *program,
                           const struct cw_candidate_row *candidate, struct cw_view customer,
                           char code[32]);
+/* The variant of the touch that a customer gets, by hash; NULL when it has none. Its delay. */
+const struct cw_variant *cw_touch_variant(const struct cw_program *program,
+                                          const struct cw_touch *touch, struct cw_view customer);
+int64_t cw_touch_delay(const struct cw_program *program, const struct cw_touch *touch,
+                       struct cw_view customer);
 void cw_touch_fire(struct cw_pipeline *p, struct cw_customer *customer, cw_row candidate,
                    uint32_t touch);
 void cw_session_fire(struct cw_pipeline *p, struct cw_customer *customer, cw_row cart,
@@ -186,6 +243,9 @@ void cw_cart_abandoned(struct cw_pipeline *p, struct cw_customer *customer,
 void cw_cancel_erased(struct cw_pipeline *p, struct cw_customer *customer);
 void cw_order_placed(struct cw_pipeline *p, struct cw_customer *customer,
                      const struct cw_event *event);
+/* Requests what cw_engage will ask for once the message names its customer. */
+void cw_engage_prefetch(const struct cw_pipeline *p, const struct cw_event *event,
+                        struct cw_hints *hints);
 enum cw_event_fate cw_engage(struct cw_pipeline *p, const struct cw_event *event);
 void cw_cancel_opted_out(struct cw_pipeline *p, struct cw_customer *customer);
 void cw_cancel(struct cw_pipeline *p, struct cw_customer *customer, cw_row row,
@@ -195,11 +255,27 @@ void cw_cancel(struct cw_pipeline *p, struct cw_customer *customer, cw_row row,
 void cw_decide(struct cw_pipeline *p, struct cw_decision *decision, enum cw_decision_kind kind,
                struct cw_view program, struct cw_view customer, struct cw_view cart);
 
+/* Tells who explains, if anybody does. */
+static inline void cw_tell_before(struct cw_pipeline *p, const struct cw_event *event,
+                                  const struct cw_item *item)
+{
+    if (p->options.port.before != NULL) {
+        p->options.port.before(p->options.port.self, p, event, item);
+    }
+}
+
 /* How long facts about a cart count for a program (decision D19). */
 static inline int64_t cw_facts_ms(const struct cw_program *program)
 {
     return program->dedup.ttl_ms > program->candidate_ttl_ms ? program->dedup.ttl_ms
                                                              : program->candidate_ttl_ms;
+}
+
+/* A fact at or after `since` counts while the program remembers it. */
+static inline bool cw_fact_counts(const struct cw_pipeline *p, const struct cw_program *program,
+                                  int64_t fact, int64_t since)
+{
+    return fact != CW_TIME_NONE && fact >= since && p->now < fact + cw_facts_ms(program);
 }
 
 #endif

@@ -94,6 +94,7 @@ void cw_session_fire(struct cw_pipeline *p, struct cw_customer *customer, cw_row
     }
     event.programs &= UINT64_C(1) << slot;
     event.clock = p->now;
+    cw_tell_before(p, &event, NULL);
     p->fates.events[event.programs != 0 ? CW_EVENT_FATE_APPLIED : CW_EVENT_FATE_UNMATCHED]++;
     cw_abandon_run(p, customer, &event);
 }

@@ -212,8 +212,8 @@ static char *put(char *to, struct cw_view view)
     return to + view.bytes;
 }
 
-static void write_texts(struct cw_candidate_row *candidate, const struct cw_item *item,
-                        const struct shape *shape)
+static void write_texts(struct cw_pipeline *p, struct cw_candidate_row *candidate,
+                        const struct cw_item *item, const struct shape *shape)
 {
     const struct cw_event_cart *cart = &item->event->u.abandoned;
     candidate->item_count = cart->items_count;
@@ -233,6 +233,7 @@ static void write_texts(struct cw_candidate_row *candidate, const struct cw_item
         const struct cw_event_item *from = &cart->items[i];
         items[i] = (struct cw_item_row){
             .price = from->price,
+            .product = cw_product_make(p, from->id),
             .quantity = from->quantity,
             .id_bytes = from->id.bytes,
             .name_bytes = from->name.bytes,
@@ -278,15 +279,43 @@ static cw_row make(struct cw_pipeline *p, const struct cw_item *item, const stru
     return row;
 }
 
+struct cw_plan cw_candidate_plan(const struct cw_pipeline *p, const struct cw_item *item)
+{
+    const struct cw_program *program = item->program;
+    bool fresh = item->candidate == CW_ROW_NONE;
+    struct cw_plan plan = {.t0 = item->event->time,
+                           .discount = item->discount,
+                           .holdout = item->holdout,
+                           .touch_count = item->holdout ? 0 : program->touch_count};
+    const struct cw_touch_row *touches = NULL;
+    if (!fresh) {
+        struct cw_candidate_row *candidate = cw_candidate_at(p, item->candidate);
+        touches = cw_candidate_touches(candidate);
+        plan.holdout = candidate->holdout;
+        plan.touch_count = candidate->touch_count;
+        if (program->on_reabandon != CW_REABANDON_RESTART) {
+            plan.t0 = candidate->t0;
+        }
+        if (candidate->announced > plan.discount) {
+            plan.discount = candidate->announced;
+        }
+    }
+    for (uint32_t i = 0; i < plan.touch_count; i++) {
+        plan.pending[i] = fresh || touches[i].state == CW_TOUCH_PENDING;
+        plan.due[i] = fresh || program->on_reabandon == CW_REABANDON_RESTART
+                          ? plan.t0 + program->touches[i].delay_ms
+                          : touches[i].due;
+    }
+    return plan;
+}
+
 cw_row cw_candidate_write(struct cw_pipeline *p, struct cw_item *item, cw_row row)
 {
     struct cw_customer *customer = item->customer;
+    CW_ASSERT_HOT(row == item->candidate);
     bool fresh = row == CW_ROW_NONE;
-    bool holdout = fresh ? item->holdout : cw_candidate_at(p, row)->holdout;
-    uint32_t touch_count = holdout ? 0
-                           : fresh ? item->program->touch_count
-                                   : cw_candidate_at(p, row)->touch_count;
-    struct shape shape = shape_of(item, touch_count);
+    struct cw_plan plan = cw_candidate_plan(p, item);
+    struct shape shape = shape_of(item, plan.touch_count);
     if (fresh) {
         row = make(p, item, &shape);
         if (row == CW_ROW_NONE) {
@@ -304,23 +333,19 @@ cw_row cw_candidate_write(struct cw_pipeline *p, struct cw_item *item, cw_row ro
         row = moved;
     }
     struct cw_candidate_row *candidate = cw_candidate_at(p, row);
-    candidate->holdout = holdout;
-    if (!fresh && item->program->on_reabandon == CW_REABANDON_RESTART) {
-        candidate->t0 = item->event->time;
-    }
+    candidate->holdout = plan.holdout;
+    candidate->t0 = plan.t0;
     candidate->cart_value = item->event->u.abandoned.value;
     candidate->score = item->score;
     candidate->confidence = (uint8_t)item->confidence;
-    candidate->discount =
-        item->discount > candidate->announced ? item->discount : candidate->announced;
+    candidate->discount = plan.discount;
     struct cw_touch_row *touches = cw_candidate_touches(candidate);
-    for (uint32_t i = 0; i < touch_count; i++) {
-        if (touches[i].state == CW_TOUCH_PENDING &&
-            (fresh || item->program->on_reabandon == CW_REABANDON_RESTART)) {
-            touches[i].due = candidate->t0 + item->program->touches[i].delay_ms;
+    for (uint32_t i = 0; i < plan.touch_count; i++) {
+        if (plan.pending[i]) {
+            touches[i].due = plan.due[i];
         }
     }
-    write_texts(candidate, item, &shape);
+    write_texts(p, candidate, item, &shape);
     list_add(p, &customer->at->in_flight, row);
     cw_candidate_index(p, row);
     return row;

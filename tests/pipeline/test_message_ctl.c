@@ -51,6 +51,8 @@ Test(message_ctl, names_of_template_files)
     cr_expect(eq(int, add(longest, "x"), CW_ERR_INVALID));
 }
 
+#define NINE(s) s s s s s s s s s
+
 Test(message_ctl, unsafe_templates_are_refused_with_their_place)
 {
     static const char *const bad[] = {
@@ -66,8 +68,7 @@ Test(message_ctl, unsafe_templates_are_refused_with_their_place)
         "a\x01",
         "<style>{{customerName}}</style>",
         "{{#items}}{{#items}}{{/items}}{{/items}}",
-        "{{#a}}{{#a}}{{#a}}{{#a}}{{#a}}{{#a}}{{#a}}{{#a}}{{#a}}"
-        "{{/a}}{{/a}}{{/a}}{{/a}}{{/a}}{{/a}}{{/a}}{{/a}}{{/a}}",
+        (NINE("{{#a}}") NINE("{{/a}}")),
     };
     for (size_t i = 0; i < CW_COUNTOF(bad); i++) {
         char name[16];
@@ -78,6 +79,8 @@ Test(message_ctl, unsafe_templates_are_refused_with_their_place)
     cr_expect(strstr(fault.text, "a.html:2:3: ") == fault.text, "%s", fault.text);
     /* What is merely useless is for the lint to say. */
     cr_expect(eq(int, add("b.html", "{{unknown}}{{#x}}{{/x}}"), CW_ERR_OK));
+    /* What is no tag does not become one by what is left out of line ends. */
+    cr_expect(eq(int, add("c.html", "{\r{{customerName}} {\r{>x}}"), CW_ERR_OK));
     /* In plain text there is no markup that could be broken. */
     cr_expect(eq(int, add("b.txt", "<p title={{customerName}}>"), CW_ERR_OK));
 }
