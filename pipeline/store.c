@@ -131,6 +131,9 @@ struct cw_cart_row *cw_cart_make(struct cw_pipeline *p, struct cw_customer *cust
 bool cw_cart_set_raw(struct cw_pipeline *p, struct cw_customer *customer, cw_row *row,
                      struct cw_view raw)
 {
+    if (raw.bytes > CW_TABLE_VALUE_MAX - sizeof(struct cw_cart_row)) {
+        return false; /* only where events over 1 MiB are allowed */
+    }
     cw_row moved =
         cw_table_resize(p->carts, *row, (uint32_t)sizeof(struct cw_cart_row) + raw.bytes);
     if (moved == CW_ROW_NONE) {

@@ -200,7 +200,7 @@ static struct shape shape_of(const struct cw_item *item, uint32_t touch_count)
     for (uint32_t i = 0; i < cart->items_count; i++) {
         bytes += cart->items[i].id.bytes + cart->items[i].name.bytes + image_bytes(&cart->items[i]);
     }
-    shape.value_bytes = (uint32_t)bytes; /* an event is at most 1 MiB */
+    shape.value_bytes = (uint32_t)bytes; /* an event is at most 64 MiB */
     return shape;
 }
 
@@ -315,6 +315,9 @@ cw_row cw_candidate_write(struct cw_pipeline *p, struct cw_item *item, cw_row ro
     bool fresh = row == CW_ROW_NONE;
     struct cw_plan plan = cw_candidate_plan(p, item);
     struct shape shape = shape_of(item, plan.touch_count);
+    if (shape.value_bytes > CW_TABLE_VALUE_MAX) { /* only where events over 1 MiB are allowed */
+        return CW_ROW_NONE;
+    }
     if (fresh) {
         row = make(p, item, &shape);
         if (row == CW_ROW_NONE) {
