@@ -14,10 +14,13 @@ extern const struct cw_bench_case cw_bench_time[];
 extern const struct cw_bench_case cw_bench_wheel[];
 
 static const struct cw_bench_case *const suites[] = {
+    cw_bench_json, cw_bench_time,  cw_bench_wheel,    cw_bench_table,
+    cw_bench_ring, cw_bench_model, cw_bench_pipeline, NULL,
     cw_bench_json,
     cw_bench_time,
     cw_bench_table,
     cw_bench_model,
+    cw_bench_message,
     cw_bench_wheel,
     NULL,
 };
@@ -35,7 +38,7 @@ struct options {
 static double now_ns(void)
 {
     struct timespec ts;
-    (void)clock_gettime(CLOCK_MONOTONIC, &ts);
+    (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
     return (double)ts.tv_sec * 1e9 + (double)ts.tv_nsec;
 }
 

@@ -43,8 +43,9 @@ static void note(struct cw_pipeline *p, struct cw_customer *customer, struct cw_
 enum cw_event_fate cw_engage(struct cw_pipeline *p, const struct cw_event *event)
 {
     struct cw_view id = event->u.message.id;
-    cw_row row = cw_table_find(p->messages, cw_table_hash(p->messages, id.data, id.bytes), id.data,
-                               id.bytes);
+    uint64_t hash =
+        cw_hint_or(p->hints != NULL ? p->hints->cart : 0, p->messages, id.data, id.bytes);
+    cw_row row = cw_table_find(p->messages, hash, id.data, id.bytes);
     if (row == CW_ROW_NONE) {
         return CW_EVENT_FATE_UNKNOWN_MESSAGE;
     }
@@ -55,7 +56,7 @@ enum cw_event_fate cw_engage(struct cw_pipeline *p, const struct cw_event *event
     if (candidate == NULL || !cw_customer_find(p, owner, &customer)) {
         return CW_EVENT_FATE_UNKNOWN_MESSAGE;
     }
-    if (event->id.data != NULL && cw_seen_before(p, &customer, 'e', event->source, event->id)) {
+    if (event->id.data != NULL && cw_seen_before(p, &customer, 'e', event->source, event->id, 0)) {
         return CW_EVENT_FATE_REPEATED;
     }
     uint32_t bit = 1u << (event->type - CW_EVENT_DELIVERED);

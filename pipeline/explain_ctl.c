@@ -68,6 +68,13 @@ const char *cw_explain_type_name(enum cw_event_type type)
                                       : "unknown";
 }
 
+const struct cw_product_row *cw_explain_product(const struct cw_pipeline *p, cw_row product)
+{
+    const struct cw_product_row *row =
+        product == CW_ROW_NONE ? NULL : cw_table_value(p->products, product);
+    return row == NULL || row->time == CW_TIME_NONE ? NULL : row;
+}
+
 void cw_explain_key(const struct cw_item *item, struct cw_text *out)
 {
     const struct cw_key_format *format = &item->program->dedup.key;

@@ -256,11 +256,12 @@ static void show_stock(const struct cw_explained *x, const struct cw_explained_f
     open(out, "items", '[');
     for (uint32_t i = 0; i < cart->items_count; i++) {
         const struct cw_event_item *item = &cart->items[i];
-        const struct cw_product_row *product = cw_product_find(x->p, item->id);
+        cw_row place = cw_product_find(x->p, item->id);
+        const struct cw_product_row *product = cw_explain_product(x->p, place);
         open(out, NULL, '{');
         string(out, "id", item->id);
         number(out, "quantity", item->quantity);
-        flag(out, "passes", cw_product_in_stock(x->p, item->id, item->quantity));
+        flag(out, "passes", cw_product_in_stock(x->p, place, item->quantity));
         flag(out, "told", product != NULL);
         if (product != NULL && product->available == CW_AVAILABLE_ALWAYS) {
             flag(out, "available", true);

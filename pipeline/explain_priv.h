@@ -53,6 +53,9 @@ struct cw_explained {
     struct cw_plan plan;
 };
 
+/* What was told about a product's stock; NULL: nothing. */
+const struct cw_product_row *cw_explain_product(const struct cw_pipeline *p, cw_row product);
+
 /* "goes-on" or the fate's name. */
 const char *cw_explain_fate_name(enum cw_item_fate fate);
 const char *cw_explain_reabandon_name(enum cw_on_reabandon policy);

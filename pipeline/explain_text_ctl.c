@@ -412,15 +412,15 @@ static void show_stock(struct pen *pen, const struct cw_explained *x)
     const struct cw_event_cart *cart = &x->item.event->u.abandoned;
     for (uint32_t i = 0; i < cart->items_count && i < ITEMS_SHOWN; i++) {
         const struct cw_event_item *item = &cart->items[i];
-        const struct cw_product_row *product = cw_product_find(x->p, item->id);
+        cw_row place = cw_product_find(x->p, item->id);
+        const struct cw_product_row *product = cw_explain_product(x->p, place);
         char stock[64] = "never told: counts as in stock";
         if (product != NULL && product->available == CW_AVAILABLE_ALWAYS) {
             (void)snprintf(stock, sizeof stock, "in stock, not counted");
         } else if (product != NULL) {
             (void)snprintf(stock, sizeof stock, "%lld available", (long long)product->available);
         }
-        row(pen, "stock",
-            cw_product_in_stock(x->p, item->id, item->quantity) ? MARK_GOOD : MARK_BAD,
+        row(pen, "stock", cw_product_in_stock(x->p, place, item->quantity) ? MARK_GOOD : MARK_BAD,
             "%u of %.*s: %s", item->quantity, VIEW(item->id), stock);
     }
     if (cart->items_count > ITEMS_SHOWN) {

@@ -140,7 +140,8 @@ static bool passes_stock(const struct cw_filter_look *look)
 {
     const struct cw_event_cart *cart = &look->item->event->u.abandoned;
     for (uint32_t i = 0; look->filter->require_in_stock && i < cart->items_count; i++) {
-        if (!cw_product_in_stock(look->p, cart->items[i].id, cart->items[i].quantity)) {
+        if (!cw_product_in_stock(look->p, cw_product_find(look->p, cart->items[i].id),
+                                 cart->items[i].quantity)) {
             return false;
         }
     }
@@ -190,18 +191,19 @@ enum cw_rejection cw_filter_verdict(struct cw_pipeline *p, const struct cw_item 
     return CW_REJECTION_NONE;
 }
 
-const struct cw_product_row *cw_product_find(const struct cw_pipeline *p, struct cw_view id)
+cw_row cw_product_find(const struct cw_pipeline *p, struct cw_view id)
 {
     uint64_t hash = cw_table_hash(p->products, id.data, id.bytes);
-    cw_row row = cw_table_find(p->products, hash, id.data, id.bytes);
-    return row == CW_ROW_NONE ? NULL : cw_table_value(p->products, row);
+    return cw_table_find(p->products, hash, id.data, id.bytes);
 }
 
-bool cw_product_in_stock(struct cw_pipeline *p, struct cw_view id, uint32_t quantity)
+bool cw_product_in_stock(const struct cw_pipeline *p, cw_row product, uint32_t quantity)
 {
-    /* An unknown product counts as in stock. */
-    const struct cw_product_row *product = cw_product_find(p, id);
-    return product == NULL || product->available >= (int64_t)quantity;
+    if (product == CW_ROW_NONE) {
+        return true; /* an unknown product counts as in stock */
+    }
+    const struct cw_product_row *row = cw_table_value(p->products, product);
+    return row->available >= (int64_t)quantity;
 }
 
 /*

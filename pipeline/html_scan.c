@@ -79,6 +79,7 @@ static uint32_t open_angle(struct cw_html *html, struct cw_view text, uint32_t f
         html->place = CW_HTML_TAG_NAME; /* also `<` just before a variable: a tag's name */
         html->closing = closing;
         html->tag_bytes = 0;
+        html->name_bytes = 0;
         return name - from;
     }
     return 1;
@@ -97,17 +98,17 @@ static void tag_byte(struct cw_html *html, const char *p)
     } else if (html->place == CW_HTML_BEFORE_VALUE) {
         return;
     } else if (is_space(c) || (c == '/' && html->place != CW_HTML_VALUE_BARE)) {
+        bool named = html->place == CW_HTML_ATTRIBUTE_NAME || html->place == CW_HTML_TAG;
+        html->name_bytes = named && c != '/' ? html->name_bytes : 0;
         html->place = CW_HTML_TAG;
     } else if (html->place == CW_HTML_TAG_NAME) {
         append(html->tag, &html->tag_bytes, c);
-    } else if (html->place == CW_HTML_TAG && c == '=') {
-        html->place = CW_HTML_BEFORE_VALUE; /* name = value */
+    } else if (c == '=' && html->name_bytes > 0 && html->place != CW_HTML_VALUE_BARE) {
+        html->place = CW_HTML_BEFORE_VALUE; /* also with blanks before it */
     } else if (html->place == CW_HTML_TAG) {
         html->place = CW_HTML_ATTRIBUTE_NAME;
         html->name_bytes = 0;
         append(html->name, &html->name_bytes, c);
-    } else if (html->place == CW_HTML_ATTRIBUTE_NAME && c == '=') {
-        html->place = CW_HTML_BEFORE_VALUE;
     } else if (html->place == CW_HTML_ATTRIBUTE_NAME) {
         append(html->name, &html->name_bytes, c);
     }
@@ -151,6 +152,7 @@ void cw_html_feed(struct cw_html *html, struct cw_view text)
         case CW_HTML_VALUE:
             if (c == html->quote) {
                 html->place = CW_HTML_TAG;
+                html->name_bytes = 0;
             }
             break;
         case CW_HTML_CODE: code_byte(html, c); break;
@@ -175,7 +177,7 @@ bool cw_html_same(const struct cw_html *a, const struct cw_html *b)
     }
     bool tag = a->closing == b->closing && a->tag_bytes == b->tag_bytes &&
                memcmp(a->tag, b->tag, a->tag_bytes) == 0;
-    if (a->place == CW_HTML_TAG_NAME || a->place == CW_HTML_TAG || a->place == CW_HTML_CODE) {
+    if (a->place == CW_HTML_TAG_NAME || a->place == CW_HTML_CODE) {
         return tag;
     }
     bool name = a->name_bytes == b->name_bytes && memcmp(a->name, b->name, a->name_bytes) == 0;

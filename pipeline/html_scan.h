@@ -31,7 +31,7 @@ struct cw_html {
     char quote;          /* of VALUE */
     bool closing;        /* </tag> */
     uint32_t tag_bytes;  /* names are lower case, cut at CW_HTML_NAME_MAX */
-    uint32_t name_bytes; /* of the attribute */
+    uint32_t name_bytes; /* of the attribute; 0 where none is open */
     char tag[CW_HTML_NAME_MAX], name[CW_HTML_NAME_MAX];
     const char *value;   /* where the attribute's value begins, in the text fed */
     uint32_t code_match; /* bytes of the closing tag seen */

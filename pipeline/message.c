@@ -246,7 +246,9 @@ static void fill(struct values *values, const struct cw_locale *words)
         set(values, CW_VARIABLE_CURRENCY, input->currency);
     }
     set_discount(values);
-    set_items(values);
+    if (input->touch->channel == CW_CHANNEL_EMAIL) { /* items stand in templates alone */
+        set_items(values);
+    }
 }
 
 static struct cw_view slot_text(const struct values *values, const struct slot *slot)
@@ -362,21 +364,25 @@ static size_t collect(const struct values *values, const struct slot *slots, enu
     return given;
 }
 
+/* Puts the blanks back that prepare() took out; written so that compilers use vectors. */
+static void restore_blanks(char *restrict to, const char *restrict from, size_t bytes)
+{
+    for (size_t i = 0; i < bytes; i++) {
+        char c = from[i];
+        c = (char)(c == CW_PREPARED_SPACE ? ' ' : c);
+        c = (char)(c == CW_PREPARED_NEWLINE ? '\n' : c);
+        to[i] = (char)(c == CW_PREPARED_TAB ? '\t' : c);
+    }
+}
+
 static void put_piece(void *self, const char *data, size_t bytes)
 {
     struct cw_text *out = self;
-    char *to = cw_text_room(out, bytes);
-    for (size_t i = 0; i < bytes; i++) {
-        char c = data[i];
-        to[i] = (char)(c == CW_PREPARED_SPACE     ? ' '
-                       : c == CW_PREPARED_NEWLINE ? '\n'
-                       : c == CW_PREPARED_TAB     ? '\t'
-                                                  : c);
-    }
+    restore_blanks(cw_text_room(out, bytes), data, bytes);
     out->bytes += bytes;
 }
 
-static cw_err put_template(struct cw_text *out, const struct cw_template *template_,
+static cw_err put_template(struct cw_text *out, const struct cw_template *tpl,
                            const struct values *values, struct cw_fault *fault)
 {
     struct cw_mustache_value top[CW_VARIABLE_COUNT];
@@ -393,16 +399,16 @@ static cw_err put_template(struct cw_text *out, const struct cw_template *templa
         .rows = rows,
         .row_count = values->item_count};
     enum cw_mustache_result result =
-        cw_mustache_render(template_->parsed, &input, CW_MESSAGE_BYTES_MAX, put_piece, out);
+        cw_mustache_render(tpl->parsed, &input, CW_MESSAGE_BYTES_MAX, put_piece, out);
     switch (result) {
     case CW_MUSTACHE_OK: return CW_ERR_OK;
     case CW_MUSTACHE_LIMIT:
-        return cw_fail(fault, CW_ERR_LIMIT, "%s becomes longer than %u bytes", template_->name,
+        return cw_fail(fault, CW_ERR_LIMIT, "%s becomes longer than %u bytes", tpl->name,
                        CW_MESSAGE_BYTES_MAX);
     case CW_MUSTACHE_INVALID:
     case CW_MUSTACHE_MEMORY: break;
     }
-    return cw_fail(fault, CW_ERR_LIMIT, "no memory to render %s", template_->name);
+    return cw_fail(fault, CW_ERR_LIMIT, "no memory to render %s", tpl->name);
 }
 
 /* The language of texts that do not say theirs. */
@@ -441,7 +447,7 @@ static cw_err render_part(struct cw_templates *templates, struct values *values,
                           bool html, struct cw_text *out, struct cw_fault *fault)
 {
     struct cw_template_found found = cw_templates_find(templates, id, values->tag, html);
-    if (found.template_ == NULL) {
+    if (found.tpl == NULL) {
         return cw_fail(fault, CW_ERR_NOT_FOUND, "there is no template %.*s%s",
                        (int)(id.bytes < 120 ? id.bytes : 120), id.data, html ? ".html" : ".txt");
     }
@@ -451,7 +457,7 @@ static cw_err render_part(struct cw_templates *templates, struct values *values,
         words = words == NULL ? cw_locale_unknown() : words;
     }
     fill(values, words);
-    return put_template(out, found.template_, values, fault);
+    return put_template(out, found.tpl, values, fault);
 }
 
 static cw_err render_email(struct cw_templates *templates, struct values *values,
@@ -486,7 +492,7 @@ static void plain_spaces(struct cw_text *text)
         size_t left = text->bytes - i;
         bool nbsp = left >= 2 && memcmp(text->data + i, "\xc2\xa0", 2) == 0;
         bool narrow = left >= 3 && memcmp(text->data + i, "\xe2\x80\xaf", 3) == 0;
-        text->data[out++] = nbsp || narrow ? ' ' : text->data[i];
+        text->data[out++] = (char)(nbsp || narrow ? ' ' : text->data[i]);
         i += narrow ? 2 : nbsp ? 1 : 0;
     }
     text->bytes = out;

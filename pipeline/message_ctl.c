@@ -47,7 +47,7 @@ static struct cw_view locale_of(struct cw_view stem)
     uint32_t run = 0;
     bool first = true;
     for (uint32_t i = 0; i <= tag.bytes; i++) {
-        char c = i < tag.bytes ? tag.data[i] : '-';
+        char c = (char)(i < tag.bytes ? tag.data[i] : '-');
         bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
         bool digit = c >= '0' && c <= '9';
         if (c == '-' || c == '_') {
@@ -100,11 +100,10 @@ static struct cw_template *find_file(struct cw_templates *templates, struct cw_v
 {
     struct cw_view tag = {name.data + id_bytes, name.bytes - id_bytes};
     for (uint32_t i = 0; i < templates->count; i++) {
-        struct cw_template *template_ = &templates->list[i];
-        if (template_->name_bytes == name.bytes &&
-            memcmp(template_->name, name.data, id_bytes) == 0 &&
-            cw_locale_tag_equal(tag, (struct cw_view){template_->name + id_bytes, tag.bytes})) {
-            return template_;
+        struct cw_template *tpl = &templates->list[i];
+        if (tpl->name_bytes == name.bytes && memcmp(tpl->name, name.data, id_bytes) == 0 &&
+            cw_locale_tag_equal(tag, (struct cw_view){tpl->name + id_bytes, tag.bytes})) {
+            return tpl;
         }
     }
     return NULL;
@@ -148,6 +147,40 @@ static uint32_t take_tag_line(struct cw_view text, uint32_t from, struct cw_text
     return from;
 }
 
+static char prepared(char c)
+{
+    switch (c) {
+    case '\n': return CW_PREPARED_NEWLINE;
+    case ' ': return CW_PREPARED_SPACE;
+    case '\t': return CW_PREPARED_TAB;
+    default: return c;
+    }
+}
+
+/* Puts what is left of the line at `from`, its tags as they are; returns where the next begins.
+ *tag is the first at or after `from` and is moved on. */
+static uint32_t take_line(struct cw_view text, uint32_t from, struct cw_tag *tag,
+                          struct cw_text *out)
+{
+    uint32_t i = from;
+    while (i < text.bytes) {
+        if (i == tag->at) {
+            cw_text_put(out, text.data + tag->at, tag->end - tag->at);
+            i = tag->end;
+            *tag = cw_tag_next(text, i);
+            continue;
+        }
+        char c = text.data[i++];
+        if (c != '\r') {
+            cw_text_char(out, prepared(c));
+        }
+        if (c == '\n') {
+            break;
+        }
+    }
+    return i;
+}
+
 /* The text as the library gets it: see CW_PREPARED_NEWLINE. A line with nothing but such tags is
    no line of the message, as Mustache has it. */
 static void prepare(struct cw_view text, struct cw_text *out)
@@ -159,27 +192,7 @@ static void prepare(struct cw_view text, struct cw_text *out)
             tag = cw_tag_next(text, i);
         }
         uint32_t next = take_tag_line(text, i, out);
-        if (next > i) {
-            i = next;
-            continue;
-        }
-        for (bool line = true; line && i < text.bytes;) {
-            char c = text.data[i];
-            if (i == tag.at) {
-                cw_text_put(out, text.data + tag.at, tag.end - tag.at);
-                i = tag.end;
-                tag = cw_tag_next(text, i);
-                continue;
-            }
-            line = c != '\n';
-            if (c != '\r') {
-                cw_text_char(out, c == '\n'   ? CW_PREPARED_NEWLINE
-                                  : c == ' '  ? CW_PREPARED_SPACE
-                                  : c == '\t' ? CW_PREPARED_TAB
-                                              : c);
-            }
-            i++;
-        }
+        i = next > i ? next : take_line(text, i, &tag, out);
     }
 }
 
@@ -249,42 +262,42 @@ struct cw_template_found cw_templates_find(struct cw_templates *templates, struc
     struct cw_template_found found = {0};
     if (tag.bytes > 0) {
         do {
-            found.template_ = find_of(templates, id, tag, html);
-        } while (found.template_ == NULL && cw_locale_tag_shorten(&tag));
+            found.tpl = find_of(templates, id, tag, html);
+        } while (found.tpl == NULL && cw_locale_tag_shorten(&tag));
     }
-    if (found.template_ != NULL) {
+    if (found.tpl != NULL) {
         found.locale = tag;
     } else {
-        found.template_ = find_of(templates, id, (struct cw_view){0}, html);
+        found.tpl = find_of(templates, id, (struct cw_view){0}, html);
     }
     return found;
 }
 
 /* The same name with the other ending. */
-static bool has_twin(struct cw_templates *templates, const struct cw_template *template_)
+static bool has_twin(struct cw_templates *templates, const struct cw_template *tpl)
 {
-    struct cw_view end = template_->html ? CW_VIEW(".html") : CW_VIEW(".txt");
-    struct cw_view stem = {template_->name, template_->name_bytes - end.bytes};
-    return find_of(templates, stem, (struct cw_view){0}, !template_->html) != NULL;
+    struct cw_view end = tpl->html ? CW_VIEW(".html") : CW_VIEW(".txt");
+    struct cw_view stem = {tpl->name, tpl->name_bytes - end.bytes};
+    return find_of(templates, stem, (struct cw_view){0}, !tpl->html) != NULL;
 }
 
 void cw_templates_lint(struct cw_templates *templates, struct cw_problems *problems)
 {
     for (uint32_t i = 0; i < templates->count; i++) {
-        const struct cw_template *template_ = &templates->list[i];
-        struct cw_view end = template_->html ? CW_VIEW(".html") : CW_VIEW(".txt");
-        struct cw_view stem = {template_->name, template_->name_bytes - end.bytes};
-        if (!has_twin(templates, template_)) {
-            cw_problem_error(problems, template_->name, 0, 0,
+        const struct cw_template *tpl = &templates->list[i];
+        struct cw_view end = tpl->html ? CW_VIEW(".html") : CW_VIEW(".txt");
+        struct cw_view stem = {tpl->name, tpl->name_bytes - end.bytes};
+        if (!has_twin(templates, tpl)) {
+            cw_problem_error(problems, tpl->name, 0, 0,
                              "an e-mail has an HTML part and a text part, and %.*s.%s is missing; "
                              "add it beside this file",
-                             (int)stem.bytes, stem.data, template_->html ? "txt" : "html");
+                             (int)stem.bytes, stem.data, tpl->html ? "txt" : "html");
         }
         struct cw_view tag = locale_of(stem);
-        if (template_->html && tag.bytes > 0) {
+        if (tpl->html && tag.bytes > 0) {
             struct cw_view id = {stem.data, stem.bytes - tag.bytes - 1};
             if (find_of(templates, id, (struct cw_view){0}, true) == NULL) {
-                cw_problem_remark(problems, template_->name, 0, 0,
+                cw_problem_remark(problems, tpl->name, 0, 0,
                                   "there is no %.*s.html for customers of other locales; they "
                                   "would get no message",
                                   (int)id.bytes, id.data);

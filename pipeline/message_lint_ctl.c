@@ -339,12 +339,14 @@ static void check_variable(struct check *check, const struct cw_tag *tag)
     }
 }
 
-static void open_section(struct check *check, const struct cw_tag *tag)
+/* False when it is too deep to go on. */
+static bool open_section(struct check *check, const struct cw_tag *tag)
 {
     enum cw_variable variable = cw_variable_find(tag->name);
     if (check->depth == CW_SECTIONS_MAX) {
         COMPLAIN(check, tag->at, "sections are nested deeper than %u; this is where it is too deep",
                  CW_SECTIONS_MAX);
+        return false;
     }
     if (variable == CW_VARIABLE_ITEMS && inside(check, CW_VARIABLE_ITEMS)) {
         COMPLAIN(check, tag->at, "{{#items}} stands inside itself; close the first one before");
@@ -352,11 +354,9 @@ static void open_section(struct check *check, const struct cw_tag *tag)
     if (check->variables) {
         check_variable(check, tag);
     }
-    if (check->depth < CW_SECTIONS_MAX) {
-        check->sections[check->depth] =
-            (struct open_section){.tag = *tag, .variable = variable, .html = check->html};
-    }
-    check->depth++;
+    check->sections[check->depth++] =
+        (struct open_section){.tag = *tag, .variable = variable, .html = check->html};
+    return true;
 }
 
 /* False when the nesting makes no sense any more, so that the walk ends. */
@@ -368,9 +368,6 @@ static bool close_section(struct check *check, const struct cw_tag *tag)
         return false;
     }
     check->depth--;
-    if (check->depth >= CW_SECTIONS_MAX) {
-        return true;
-    }
     const struct open_section *open = &check->sections[check->depth];
     if (!cw_view_equal(open->tag.name, tag->name)) {
         COMPLAIN(check, tag->at,
@@ -403,7 +400,7 @@ static bool check_tag(struct check *check, const struct cw_tag *tag)
         return true;
     }
     case CW_TAG_SECTION:
-    case CW_TAG_INVERTED: open_section(check, tag); return true;
+    case CW_TAG_INVERTED: return open_section(check, tag);
     case CW_TAG_CLOSE: return close_section(check, tag);
     case CW_TAG_COMMENT: return true;
     case CW_TAG_RAW:
@@ -440,33 +437,40 @@ static void check_single_braces(struct check *check, uint32_t from, uint32_t to)
     }
 }
 
+/* Length of the UTF-8 character at p, of which so many bytes are left; 0 when it is none. */
+static uint32_t utf8_bytes(const unsigned char *p, uint32_t left)
+{
+    unsigned char c = p[0];
+    if (c < 0x80) {
+        return 1;
+    }
+    uint32_t bytes = c < 0xc2 ? 0 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : c < 0xf5 ? 4 : 0;
+    if (bytes == 0 || bytes > left) {
+        return 0;
+    }
+    for (uint32_t k = 1; k < bytes; k++) {
+        if ((p[k] & 0xc0) != 0x80) {
+            return 0;
+        }
+    }
+    bool overlong = (c == 0xe0 && p[1] < 0xa0) || (c == 0xf0 && p[1] < 0x90);
+    bool outside = (c == 0xed && p[1] > 0x9f) || (c == 0xf4 && p[1] > 0x8f);
+    return overlong || outside ? 0 : bytes;
+}
+
 /* Offset of the first byte that is no UTF-8, no text (a control character), or the end. */
 static uint32_t bad_byte(struct cw_view text)
 {
     const unsigned char *p = (const unsigned char *)text.data;
     uint32_t i = 0;
     while (i < text.bytes) {
-        unsigned char c = p[i];
-        uint32_t more = c < 0x80                ? 0
-                        : c >= 0xc2 && c < 0xe0 ? 1
-                        : c >= 0xe0 && c < 0xf0 ? 2
-                        : c >= 0xf0 && c < 0xf5 ? 3
-                                                : 4;
-        bool control = c == 0x7f || (c < 0x20 && c != '\t' && c != '\n' && c != '\r');
-        if (more == 4 || control || more >= text.bytes - i) {
+        bool control =
+            p[i] == 0x7f || (p[i] < 0x20 && p[i] != '\t' && p[i] != '\n' && p[i] != '\r');
+        uint32_t bytes = utf8_bytes(p + i, text.bytes - i);
+        if (control || bytes == 0) {
             return i;
         }
-        for (uint32_t k = 1; k <= more; k++) {
-            if ((p[i + k] & 0xc0) != 0x80) {
-                return i;
-            }
-        }
-        bool overlong = (c == 0xe0 && p[i + 1] < 0xa0) || (c == 0xf0 && p[i + 1] < 0x90);
-        bool outside = (c == 0xed && p[i + 1] > 0x9f) || (c == 0xf4 && p[i + 1] > 0x8f);
-        if (overlong || outside) {
-            return i;
-        }
-        i += more + 1;
+        i += bytes;
     }
     return i;
 }
@@ -504,7 +508,7 @@ void cw_template_check(const char *file, struct cw_view text, bool html, bool va
         }
         from = tag.end;
     }
-    if (check.depth > 0 && check.depth <= CW_SECTIONS_MAX) {
+    if (check.depth > 0) {
         const struct cw_tag *open = &check.sections[check.depth - 1].tag;
         check.line = 1;
         check.line_start = check.counted = 0; /* back up the file */

@@ -141,7 +141,7 @@ struct cw_templates {
 
 /* A template found for a locale. locale: that of its file, NULL data for the plain one. */
 struct cw_template_found {
-    struct cw_template *template_;
+    struct cw_template *tpl;
     struct cw_view locale;
 };
 

@@ -21,9 +21,9 @@ int64_t cw_money_minor(double amount, uint32_t digits);
  * Writes an amount with its symbol as the locale does, e.g. with USD and en-US $1,234.50. The space
  * between number and symbol is a no-break one (U+00A0). A currency without a known symbol follows
  * by its code, "1,234.50 CHF"; a currency not known (NULL) prints the number with two decimals. A
- * locale not known (NULL, or none of the table) writes as en-US.
+ * tag not known (NULL, or none of the table) writes as en-US.
  */
 void cw_money_format(struct cw_text *out, double amount, struct cw_view currency,
-                     struct cw_view locale);
+                     struct cw_view tag);
 
 #endif

@@ -76,9 +76,9 @@ struct cw_mustache {
     cw_mustache &operator=(const cw_mustache &) = delete;
 };
 
-extern "C" enum cw_mustache_result cw_mustache_open(struct cw_mustache **template_,
-                                                    const char *text, size_t bytes, bool html,
-                                                    char *why, size_t why_bytes)
+extern "C" enum cw_mustache_result cw_mustache_open(struct cw_mustache **mustache, const char *text,
+                                                    size_t bytes, bool html, char *why,
+                                                    size_t why_bytes)
 {
     try {
         auto *made = new cw_mustache{std::string{text, bytes}, html};
@@ -87,7 +87,7 @@ extern "C" enum cw_mustache_result cw_mustache_open(struct cw_mustache **templat
             delete made;
             return CW_MUSTACHE_INVALID;
         }
-        *template_ = made;
+        *mustache = made;
         return CW_MUSTACHE_OK;
     } catch (...) {
         (void)std::snprintf(why, why_bytes, "no memory");
@@ -95,12 +95,12 @@ extern "C" enum cw_mustache_result cw_mustache_open(struct cw_mustache **templat
     }
 }
 
-extern "C" void cw_mustache_close(struct cw_mustache *template_)
+extern "C" void cw_mustache_close(struct cw_mustache *mustache)
 {
-    delete template_;
+    delete mustache;
 }
 
-extern "C" enum cw_mustache_result cw_mustache_render(struct cw_mustache *template_,
+extern "C" enum cw_mustache_result cw_mustache_render(struct cw_mustache *mustache,
                                                       const struct cw_mustache_input *input,
                                                       size_t bytes_max, cw_mustache_put_fn *put,
                                                       void *self)
@@ -116,9 +116,9 @@ extern "C" enum cw_mustache_result cw_mustache_render(struct cw_mustache *templa
             values[input->rows_name] = kainjow::mustache::data{rows};
         }
         size_t written = 0;
-        template_->value_bytes = 0;
-        template_->bytes_max = bytes_max;
-        template_->parsed.render(values, [&](const std::string &piece) {
+        mustache->value_bytes = 0;
+        mustache->bytes_max = bytes_max;
+        mustache->parsed.render(values, [&](const std::string &piece) {
             written += piece.size();
             if (written > bytes_max) {
                 throw too_long{};

@@ -30,9 +30,9 @@ enum cw_mustache_result {
     CW_MUSTACHE_MEMORY
 };
 
-enum cw_mustache_result cw_mustache_open(struct cw_mustache **template_, const char *text,
+enum cw_mustache_result cw_mustache_open(struct cw_mustache **mustache, const char *text,
                                          size_t bytes, bool html, char *why, size_t why_bytes);
-void cw_mustache_close(struct cw_mustache *template_);
+void cw_mustache_close(struct cw_mustache *mustache);
 
 /* text NULL: a flag; {{#name}} is true, {{name}} prints nothing. A name that is not given is false
    and prints nothing. */
@@ -57,7 +57,7 @@ struct cw_mustache_input {
 typedef void cw_mustache_put_fn(void *self, const char *data, size_t bytes);
 
 /* put gets the text in pieces, in order; after a result that is not OK they are not all. */
-enum cw_mustache_result cw_mustache_render(struct cw_mustache *template_,
+enum cw_mustache_result cw_mustache_render(struct cw_mustache *mustache,
                                            const struct cw_mustache_input *input, size_t bytes_max,
                                            cw_mustache_put_fn *put, void *self);
 

@@ -207,32 +207,33 @@ static void walk_group_array(struct cw_pattern_scratch *m, uint32_t array, uint3
     uint32_t pending = m->pending_count;
     uint64_t array_serial = ++m->array_serial;
     uint64_t serial = m->serial;
-    bool any = false;
+    /* Kept here, as arrays within note their own frames. */
+    bool flat = m->flat[group] == serial;
+    bool before = m->array[group] == serial;
+    bool now = false;
     for (uint32_t i = array + 1; i < nodes[array].next; i = nodes[i].next) {
         if (nodes[i].type < CW_JSON_ARRAY) { /* belongs to the frame around */
-            uint64_t before = total(m);
+            uint64_t bits = total(m);
             walk_value(m, i, number);
-            if (total(m) != before) {
-                met_flat(m, group);
-            }
+            flat |= total(m) != bits;
             continue;
         }
         uint32_t mark = m->hit_count;
+        uint64_t bits = total(m);
         m->serial = ++m->serial_last;
         walk_value(m, i, number);
         m->serial = serial;
+        now |= total(m) != bits;
         if (m->hit_count > mark) {
-            any = true;
             close_frame(m, mark, group, array_serial);
         }
     }
     while (m->pending_count > pending) {
         cw_pattern_set_bit(m, m->pending[--m->pending_count]);
     }
-    if (any) {
-        m->overlap |= m->flat[group] == serial || m->array[group] == serial;
-        m->array[group] = serial;
-    }
+    m->overlap |= (flat && (before || now)) || (before && now);
+    m->flat[group] = flat ? serial : 0;
+    m->array[group] = before || now ? serial : 0;
 }
 
 static void walk_value(struct cw_pattern_scratch *m, uint32_t at, uint32_t number)

@@ -147,16 +147,20 @@ static bool all_met_somewhere(const struct cw_pattern_scratch *m, uint32_t patte
     return false;
 }
 
+/* decided: the pattern matches and has no choices, so that every field is met. */
 static void put_leaf(struct cw_text *out, const struct cw_pattern_scratch *m,
-                     const struct cw_pattern_leaf *leaf)
+                     const struct cw_pattern_leaf *leaf, bool decided)
 {
     const char *pool = m->set->pool.data;
     const struct cw_pattern_condition *condition = &m->set->conditions.at[leaf->condition];
     struct cw_view path = {pool + leaf->path, leaf->path_bytes};
     struct cw_view spec = {pool + leaf->spec, leaf->spec_bytes};
-    cw_text_puts(out, condition->uses == 0             ? "replaced by a later one: "
-                      : is_condition_met(m, condition) ? "met: "
-                                                       : "not met: ");
+    bool met = is_condition_met(m, condition);
+    if (condition->uses == 0) {
+        cw_text_puts(out, "replaced by a later one: ");
+    } else {
+        cw_text_puts(out, met || decided ? "met: " : "not met: ");
+    }
     put_cut(out, path, SPEC_BYTES_SHOWN);
     cw_text_puts(out, " asks for ");
     put_cut(out, spec, SPEC_BYTES_SHOWN);
@@ -167,7 +171,7 @@ static void put_leaf(struct cw_text *out, const struct cw_pattern_scratch *m,
                (struct cw_view){event_path.data == NULL ? "" : event_path.data,
                                 (uint32_t)event_path.bytes});
     cw_text_deinit(&event_path);
-    cw_text_char(out, '\n');
+    cw_text_puts(out, decided && !met ? ", but not in the elements that meet the rest\n" : "\n");
 }
 
 void cw_pattern_explain(const struct cw_pattern_set *set, uint32_t pattern,
@@ -182,11 +186,11 @@ void cw_pattern_explain(const struct cw_pattern_set *set, uint32_t pattern,
     struct cw_pattern_matches matches;
     cw_pattern_match(set, scratch, doc, &matches);
     cw_pattern_log(scratch); /* of an ordinary document, too: it tells what each value met */
+    bool matched = (matches.words[pattern >> 6] >> (pattern & 63) & 1) != 0;
     const struct cw_pattern_info *info = &set->patterns.at[pattern];
     for (uint32_t l = info->leaf; l < info->leaf + info->leaf_count; l++) {
-        put_leaf(out, scratch, &set->leaves.at[l]);
+        put_leaf(out, scratch, &set->leaves.at[l], matched && info->alternative_count == 1);
     }
-    bool matched = (matches.words[pattern >> 6] >> (pattern & 63) & 1) != 0;
     if (!matched && all_met_somewhere(scratch, pattern)) {
         cw_text_puts(out, "not met: the fields above by one element of an array together\n");
     }

@@ -12,7 +12,7 @@
  * when its rarest bit is.
  *
  * Arrays. Members of one array element belong together. A trie node at or below which some
- * alternative has two or more items is a "group"; an alternative's items below a group are a
+ * alternative has two or more items is a "group"; any alternative's items at or below a group are a
  * "part", with a bit of its own. When the value at a group is an array, each element that holds
  * fields is a frame: its bits are set, the parts of that group are decided from them, the bits are
  * taken back, and the decided parts' bits are set in the frame around. So what one element proves

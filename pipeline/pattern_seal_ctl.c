@@ -200,15 +200,15 @@ static uint32_t add_part(struct parter *p, uint32_t key, uint32_t parent, uint32
     return set->parts.count - 1;
 }
 
-/* Items lo to hi are at or below the key and in its part; those that share a key below it make a
-   part of their own. As deep as the keys. */
+/* Items lo to hi are at or below the key and in its part; those that share a group below it, one
+   may be enough, make a part of their own. As deep as the keys. */
 static void split(struct parter *p, uint32_t key, uint32_t part, uint32_t lo, uint32_t hi)
 {
-    const struct cw_pattern_set *set = p->set;
+    struct cw_pattern_set *set = p->set;
     uint32_t depth = set->keys.at[key].depth;
     for (uint32_t i = lo; i < hi;) {
-        p->set->items.at[p->item + i].part = part;
         if (p->sorted[i].key == key) {
+            set->items.at[p->item + i].part = part;
             i++;
             continue;
         }
@@ -218,8 +218,10 @@ static void split(struct parter *p, uint32_t key, uint32_t part, uint32_t lo, ui
         while (end < hi && p->sorted[end].sealed < past) {
             end++;
         }
-        if (end - i >= 2) {
+        if (set->keys.at[child].group != CW_PATTERN_NONE) {
             split(p, child, add_part(p, child, part, i, end), i, end);
+        } else {
+            set->items.at[p->item + i].part = part; /* the only one: no group would have two */
         }
         i = end;
     }

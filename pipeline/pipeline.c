@@ -7,6 +7,7 @@
 
 enum {
     FIRED_MAX = 256,
+    FIRE_AHEAD = 8, /* customers whose rows are requested before they are at work */
     SCRATCH_CHUNK = 1 << 20
 };
 
@@ -141,21 +142,30 @@ void cw_decide(struct cw_pipeline *p, struct cw_decision *decision, enum cw_deci
     p->options.port.decide(p->options.port.self, decision);
 }
 
-static void update_product(struct cw_pipeline *p, const struct cw_event *event)
+cw_row cw_product_make(struct cw_pipeline *p, struct cw_view id)
 {
-    if (event->id.data != NULL && cw_seen_before(p, NULL, 'e', event->source, event->id)) {
-        p->fates.events[CW_EVENT_FATE_REPEATED] += p->options.core == 0;
-        return;
-    }
-    struct cw_view id = event->u.product.id;
     bool added = false;
     cw_row row = cw_table_put(p->products, cw_table_hash(p->products, id.data, id.bytes), id.data,
                               id.bytes, sizeof(struct cw_product_row), &added);
+    if (added) {
+        *(struct cw_product_row *)cw_table_value(p->products, row) =
+            (struct cw_product_row){.time = CW_TIME_NONE, .available = CW_AVAILABLE_ALWAYS};
+    }
+    return row;
+}
+
+static void update_product(struct cw_pipeline *p, const struct cw_event *event)
+{
+    if (event->id.data != NULL && cw_seen_before(p, NULL, 'e', event->source, event->id, 0)) {
+        p->fates.events[CW_EVENT_FATE_REPEATED] += p->options.core == 0;
+        return;
+    }
+    cw_row row = cw_product_make(p, event->u.product.id);
     if (row == CW_ROW_NONE) {
         p->fates.not_remembered++;
     } else {
         struct cw_product_row *product = cw_table_value(p->products, row);
-        if (added || event->time >= product->time) {
+        if (event->time >= product->time) {
             product->time = event->time;
             product->available = event->u.product.available;
         }
@@ -169,7 +179,7 @@ static void erase(struct cw_pipeline *p, struct cw_customer *customer, const str
     cw_profile_erase(p, customer);
     /* Only the erasing event's own id stays, so that its repetition changes nothing. */
     if (event->id.data != NULL && cw_customer_make(p, event->customer, customer)) {
-        (void)cw_seen_before(p, customer, 'e', event->source, event->id);
+        (void)cw_seen_before(p, customer, 'e', event->source, event->id, p->hints->seen);
     }
 }
 
@@ -180,7 +190,8 @@ static enum cw_event_fate apply_to_customer(struct cw_pipeline *p, const struct 
         p->fates.not_remembered++;
         return CW_EVENT_FATE_REFUSED;
     }
-    if (event->id.data != NULL && cw_seen_before(p, &customer, 'e', event->source, event->id)) {
+    if (event->id.data != NULL &&
+        cw_seen_before(p, &customer, 'e', event->source, event->id, p->hints->seen)) {
         return CW_EVENT_FATE_REPEATED;
     }
     switch (event->type) {
@@ -191,7 +202,7 @@ static enum cw_event_fate apply_to_customer(struct cw_pipeline *p, const struct 
     case CW_EVENT_CART_UPDATED: cw_cart_updated(p, &customer, event); break;
     case CW_EVENT_CART_CLEARED: cw_cart_cleared(p, &customer, event); break;
     case CW_EVENT_ORDER_PLACED:
-        if (cw_seen_before(p, &customer, 'o', CW_VIEW(""), event->u.order.id)) {
+        if (cw_seen_before(p, &customer, 'o', CW_VIEW(""), event->u.order.id, 0)) {
             return CW_EVENT_FATE_REPEATED;
         }
         cw_order_placed(p, &customer, event);
@@ -250,48 +261,78 @@ static void apply(struct cw_pipeline *p, const struct cw_event *event)
     }
 }
 
-/* The rows that an event will ask for first; the second pass reads what the first requested. */
+/* The rows that an event will ask for first: their index lines, then, once those are there, the
+   rows themselves. The hashes are kept for the event. */
 static void prefetch(const struct cw_pipeline *p, const struct cw_event *const *events,
-                     uint32_t count)
+                     uint32_t count, struct cw_hints *hints)
 {
-    uint64_t hashes[CW_RUN_BATCH][2];
+    char key[CW_KEY_BYTES];
     for (uint32_t i = 0; i < count; i++) {
         const struct cw_event *event = events[i];
-        if (event->customer.data == NULL) {
-            continue;
-        }
-        hashes[i][0] = cw_table_hash(p->customers, event->customer.data, event->customer.bytes);
-        cw_table_prefetch(p->customers, hashes[i][0]);
-        if (event->id.data != NULL) {
-            char key[CW_KEY_BYTES];
-            uint32_t bytes = cw_seen_key('e', event->customer, event->source, event->id, key);
-            hashes[i][1] = cw_table_hash(p->seen, key, bytes);
-            cw_table_prefetch(p->seen, hashes[i][1]);
+        hints[i] = (struct cw_hints){0};
+        if (event->customer.data != NULL) {
+            hints[i].customer =
+                cw_table_hash(p->customers, event->customer.data, event->customer.bytes);
+            cw_table_prefetch(p->customers, hints[i].customer);
+            if (event->id.data != NULL) {
+                uint32_t bytes = cw_seen_key('e', event->customer, event->source, event->id, key);
+                hints[i].seen = cw_table_hash(p->seen, key, bytes);
+                cw_table_prefetch_put(p->seen, hints[i].seen);
+            }
+            if (event->cart.data != NULL) {
+                uint32_t bytes = cw_cart_key(event->customer, event->cart, key);
+                hints[i].cart = cw_table_hash(p->carts, key, bytes);
+                cw_table_prefetch(p->carts, hints[i].cart);
+            }
+        } else if (event->type >= CW_EVENT_DELIVERED && event->type <= CW_EVENT_UNSUBSCRIBED) {
+            struct cw_view id = event->u.message.id;
+            hints[i].cart = cw_table_hash(p->messages, id.data, id.bytes);
+            cw_table_prefetch(p->messages, hints[i].cart);
         }
     }
     for (uint32_t i = 0; i < count; i++) {
-        if (events[i]->customer.data != NULL) {
-            cw_table_prefetch_row(p->customers, hashes[i][0]);
+        if (hints[i].customer != 0) {
+            cw_table_prefetch_row(p->customers, hints[i].customer);
+        }
+        if (hints[i].cart != 0) {
+            cw_table_prefetch_row(hints[i].customer != 0 ? p->carts : p->messages, hints[i].cart);
         }
     }
 }
 
 void cw_pipeline_run(struct cw_pipeline *p, const struct cw_event *const *events, uint32_t count)
 {
+    struct cw_hints hints[CW_RUN_BATCH];
     for (uint32_t done = 0; done < count; done += CW_RUN_BATCH) {
         uint32_t batch = count - done < CW_RUN_BATCH ? count - done : CW_RUN_BATCH;
-        prefetch(p, events + done, batch);
-        for (uint32_t i = done; i < done + batch; i++) {
-            CW_ASSERT_HOT(events[i]->clock >= p->now);
-            if (events[i]->clock > p->now) {
-                cw_pipeline_advance(p, events[i]->clock - 1);
-                p->now = events[i]->clock;
+        prefetch(p, events + done, batch, hints);
+        for (uint32_t i = 0; i < batch; i++) {
+            const struct cw_event *event = events[done + i];
+            CW_ASSERT_HOT(event->clock >= p->now);
+            if (event->clock > p->now) {
+                cw_pipeline_advance(p, event->clock - 1);
+                p->now = event->clock;
             }
-            cw_tell_before(p, events[i], NULL);
-            apply(p, events[i]);
+            p->hints = &hints[i];
+            cw_tell_before(p, event, NULL);
+            apply(p, event);
+            p->hints = NULL;
             cw_arena_reset(&p->scratch);
         }
     }
+}
+
+static void fire(struct cw_pipeline *p, const struct cw_wheel_fired *fired, int64_t tick)
+{
+    cw_row row = fired->cookie;
+    struct cw_customer customer = {.row = row, .at = cw_table_value(p->customers, row)};
+    CW_ASSERT_HOT(customer.at->timer == fired->timer);
+    customer.at->timer = CW_TIMER_NONE;
+    p->now = tick > p->now ? tick : p->now;
+    /* The row may move while its customer is at work, so the id is kept apart. */
+    customer.id = cw_arena_copy(&p->scratch, cw_table_key(p->customers, row));
+    cw_customer_fire(p, &customer);
+    cw_arena_reset(&p->scratch);
 }
 
 void cw_pipeline_advance(struct cw_pipeline *p, int64_t now)
@@ -303,18 +344,14 @@ void cw_pipeline_advance(struct cw_pipeline *p, int64_t now)
         if (count == 0 && tick >= now) {
             break;
         }
+        for (uint32_t i = 0; i < count && i < FIRE_AHEAD; i++) {
+            __builtin_prefetch(cw_table_value(p->customers, fired[i].cookie));
+        }
         for (uint32_t i = 0; i < count; i++) {
-            cw_row row = fired[i].cookie;
-            struct cw_view id = cw_table_key(p->customers, row);
-            struct cw_customer customer = {
-                .id = id, .row = row, .at = cw_table_value(p->customers, row)};
-            CW_ASSERT_HOT(customer.at->timer == fired[i].timer);
-            customer.at->timer = CW_TIMER_NONE;
-            p->now = tick > p->now ? tick : p->now;
-            /* The row may move while its customer is at work, so the id is kept apart. */
-            customer.id = cw_arena_copy(&p->scratch, id);
-            cw_customer_fire(p, &customer);
-            cw_arena_reset(&p->scratch);
+            if (i + FIRE_AHEAD < count) {
+                __builtin_prefetch(cw_table_value(p->customers, fired[i + FIRE_AHEAD].cookie));
+            }
+            fire(p, &fired[i], tick);
         }
     }
     p->now = now > p->now ? now : p->now;

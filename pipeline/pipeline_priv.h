@@ -31,6 +31,13 @@ struct cw_index {
     cw_row by_value[CW_SLOTS_MAX][CW_VALUE_DAYS][CW_VALUE_CLASSES];
 };
 
+/* Hashes of an event's keys, worked out once for the batch's prefetching; 0: not worked out. */
+struct cw_hints {
+    uint64_t customer;
+    uint64_t seen; /* of the event's (source, id) */
+    uint64_t cart; /* of (customer, cart), in carts and scores; of a message's id in messages */
+};
+
 struct cw_pipeline {
     struct cw_pipeline_options options;
     const struct cw_programs *programs;
@@ -46,6 +53,7 @@ struct cw_pipeline {
     struct cw_text made; /* the event that a session's end makes */
     bool watches_sessions;
     struct cw_fates fates;
+    const struct cw_hints *hints; /* of the event that is applied; NULL while timers fire */
     uint64_t clean_cursor[8];
     int64_t
         keep_cart_ms; /* facts of a cart are looked at for that long, the longest of all programs */
@@ -80,6 +88,13 @@ struct cw_item {
     enum cw_confidence confidence;
 };
 
+/* The hint when there is one, else the hash of the key. */
+static inline uint64_t cw_hint_or(uint64_t hint, const struct cw_table *table, const void *key,
+                                  uint32_t key_bytes)
+{
+    return hint != 0 ? hint : cw_table_hash(table, key, key_bytes);
+}
+
 /* store.c: rows */
 CW_MUST_USE bool cw_customer_find(struct cw_pipeline *p, struct cw_view id,
                                   struct cw_customer *customer);
@@ -98,13 +113,14 @@ CW_MUST_USE bool cw_cart_set_raw(struct cw_pipeline *p, struct cw_customer *cust
                                  struct cw_view raw);
 struct cw_view cw_cart_key_cart(const struct cw_pipeline *p, cw_row row);
 
-/* True when (kind, source, id) was here within 7 days; else remembers it. */
+/* The key of a cart in carts and scores. */
+uint32_t cw_cart_key(struct cw_view customer, struct cw_view cart, char key[CW_KEY_BYTES]);
+
+/* True when (kind, source, id) was here within 7 days; else remembers it. hash: its key's, or 0. */
 uint32_t cw_seen_key(char kind, struct cw_view customer, struct cw_view source, struct cw_view id,
                      char key[CW_KEY_BYTES]);
-bool cw_seen_look(const struct cw_pipeline *p, struct cw_view customer, char kind,
-                  struct cw_view source, struct cw_view id);
 bool cw_seen_before(struct cw_pipeline *p, struct cw_customer *customer, char kind,
-                    struct cw_view source, struct cw_view id);
+                    struct cw_view source, struct cw_view id, uint64_t hash);
 
 uint32_t cw_dedup_key(const struct cw_program *program, struct cw_view customer,
                       struct cw_view cart, char key[CW_TABLE_KEY_BYTES_MAX]);
@@ -190,9 +206,12 @@ enum cw_confidence cw_features_confidence(const struct cw_features *features);
 
 /* filter.c, score.c, touch.c, engage.c, session.c */
 bool cw_items_in_stock(struct cw_pipeline *p, struct cw_candidate_row *candidate);
-bool cw_product_in_stock(struct cw_pipeline *p, struct cw_view id, uint32_t quantity);
-/* NULL: never told. */
-const struct cw_product_row *cw_product_find(const struct cw_pipeline *p, struct cw_view id);
+/* The product's row, or none when nothing was told of it. */
+cw_row cw_product_find(const struct cw_pipeline *p, struct cw_view id);
+
+/* The product's row, made as one that counts as in stock when nothing was told; or none. */
+cw_row cw_product_make(struct cw_pipeline *p, struct cw_view id);
+bool cw_product_in_stock(const struct cw_pipeline *p, cw_row product, uint32_t quantity);
 
 /* A discount and the numbers on the way to it. */
 struct cw_discount {
@@ -206,6 +225,11 @@ struct cw_discount cw_discount(const struct cw_program *program, double score, d
 uint32_t cw_discount_code(const struct cw_pipeline *p, const struct cw_program *program,
                           const struct cw_candidate_row *candidate, struct cw_view customer,
                           char code[32]);
+/* The variant of the touch that a customer gets, by hash; NULL when it has none. Its delay. */
+const struct cw_variant *cw_touch_variant(const struct cw_program *program,
+                                          const struct cw_touch *touch, struct cw_view customer);
+int64_t cw_touch_delay(const struct cw_program *program, const struct cw_touch *touch,
+                       struct cw_view customer);
 void cw_touch_fire(struct cw_pipeline *p, struct cw_customer *customer, cw_row candidate,
                    uint32_t touch);
 void cw_session_fire(struct cw_pipeline *p, struct cw_customer *customer, cw_row cart,

@@ -108,6 +108,7 @@ struct cw_touch_row {
 
 struct cw_item_row {
     double price;
+    cw_row product; /* never removed, so that a touch looks at the stock without a search */
     uint32_t quantity;
     uint32_t id_bytes, name_bytes, image_bytes; /* image_bytes UINT32_MAX: no image */
 };

@@ -36,16 +36,6 @@ struct cw_discount cw_discount(const struct cw_program *program, double score, d
     return found;
 }
 
-static uint32_t score_key(const struct cw_item *item, char key[CW_KEY_BYTES])
-{
-    uint16_t customer_bytes = (uint16_t)item->customer->id.bytes;
-    memcpy(key, &customer_bytes, sizeof customer_bytes);
-    memcpy(key + sizeof customer_bytes, item->customer->id.data, customer_bytes);
-    memcpy(key + sizeof customer_bytes + customer_bytes, item->event->cart.data,
-           item->event->cart.bytes);
-    return (uint32_t)sizeof customer_bytes + customer_bytes + item->event->cart.bytes;
-}
-
 static bool cached(const struct cw_pipeline *p, const struct cw_item *item,
                    const struct cw_score_row *row)
 {
@@ -62,9 +52,10 @@ static bool cached(const struct cw_pipeline *p, const struct cw_item *item,
 enum cw_item_fate cw_look_score(struct cw_pipeline *p, struct cw_item *item)
 {
     char key[CW_KEY_BYTES];
-    uint32_t bytes = score_key(item, key);
+    uint32_t bytes = cw_cart_key(item->customer->id, item->event->cart, key);
     cw_features_read(item->customer, &item->event->u.abandoned, &item->features);
-    item->score_entry = cw_table_find(p->scores, cw_table_hash(p->scores, key, bytes), key, bytes);
+    uint64_t hash = cw_hint_or(p->hints != NULL ? p->hints->cart : 0, p->scores, key, bytes);
+    item->score_entry = cw_table_find(p->scores, hash, key, bytes);
     const struct cw_score_row *row =
         item->score_entry == CW_ROW_NONE ? NULL : cw_table_value(p->scores, item->score_entry);
     item->cached = row != NULL && cached(p, item, row);
@@ -83,10 +74,10 @@ static void cache(struct cw_pipeline *p, const struct cw_item *item)
     cw_row row = item->score_entry;
     if (row == CW_ROW_NONE) {
         char key[CW_KEY_BYTES];
-        uint32_t bytes = score_key(item, key);
+        uint32_t bytes = cw_cart_key(item->customer->id, item->event->cart, key);
         bool added = false;
-        row = cw_table_put(p->scores, cw_table_hash(p->scores, key, bytes), key, bytes, value_bytes,
-                           &added);
+        uint64_t hash = cw_hint_or(p->hints != NULL ? p->hints->cart : 0, p->scores, key, bytes);
+        row = cw_table_put(p->scores, hash, key, bytes, value_bytes, &added);
     } else {
         row = cw_table_resize(p->scores, row, value_bytes);
     }

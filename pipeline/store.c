@@ -17,7 +17,7 @@ static uint32_t put_part(char *key, uint32_t bytes, struct cw_view part)
     return bytes + (uint32_t)sizeof part_bytes + part.bytes;
 }
 
-static uint32_t cart_key(struct cw_view customer, struct cw_view cart, char key[CW_KEY_BYTES])
+uint32_t cw_cart_key(struct cw_view customer, struct cw_view cart, char key[CW_KEY_BYTES])
 {
     uint32_t bytes = put_part(key, 0, customer);
     memcpy(key + bytes, cart.data, cart.bytes);
@@ -38,7 +38,8 @@ bool cw_customer_find(struct cw_pipeline *p, struct cw_view id, struct cw_custom
 
 bool cw_customer_make(struct cw_pipeline *p, struct cw_view id, struct cw_customer *customer)
 {
-    uint64_t hash = cw_table_hash(p->customers, id.data, id.bytes);
+    uint64_t hash =
+        cw_hint_or(p->hints != NULL ? p->hints->customer : 0, p->customers, id.data, id.bytes);
     bool added = false;
     *customer = (struct cw_customer){.id = id};
     customer->row =
@@ -98,8 +99,9 @@ struct cw_cart_row *cw_cart_find(struct cw_pipeline *p, struct cw_view customer,
                                  struct cw_view cart, cw_row *row)
 {
     char key[CW_KEY_BYTES];
-    uint32_t bytes = cart_key(customer, cart, key);
-    *row = cw_table_find(p->carts, cw_table_hash(p->carts, key, bytes), key, bytes);
+    uint32_t bytes = cw_cart_key(customer, cart, key);
+    uint64_t hash = cw_hint_or(p->hints != NULL ? p->hints->cart : 0, p->carts, key, bytes);
+    *row = cw_table_find(p->carts, hash, key, bytes);
     return *row == CW_ROW_NONE ? NULL : cw_table_value(p->carts, *row);
 }
 
@@ -107,10 +109,10 @@ struct cw_cart_row *cw_cart_make(struct cw_pipeline *p, struct cw_customer *cust
                                  struct cw_view cart, cw_row *row)
 {
     char key[CW_KEY_BYTES];
-    uint32_t bytes = cart_key(customer->id, cart, key);
+    uint32_t bytes = cw_cart_key(customer->id, cart, key);
     bool added = false;
-    *row = cw_table_put(p->carts, cw_table_hash(p->carts, key, bytes), key, bytes,
-                        sizeof(struct cw_cart_row), &added);
+    uint64_t hash = cw_hint_or(p->hints != NULL ? p->hints->cart : 0, p->carts, key, bytes);
+    *row = cw_table_put(p->carts, hash, key, bytes, sizeof(struct cw_cart_row), &added);
     if (*row == CW_ROW_NONE) {
         return NULL;
     }
@@ -206,23 +208,14 @@ static bool is_recent(const struct cw_pipeline *p, const struct cw_seen_row *at)
     return p->now < at->first_at + CW_WEEK_MS;
 }
 
-bool cw_seen_look(const struct cw_pipeline *p, struct cw_view customer, char kind,
-                  struct cw_view source, struct cw_view id)
-{
-    char key[CW_KEY_BYTES];
-    uint32_t bytes = cw_seen_key(kind, customer, source, id, key);
-    cw_row row = cw_table_find(p->seen, cw_table_hash(p->seen, key, bytes), key, bytes);
-    return row != CW_ROW_NONE && is_recent(p, cw_table_value(p->seen, row));
-}
-
 bool cw_seen_before(struct cw_pipeline *p, struct cw_customer *customer, char kind,
-                    struct cw_view source, struct cw_view id)
+                    struct cw_view source, struct cw_view id, uint64_t hash)
 {
     char key[CW_KEY_BYTES];
     uint32_t bytes =
         cw_seen_key(kind, customer == NULL ? CW_VIEW("") : customer->id, source, id, key);
     bool added = false;
-    cw_row row = cw_table_put(p->seen, cw_table_hash(p->seen, key, bytes), key, bytes,
+    cw_row row = cw_table_put(p->seen, cw_hint_or(hash, p->seen, key, bytes), key, bytes,
                               sizeof(struct cw_seen_row), &added);
     if (row == CW_ROW_NONE) {
         p->fates.not_remembered++;
@@ -292,7 +285,7 @@ void cw_customer_forget(struct cw_pipeline *p, struct cw_customer *customer)
                 cw_table_remove(p->dedup, entry);
             }
         }
-        uint32_t bytes = cart_key(customer->id, cart, key);
+        uint32_t bytes = cw_cart_key(customer->id, cart, key);
         cw_row score = cw_table_find(p->scores, cw_table_hash(p->scores, key, bytes), key, bytes);
         if (score != CW_ROW_NONE) {
             cw_table_remove(p->scores, score);

@@ -212,8 +212,8 @@ static char *put(char *to, struct cw_view view)
     return to + view.bytes;
 }
 
-static void write_texts(struct cw_candidate_row *candidate, const struct cw_item *item,
-                        const struct shape *shape)
+static void write_texts(struct cw_pipeline *p, struct cw_candidate_row *candidate,
+                        const struct cw_item *item, const struct shape *shape)
 {
     const struct cw_event_cart *cart = &item->event->u.abandoned;
     candidate->item_count = cart->items_count;
@@ -233,6 +233,7 @@ static void write_texts(struct cw_candidate_row *candidate, const struct cw_item
         const struct cw_event_item *from = &cart->items[i];
         items[i] = (struct cw_item_row){
             .price = from->price,
+            .product = cw_product_make(p, from->id),
             .quantity = from->quantity,
             .id_bytes = from->id.bytes,
             .name_bytes = from->name.bytes,
@@ -301,9 +302,10 @@ struct cw_plan cw_candidate_plan(const struct cw_pipeline *p, const struct cw_it
     }
     for (uint32_t i = 0; i < plan.touch_count; i++) {
         plan.pending[i] = fresh || touches[i].state == CW_TOUCH_PENDING;
-        plan.due[i] = fresh || program->on_reabandon == CW_REABANDON_RESTART
-                          ? plan.t0 + program->touches[i].delay_ms
-                          : touches[i].due;
+        plan.due[i] =
+            fresh || program->on_reabandon == CW_REABANDON_RESTART
+                ? plan.t0 + cw_touch_delay(program, &program->touches[i], item->customer->id)
+                : touches[i].due;
     }
     return plan;
 }
@@ -347,7 +349,7 @@ cw_row cw_candidate_write(struct cw_pipeline *p, struct cw_item *item, cw_row ro
             touches[i].due = plan.due[i];
         }
     }
-    write_texts(candidate, item, &shape);
+    write_texts(p, candidate, item, &shape);
     list_add(p, &customer->at->in_flight, row);
     cw_candidate_index(p, row);
     return row;

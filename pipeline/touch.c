@@ -7,16 +7,47 @@
 bool cw_items_in_stock(struct cw_pipeline *p, struct cw_candidate_row *candidate)
 {
     const struct cw_item_row *items = cw_candidate_items(candidate);
-    const char *text = cw_candidate_texts(candidate).items;
     for (uint32_t i = 0; i < candidate->item_count; i++) {
-        struct cw_view id = {text, items[i].id_bytes};
-        if (!cw_product_in_stock(p, id, items[i].quantity)) {
+        if (!cw_product_in_stock(p, items[i].product, items[i].quantity)) {
             return false;
         }
-        text += items[i].id_bytes + items[i].name_bytes +
-                (items[i].image_bytes == UINT32_MAX ? 0 : items[i].image_bytes);
     }
     return true;
+}
+
+const struct cw_variant *cw_touch_variant(const struct cw_program *program,
+                                          const struct cw_touch *touch, struct cw_view customer)
+{
+    if (touch->variant_count == 0) {
+        return NULL;
+    }
+    char key[3 * CW_ID_BYTES_MAX + 2];
+    const struct cw_view parts[] = {program->id, touch->channel_id, customer};
+    uint32_t bytes = 0;
+    for (uint32_t i = 0; i < CW_COUNTOF(parts); i++) {
+        CW_ASSERT(parts[i].bytes <= CW_ID_BYTES_MAX);
+        if (i > 0) {
+            key[bytes++] = '\0';
+        }
+        memcpy(key + bytes, parts[i].data, parts[i].bytes);
+        bytes += parts[i].bytes;
+    }
+    double place = (double)((cw_murmur2(key, bytes) & 0x7fffffffu) % 10000) / 10000;
+    double upto = 0;
+    for (uint32_t i = 0; i + 1 < touch->variant_count; i++) {
+        upto += touch->variants[i].share;
+        if (place < upto) {
+            return &touch->variants[i];
+        }
+    }
+    return &touch->variants[touch->variant_count - 1];
+}
+
+int64_t cw_touch_delay(const struct cw_program *program, const struct cw_touch *touch,
+                       struct cw_view customer)
+{
+    const struct cw_variant *variant = cw_touch_variant(program, touch, customer);
+    return variant != NULL ? variant->delay_ms : touch->delay_ms;
 }
 
 static bool capped(const struct cw_pipeline *p, const struct cw_customer *customer,
@@ -117,7 +148,17 @@ uint32_t cw_discount_code(const struct cw_pipeline *p, const struct cw_program *
                           const struct cw_candidate_row *candidate, struct cw_view customer,
                           char code[32])
 {
-    uint32_t bytes = cw_format(code, 32, "CART%g", candidate->discount);
+    uint32_t percent = (uint32_t)candidate->discount;
+    uint32_t bytes = 4;
+    memcpy(code, "CART", bytes);
+    if (percent == candidate->discount && percent < 100) { /* nearly always, and much cheaper */
+        if (percent >= 10) {
+            code[bytes++] = (char)('0' + percent / 10);
+        }
+        code[bytes++] = (char)('0' + percent % 10);
+    } else {
+        bytes = cw_format(code, 32, "CART%g", candidate->discount);
+    }
     if (!program->unique_codes) {
         return bytes;
     }
@@ -160,10 +201,15 @@ static const struct cw_message_item *message_items(struct cw_pipeline *p,
 /* The end of the offer that a message announces: codeValidHours on, or, where a push says "today",
    the end of the day in the customer's zone. */
 static int64_t offer_end(const struct cw_pipeline *p, const struct cw_program *program,
-                         const struct cw_touch *touch, uint32_t zone)
+                         const struct cw_touch *touch, struct cw_view customer, uint32_t zone)
 {
+    const struct cw_variant *variant = cw_touch_variant(program, touch, customer);
+    struct cw_view body =
+        variant != NULL && variant->body.data != NULL ? variant->body : touch->body;
+    struct cw_view title =
+        variant != NULL && variant->title.data != NULL ? variant->title : touch->title;
     if (touch->channel == CW_CHANNEL_PUSH &&
-        (cw_message_says_today(touch->body) || cw_message_says_today(touch->title))) {
+        (cw_message_says_today(body) || cw_message_says_today(title))) {
         return cw_zone_next(p->options.zones, zone, p->now, 0);
     }
     return p->now + program->code_valid_ms;
@@ -181,6 +227,7 @@ static void hand_over(struct cw_pipeline *p, struct cw_customer *customer,
     struct cw_message_input input = {
         .program = program,
         .touch = touch,
+        .variant = cw_touch_variant(program, touch, customer->id),
         .customer_name = cw_customer_string(customer->at, CW_PROFILE_NAME),
         .locale = cw_customer_string(customer->at, CW_PROFILE_LOCALE),
         .marketplace = cw_customer_marketplace(customer, texts.marketplace),
@@ -224,7 +271,7 @@ static void send_touch(struct cw_pipeline *p, struct cw_customer *customer, cw_r
         code = (struct cw_view){code_text,
                                 cw_discount_code(p, program, candidate, customer->id, code_text)};
         candidate->announced = candidate->discount;
-        candidate->code_expires_at = offer_end(p, program, touch, zone);
+        candidate->code_expires_at = offer_end(p, program, touch, customer->id, zone);
     }
     cw_candidate_unindex(p, row);
     cw_candidate_touches(candidate)[number].state = CW_TOUCH_SENT;

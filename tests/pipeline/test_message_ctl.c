@@ -51,6 +51,8 @@ Test(message_ctl, names_of_template_files)
     cr_expect(eq(int, add(longest, "x"), CW_ERR_INVALID));
 }
 
+#define NINE(s) s s s s s s s s s
+
 Test(message_ctl, unsafe_templates_are_refused_with_their_place)
 {
     static const char *const bad[] = {
@@ -66,8 +68,7 @@ Test(message_ctl, unsafe_templates_are_refused_with_their_place)
         "a\x01",
         "<style>{{customerName}}</style>",
         "{{#items}}{{#items}}{{/items}}{{/items}}",
-        "{{#a}}{{#a}}{{#a}}{{#a}}{{#a}}{{#a}}{{#a}}{{#a}}{{#a}}"
-        "{{/a}}{{/a}}{{/a}}{{/a}}{{/a}}{{/a}}{{/a}}{{/a}}{{/a}}",
+        (NINE("{{#a}}") NINE("{{/a}}")),
     };
     for (size_t i = 0; i < CW_COUNTOF(bad); i++) {
         char name[16];

@@ -236,6 +236,8 @@ static const struct row html_rows[] = {
     {"<a {{#discount}}href{{/discount}}=\"{{customerName}}\">", 2, 1, 21, "different places", 0},
     {"<a href=\"{{#discount}}\" title=\"{{/discount}}{{customerName}}\">", 1, 1, 32,
      "different places", 0},
+    {"<p =\"{{customerName}}\">", 1, 1, 6, "inside a tag", 0},
+    {"<p {{#discount}}title {{/discount}}=\"{{customerName}}\">", 1, 1, 23, "different places", 0},
     {"<!-{{#discount}}x{{/discount}}->{{customerName}}", 0, 0, 0, NULL, 0},
     {"<!-- -{{#discount}}x{{/discount}}->{{customerName}}", 1, 1, 21, "different places", 0},
 };

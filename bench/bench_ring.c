@@ -1,0 +1,157 @@
+/* bench_ring: hand-over between two threads: single pointers, and batches through the mesh. */
+#define _GNU_SOURCE 1
+#include "bench/bench.h"
+#include "core/mesh.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum {
+    ITEMS = 4000000,
+    ITEMS_TINY = 4000,
+    BATCHES = 200000,
+    BATCHES_TINY = 500,
+    EVENTS_PER_BATCH = 32
+};
+
+struct state {
+    struct cw_arena arena;
+    struct cw_ring *ring;
+    struct cw_mesh *mesh;
+    uint64_t count;
+    pthread_t peer;
+};
+
+static void must(cw_err err)
+{
+    CW_ASSERT(err == CW_ERR_OK);
+}
+
+/* The producer runs on the first CPU, the measured consumer on the last (main.c). */
+static void pin_first(void)
+{
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET(0, &set);
+    (void)sched_setaffinity(0, sizeof set, &set);
+}
+
+static void *setup_ring(bool tiny)
+{
+    struct cw_fault fault;
+    struct state *state = calloc(1, sizeof *state);
+    CW_ASSERT(state != NULL);
+    must(cw_arena_open(&state->arena, 1u << 17, 1u << 20, &fault));
+    state->ring = cw_ring_create(&state->arena, 4096);
+    state->count = tiny ? ITEMS_TINY : ITEMS;
+    return state;
+}
+
+static void *produce(void *self)
+{
+    struct state *state = self;
+    pin_first();
+    for (uint64_t i = 0; i < state->count; i++) {
+        while (!cw_ring_push(state->ring, &state->count)) {
+            (void)sched_yield();
+        }
+    }
+    return NULL;
+}
+
+static uint64_t run_ring(void *self, uint64_t *units)
+{
+    struct state *state = self;
+    int rc = pthread_create(&state->peer, NULL, produce, state);
+    CW_ASSERT(rc == 0);
+    uint64_t got = 0;
+    while (got < state->count) {
+        void *item;
+        if (cw_ring_pop(state->ring, &item)) {
+            got++;
+        } else {
+            (void)sched_yield();
+        }
+    }
+    (void)pthread_join(state->peer, NULL);
+    *units = state->count;
+    return got;
+}
+
+static void teardown_ring(void *self)
+{
+    struct state *state = self;
+    cw_arena_close(&state->arena);
+    free(state);
+}
+
+static void *setup_mesh(bool tiny)
+{
+    struct cw_fault fault;
+    struct state *state = calloc(1, sizeof *state);
+    CW_ASSERT(state != NULL);
+    must(cw_mesh_open(&state->mesh, 2, &fault));
+    state->count = tiny ? BATCHES_TINY : BATCHES;
+    return state;
+}
+
+static void *send_batches(void *self)
+{
+    struct state *state = self;
+    pin_first();
+    for (uint64_t i = 0; i < state->count;) {
+        struct cw_batch *batch = cw_mesh_acquire(state->mesh, 0, 1);
+        if (batch == NULL) {
+            (void)sched_yield();
+            continue;
+        }
+        uint64_t *events = cw_arena_alloc(&batch->arena, EVENTS_PER_BATCH * sizeof *events, 8);
+        for (uint32_t e = 0; e < EVENTS_PER_BATCH; e++) {
+            events[e] = i + e;
+        }
+        batch->content = events;
+        cw_mesh_push(state->mesh, batch);
+        i++;
+    }
+    return NULL;
+}
+
+static uint64_t run_mesh(void *self, uint64_t *units)
+{
+    struct state *state = self;
+    int rc = pthread_create(&state->peer, NULL, send_batches, state);
+    CW_ASSERT(rc == 0);
+    uint64_t sum = 0;
+    for (uint64_t got = 0; got < state->count;) {
+        struct cw_batch *batch = cw_mesh_pop(state->mesh, 0, 1);
+        if (batch == NULL) {
+            (void)sched_yield();
+            continue;
+        }
+        const uint64_t *events = batch->content;
+        for (uint32_t e = 0; e < EVENTS_PER_BATCH; e++) {
+            sum += events[e];
+        }
+        cw_mesh_give_back(state->mesh, batch);
+        got++;
+    }
+    (void)pthread_join(state->peer, NULL);
+    *units = state->count * EVENTS_PER_BATCH;
+    return sum;
+}
+
+static void teardown_mesh(void *self)
+{
+    struct state *state = self;
+    cw_mesh_close(state->mesh);
+    free(state);
+}
+
+const struct cw_bench_case cw_bench_ring[] = {
+    {"ring.single", "op", 4.1, "243 M/s, FEASIBILITY 2", setup_ring, run_ring, teardown_ring, 0},
+    {"mesh.batch_32", "event", 1.13, "885 M/s, FEASIBILITY 2", setup_mesh, run_mesh, teardown_mesh,
+     0},
+    {0},
+};
