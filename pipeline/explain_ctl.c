@@ -8,7 +8,7 @@ struct cw_explain {
     struct cw_explain_options options;
     struct cw_pattern_scratch *scratch;
     struct cw_text head;
-    struct cw_text matches[CW_PROGRAMS_MAX], paths[CW_PROGRAMS_MAX];
+    struct cw_text matches[CW_PROGRAMS_MAX], paths[CW_PROGRAMS_MAX], verdicts[CW_PROGRAMS_MAX];
     struct cw_text journey;
     uint64_t lines;
     struct cw_text patterns[CW_EXPLAINED_SOURCES_MAX];
@@ -140,6 +140,7 @@ void cw_explain_close(struct cw_explain *explain)
     for (uint32_t i = 0; i < CW_PROGRAMS_MAX; i++) {
         cw_text_deinit(&explain->matches[i]);
         cw_text_deinit(&explain->paths[i]);
+        cw_text_deinit(&explain->verdicts[i]);
     }
     for (uint32_t i = 0; i < CW_EXPLAINED_SOURCES_MAX; i++) {
         cw_text_deinit(&explain->patterns[i]);
@@ -182,6 +183,7 @@ static void explain_match(struct cw_explain *explain, const struct cw_explained_
             .lines = view_of(&explain->patterns[i])};
         some |= x.sources[i].takes_bus && x.sources[i].matches;
     }
+    cw_text_puts(&explain->verdicts[slot], x.wanted ? "goes no further" : "no match");
     x.made_for_other = event->origin.file.data == NULL && !x.wanted && some && x.program->enabled;
     if (explain->options.format == CW_EXPLAIN_JSON) {
         cw_explain_json_match(&x, &explain->matches[slot]);
@@ -213,6 +215,7 @@ void cw_explain_event(struct cw_explain *explain, const struct cw_pipeline *p,
     for (uint32_t i = 0; i < explain->options.programs->count; i++) {
         cw_text_clear(&explain->matches[i]);
         cw_text_clear(&explain->paths[i]);
+        cw_text_clear(&explain->verdicts[i]);
         if (event->type == CW_EVENT_CART_ABANDONED && doc != NULL &&
             is_shown(explain, &explain->options.programs->list[i])) {
             explain_match(explain, &x, doc, i);
@@ -278,6 +281,21 @@ static void look(struct cw_explained *x, struct cw_pipeline *p, const struct cw_
     x->plan = cw_candidate_plan(p, &x->item);
 }
 
+static void put_verdict(const struct cw_explained *x, struct cw_text *out)
+{
+    enum cw_item_fate fate = x->fates[x->end];
+    cw_text_clear(out);
+    cw_text_puts(out, cw_explain_fate_name(fate));
+    if (fate == CW_ITEM_FATE_REJECTED) {
+        cw_text_printf(out, ", %s by %.*s", cw_rejection_name(x->item.rejection),
+                       (int)x->item.filter.bytes, x->item.filter.data);
+    } else if (fate == CW_ITEM_FATE_CANDIDATE || fate == CW_ITEM_FATE_UPDATED) {
+        cw_text_printf(out, ", score %.4f, %s, %g %%%s", x->item.score,
+                       cw_confidence_name(x->item.confidence), x->plan.discount,
+                       x->plan.holdout ? ", held out" : "");
+    }
+}
+
 void cw_explain_item(struct cw_explain *explain, struct cw_pipeline *p, const struct cw_item *item)
 {
     if (!is_shown(explain, item->program)) {
@@ -289,6 +307,7 @@ void cw_explain_item(struct cw_explain *explain, struct cw_pipeline *p, const st
         cw_explain_json_item(&explain->item, out);
     } else {
         cw_explain_text_item(&explain->item, explain->options.format == CW_EXPLAIN_COLOUR, out);
+        put_verdict(&explain->item, &explain->verdicts[item->slot]);
     }
 }
 
@@ -337,6 +356,10 @@ void cw_explain_write(struct cw_explain *explain, struct cw_text *out)
     }
     cw_text_view(out, view_of(&explain->head));
     for (uint32_t i = 0; i < explain->options.programs->count; i++) {
+        if (explain->matches[i].bytes > 0) {
+            cw_explain_text_heading(explain->options.programs->list[i].id,
+                                    view_of(&explain->verdicts[i]), out);
+        }
         cw_text_view(out, view_of(&explain->matches[i]));
         cw_text_view(out, view_of(&explain->paths[i]));
     }

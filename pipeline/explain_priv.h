@@ -75,6 +75,7 @@ void cw_explain_fields(uint32_t fields, struct cw_text *out);
 
 void cw_explain_text_event(const struct cw_explained_event *x, bool colour, struct cw_text *out);
 void cw_explain_text_fate(const char *fate, const char *help, bool colour, struct cw_text *out);
+void cw_explain_text_heading(struct cw_view program, struct cw_view verdict, struct cw_text *out);
 void cw_explain_text_match(const struct cw_explained_match *x, bool colour, struct cw_text *out);
 void cw_explain_text_item(const struct cw_explained *x, bool colour, struct cw_text *out);
 void cw_explain_text_line(struct cw_view line, uint32_t column, struct cw_text *out);

@@ -1,5 +1,6 @@
 /* explain_text: what explain_ctl.c worked out, for people, in lines of CW_EXPLAIN_COLUMNS. */
 #include "pipeline/explain_priv.h"
+#include "pipeline/yaml_ctl.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -8,6 +9,7 @@
 
 enum {
     LABEL_COLUMNS = 13,
+    STAGE_COLUMN = 44, /* where a stage's fields stand, behind the longest verdict */
     ITEMS_SHOWN = 20
 };
 
@@ -52,15 +54,17 @@ static uint32_t break_at(struct cw_view text, uint32_t columns)
     return text.bytes;
 }
 
-/* The line on its way, from a column on, over as many lines as it needs. */
-static void flush(struct pen *pen, uint32_t column)
+/* The line on its way over as many lines as it needs: the first goes on at column `first`, the
+   others begin at `column`. */
+static void flush(struct pen *pen, uint32_t first, uint32_t column)
 {
     struct cw_text clean = {0};
     cw_explain_plain(&clean, (struct cw_view){pen->line.data == NULL ? "" : pen->line.data,
                                               (uint32_t)pen->line.bytes});
     struct cw_view rest = {clean.data == NULL ? "" : clean.data, (uint32_t)clean.bytes};
     for (;;) { /* bounded: each turn takes at least one letter */
-        uint32_t taken = break_at(rest, CW_EXPLAIN_COLUMNS - column);
+        uint32_t taken = break_at(rest, CW_EXPLAIN_COLUMNS - first);
+        first = column;
         cw_text_put(pen->out, rest.data, taken);
         cw_text_char(pen->out, '\n');
         while (taken < rest.bytes && rest.data[taken] == ' ') {
@@ -95,7 +99,7 @@ static void row(struct pen *pen, const char *label, enum mark mark, const char *
                        unpaint(pen, mark));
         column += 6;
     }
-    flush(pen, column);
+    flush(pen, column, column);
 }
 
 #define VIEW(view) (int)(view).bytes, (view).data == NULL ? "" : (view).data
@@ -126,7 +130,9 @@ static struct span length(int64_t ms)
     struct span span;
     double value = (double)ms;
     const char *unit = "ms";
-    if (ms % CW_DAY_MS == 0 && ms >= 3 * CW_DAY_MS) {
+    if (ms == 0) {
+        unit = "s";
+    } else if (ms % CW_DAY_MS == 0 && ms >= 3 * CW_DAY_MS) {
         value /= (double)CW_DAY_MS;
         unit = "days";
     } else if (ms % CW_HOUR_MS == 0) {
@@ -158,7 +164,7 @@ void cw_explain_text_event(const struct cw_explained_event *x, bool colour, stru
     } else {
         cw_text_puts(&pen.line, ", made by cartwheel when a session ended");
     }
-    flush(&pen, 0);
+    flush(&pen, 0, 2);
     if (event->customer.data != NULL) {
         row(&pen, "customer", MARK_NONE, "%.*s", VIEW(event->customer));
     }
@@ -189,7 +195,7 @@ void cw_explain_text_line(struct cw_view line, uint32_t column, struct cw_text *
     struct pen pen = {.out = out};
     cw_text_puts(out, "  ");
     cw_text_view(&pen.line, line);
-    flush(&pen, column + 2);
+    flush(&pen, 2, column + 2);
     cw_text_deinit(&pen.line);
 }
 
@@ -216,17 +222,25 @@ static void put_lines(struct pen *pen, struct cw_view lines)
         }
         cw_text_puts(pen->out, "      ");
         cw_text_put(&pen->line, lines.data + from, to - from);
-        flush(pen, 8);
+        flush(pen, 6, 8);
         from = to + 1;
     }
+}
+
+void cw_explain_text_heading(struct cw_view program, struct cw_view verdict, struct cw_text *out)
+{
+    struct pen pen = {.out = out};
+    cw_text_puts(out, "\nprogram ");
+    cw_text_view(&pen.line, program);
+    cw_text_puts(&pen.line, ": ");
+    cw_text_view(&pen.line, verdict);
+    flush(&pen, 8, 8);
+    cw_text_deinit(&pen.line);
 }
 
 void cw_explain_text_match(const struct cw_explained_match *x, bool colour, struct cw_text *out)
 {
     struct pen pen = {.out = out, .colour = colour, .indent = "    "};
-    cw_text_puts(out, "\nprogram ");
-    cw_text_view(&pen.line, x->program->id);
-    flush(&pen, 8);
     heading(&pen, "match", x->wanted ? MARK_GOOD : MARK_BAD, x->wanted ? "matches" : "no match");
     cw_text_puts(out, !x->program->enabled ? ": the program is not enabled\n"
                       : x->made_for_other  ? ": its session is another program's\n"
@@ -465,7 +479,7 @@ static void show_filters(struct pen *pen, const struct cw_explained *x)
         cw_text_puts(pen->out, "    ");
         cw_text_puts(&pen->line, good ? "passes" : cw_rejection_name(f->verdict));
         cw_text_puts(pen->out, paint(pen, verdict));
-        flush(pen, 6);
+        flush(pen, 4, 6);
         cw_text_puts(pen->out, unpaint(pen, verdict));
         pen->indent = "      ";
         for (uint32_t c = 0; c < CW_CHECK_COUNT; c++) {
@@ -515,21 +529,22 @@ static void show_features(struct pen *pen, const struct cw_explained *x)
     cw_text_printf(pen->out, "    %-24s%16s%16.4f\n", "(bias)", "", x->bias);
     for (uint32_t i = 0; i < x->part_count; i++) {
         const struct cw_model_part *part = &x->parts[i];
+        bool is_category = cw_view_equal(part->name, CW_VIEW("category"));
+        bool fits = category.bytes <= 15; /* and is plain below */
         char value[40];
         (void)snprintf(value, sizeof value, "%.10g", part->value);
-        bool is_category = cw_view_equal(part->name, CW_VIEW("category"));
+        if (is_category) {
+            (void)cw_yaml_printable(fits ? category : CW_VIEW(""), value, sizeof value);
+        }
         cw_text_printf(pen->out, "    %-24.*s%16s%16.4f", VIEW(part->name),
-                       part->missing ? "not known"
-                       : is_category ? ""
-                                     : value,
-                       part->contribution);
-        if (is_category && !part->missing) {
+                       part->missing ? "not known" : value, part->contribution);
+        if (is_category && !part->missing && !fits) {
             cw_text_puts(&pen->line, "  ");
             cw_text_view(&pen->line, category);
         } else if (part->missing && !is_category) {
             cw_text_printf(&pen->line, "  (taken as %.10g)", part->value);
         }
-        flush(pen, 62);
+        flush(pen, 60, 62);
         sum += part->contribution;
     }
     cw_text_printf(pen->out, "    %-24s%16s%16.4f  intent 1 / (1 + exp(-sum)) = %.4f\n", "(sum)",
@@ -681,15 +696,10 @@ void cw_explain_text_item(const struct cw_explained *x, bool colour, struct cw_t
                 : good     ? MARK_GOOD
                            : MARK_BAD,
                 verdict);
-        if (s <= x->end && x->fates[s] == CW_ITEM_FATE_REJECTED) {
-            cw_text_printf(&pen.line, ": %s by %.*s", cw_rejection_name(x->item.rejection),
-                           VIEW(x->item.filter));
-        }
         uint32_t used = (uint32_t)(16 + strlen(verdict));
-        cw_text_printf(&pen.line, "%*s", used < 44 && pen.line.bytes == 0 ? (int)(44 - used) : 2,
-                       "");
+        cw_text_printf(out, "%*s", (int)(STAGE_COLUMN - used), "");
         put_fields(&cw_graph[s], &pen.line);
-        flush(&pen, used < 44 ? 44 : used);
+        flush(&pen, STAGE_COLUMN, STAGE_COLUMN);
         shows[s](&pen, x);
     }
     cw_text_deinit(&pen.line);

@@ -1,7 +1,5 @@
 #include "tools/engine_file.h"
 
-#include "tools/cli.h"
-
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -54,14 +52,14 @@ static const struct cw_option type_list[] = {
 static const struct cw_options event_types = {"events", type_list, CW_EVENT_TYPE_COUNT};
 
 static const struct cw_option engine_list[] = {ENGINE_KEYS(ROW)};
-static const struct cw_options engine = {"the engine file", engine_list, ENGINE_KEY_COUNT};
+static const struct cw_options engine_options = {"the engine file", engine_list, ENGINE_KEY_COUNT};
 #undef ROW
 #undef ROW_NAME
 /* clang-format on */
 
 static_assert((int)CW_EVENT_TYPE_COUNT <= (int)CW_OPTIONS_MAX, "settings have room for all types");
 
-const struct cw_options *const cw_engine_tables[] = {&engine, &event_types, &event_names, NULL};
+const struct cw_options *const cw_engine_tables[] = {&engine_options, &event_types, &event_names, NULL};
 
 /* ---- reading ---- */
 
@@ -175,7 +173,7 @@ static void read_engine(struct reader *reader)
 {
     struct cw_engine_file *file = reader->file;
     struct cw_setting settings[CW_OPTIONS_MAX];
-    cw_options_read(&reader->in, 0, &engine, settings);
+    cw_options_read(&reader->in, 0, &engine_options, settings);
     if (settings[KEY_MODELS].good) {
         file->models = read_path(reader, settings[KEY_MODELS].node, true);
     }
@@ -263,6 +261,68 @@ void cw_engine_file_close(struct cw_engine_file *file)
     if (file->arena.first != NULL) {
         cw_arena_close(&file->arena);
     }
+}
+
+/* ---- with assets and programs ---- */
+
+static int wrong(cw_err err, const struct cw_fault *fault)
+{
+    int code = cw_failure(fault);
+    return err == CW_ERR_INVALID ? CW_EXIT_USAGE : code;
+}
+
+static int open_programs(struct cw_assets *assets, struct cw_programs **programs,
+                         const struct cw_engine_file *engine, const struct cw_setup *setup)
+{
+    struct cw_fault fault;
+    const char *models = setup->models != NULL ? setup->models : engine->models;
+    const char *templates = setup->templates != NULL ? setup->templates : engine->templates;
+    bool own = setup->program_count > 0;
+    if (!own && engine->program_count == 0) {
+        return cw_usage_error(setup->command,
+                              "no program: %s names none, and neither does the "
+                              "command line",
+                              setup->config);
+    }
+    cw_err err = cw_assets_open(assets, models, templates, &fault);
+    if (err != CW_ERR_OK) {
+        return wrong(err, &fault);
+    }
+    err = cw_programs_read(programs, own ? setup->programs : engine->programs,
+                           own ? setup->program_count : engine->program_count, assets, &fault);
+    if (err != CW_ERR_OK) {
+        cw_assets_close(assets);
+    }
+    /* What is wrong with programs is printed as problems already. */
+    return err == CW_ERR_OK        ? CW_EXIT_OK
+           : err == CW_ERR_INVALID ? CW_EXIT_USAGE
+                                   : cw_failure(&fault);
+}
+
+int cw_setup_open(struct cw_engine_file *engine, struct cw_assets *assets,
+                  struct cw_programs **programs, const struct cw_setup *setup)
+{
+    struct cw_fault fault;
+    int code = CW_EXIT_OK;
+    cw_err err = cw_engine_file_read(engine, setup->config, &fault);
+    if (err == CW_ERR_OK) {
+        code = open_programs(assets, programs, engine, setup);
+    } else {
+        (void)cw_failure(&fault);
+        code = CW_EXIT_USAGE;
+    }
+    if (code != CW_EXIT_OK) {
+        cw_engine_file_close(engine);
+    }
+    return code;
+}
+
+void cw_setup_close(struct cw_engine_file *engine, struct cw_assets *assets,
+                    struct cw_programs *programs)
+{
+    cw_programs_close(programs);
+    cw_assets_close(assets);
+    cw_engine_file_close(engine);
 }
 
 /* ---- which kind of file ---- */

@@ -13,6 +13,7 @@
 #include "pipeline/decode.h"
 #include "pipeline/option_ctl.h"
 #include "pipeline/program.h"
+#include "tools/cli.h"
 
 #define CW_ENGINE_FILE_MAX (1u << 20)
 
@@ -46,5 +47,20 @@ void cw_engine_file_close(struct cw_engine_file *file);
 /* True when a text is an engine file rather than a program: it has a key of the engine and none
    that names a program. */
 bool cw_engine_file_is(struct cw_view yaml);
+
+/* What a command line says of engine file, assets and programs; its own words win. */
+struct cw_setup {
+    const char *command;            /* for usage errors */
+    const char *config;             /* NULL: no engine file */
+    const char *models, *templates; /* NULL: the engine file's */
+    const char *const *programs;    /* none: the engine file's */
+    uint32_t program_count;
+};
+
+/* Opens all three, telling on standard error what is wrong; an exit code. On CW_EXIT_OK close. */
+CW_MUST_USE int cw_setup_open(struct cw_engine_file *engine, struct cw_assets *assets,
+                              struct cw_programs **programs, const struct cw_setup *setup);
+void cw_setup_close(struct cw_engine_file *engine, struct cw_assets *assets,
+                    struct cw_programs *programs);
 
 #endif
