@@ -85,6 +85,28 @@ void cw_pipeline_finish(struct cw_pipeline *pipeline, int64_t clock, int64_t unt
    more. Never changes a decision. */
 void cw_pipeline_clean(struct cw_pipeline *pipeline, uint32_t rows);
 
+/* A candidate in flight as the indexes show it. Views are valid until the next event or timer. */
+struct cw_candidate_view {
+    struct cw_view customer, cart, currency;
+    double score, cart_value, discount;
+    int64_t t0, expires_at;
+    bool active; /* a touch was sent */
+};
+
+/*
+ * Program:Channel:Score: candidates in flight of a program whose next touch goes by that channel,
+ * the highest score first, then by customer and cart. Returns how many were written, at most room.
+ * Cost: the candidates of the score buckets that it reaches into.
+ */
+uint32_t cw_pipeline_by_score(struct cw_pipeline *pipeline, struct cw_view program,
+                              enum cw_channel channel, struct cw_candidate_view *list,
+                              uint32_t room);
+
+/* Program:CartValue:Date: candidates in flight of a program abandoned on the UTC day that holds
+   day_ms, the highest cart value first, then by customer and cart. As above otherwise. */
+uint32_t cw_pipeline_by_value(struct cw_pipeline *pipeline, struct cw_view program, int64_t day_ms,
+                              struct cw_candidate_view *list, uint32_t room);
+
 const struct cw_fates *cw_pipeline_fates(const struct cw_pipeline *pipeline);
 
 /* Counts candidates in flight and their pending touches in the rows themselves. */
