@@ -122,14 +122,14 @@ static void decide_superseded(struct cw_pipeline *p, const struct cw_item *item,
     cw_decide(p, &decision, CW_DECISION_SUPERSEDED, item->program->id, item->customer->id, cart);
 }
 
-enum cw_place cw_place_of(const struct cw_pipeline *p, const struct cw_item *item, cw_row row)
+enum cw_standing cw_standing_of(const struct cw_pipeline *p, const struct cw_item *item, cw_row row)
 {
     const struct cw_candidate_row *other = cw_candidate_at(p, row);
     if (item->program->on_new_cart == CW_NEW_CART_PARALLEL || other->slot != item->slot ||
         row == item->candidate) {
-        return CW_PLACE_APART;
+        return CW_STANDING_APART;
     }
-    return other->t0 > item->event->time ? CW_PLACE_STAYS : CW_PLACE_GIVES_WAY;
+    return other->t0 > item->event->time ? CW_STANDING_STAYS : CW_STANDING_GIVES_WAY;
 }
 
 /*
@@ -141,7 +141,7 @@ enum cw_item_fate cw_look_place(struct cw_pipeline *p, struct cw_item *item)
 {
     for (cw_row row = item->customer->at->in_flight; row != CW_ROW_NONE;
          row = cw_candidate_at(p, row)->next) {
-        if (cw_place_of(p, item, row) == CW_PLACE_STAYS) {
+        if (cw_standing_of(p, item, row) == CW_STANDING_STAYS) {
             return CW_ITEM_FATE_SUPERSEDED;
         }
     }
@@ -158,7 +158,7 @@ enum cw_item_fate cw_stage_place(struct cw_pipeline *p, struct cw_item *item)
     for (cw_row row = item->customer->at->in_flight; row != CW_ROW_NONE;) {
         struct cw_candidate_row *other = cw_candidate_at(p, row);
         cw_row next = other->next;
-        if (cw_place_of(p, item, row) == CW_PLACE_GIVES_WAY) {
+        if (cw_standing_of(p, item, row) == CW_STANDING_GIVES_WAY) {
             decide_superseded(p, item, cw_candidate_texts(other).cart);
             cw_candidate_end(p, item->customer, row, CW_STATUS_SUPERSEDED);
             p->fates.superseded++;

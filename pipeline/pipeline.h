@@ -24,7 +24,8 @@
 #include "pipeline/message.h"
 
 struct cw_pipeline; /* opaque: owns its memory */
-struct cw_item;     /* an event in one program, see graph.h */
+struct cw_event_names;
+struct cw_item; /* an event in one program, see graph.h */
 
 /* A touch that is to be sent now: everything a channel needs. Valid during the call. */
 struct cw_send {
@@ -49,7 +50,8 @@ struct cw_pipeline_options {
     const struct cw_programs *programs;
     const struct cw_zones *zones;
     struct cw_pipeline_port port;
-    uint32_t core; /* 0 counts what is told to all cores */
+    const struct cw_event_names *names; /* NULL: the default ones; for events it makes itself */
+    uint32_t core;                      /* 0 counts what is told to all cores */
     uint32_t partitions;
     uint32_t event_bytes_max;
     struct cw_hash_key hash;  /* keys the tables: not guessable by who sends events */
@@ -74,6 +76,10 @@ void cw_pipeline_advance(struct cw_pipeline *pipeline, int64_t now);
 
 /* The earliest timer (exact or earlier); false when none is left. */
 CW_MUST_USE bool cw_pipeline_earliest(const struct cw_pipeline *pipeline, int64_t *due);
+
+/* There will be no more events: fires every timer that is left, or those due up to `until`
+   (CW_TIME_NONE: all). clock: the latest of all events. */
+void cw_pipeline_finish(struct cw_pipeline *pipeline, int64_t clock, int64_t until);
 
 /* A slice of cleaning: visits so many rows of each table and frees what nothing can ask for any
    more. Never changes a decision. */

@@ -122,10 +122,6 @@ uint32_t cw_seen_key(char kind, struct cw_view customer, struct cw_view source, 
 bool cw_seen_before(struct cw_pipeline *p, struct cw_customer *customer, char kind,
                     struct cw_view source, struct cw_view id, uint64_t hash);
 
-/* The same question without remembering. customer: "" for products. */
-bool cw_seen_look(const struct cw_pipeline *p, struct cw_view customer, char kind,
-                  struct cw_view source, struct cw_view id);
-
 uint32_t cw_dedup_key(const struct cw_program *program, struct cw_view customer,
                       struct cw_view cart, char key[CW_TABLE_KEY_BYTES_MAX]);
 
@@ -200,6 +196,12 @@ uint32_t cw_sends_count(const struct cw_pipeline *p, const struct cw_customer *c
                         uint32_t cap);
 void cw_features_read(const struct cw_customer *customer, const struct cw_event_cart *cart,
                       struct cw_features *features);
+/* The features that confidence counts: what is known of the customer. */
+enum {
+    CW_CONFIDENCE_FIRST = CW_FEATURE_purchase_history,
+    CW_CONFIDENCE_LAST = CW_FEATURE_email_engagement
+};
+
 enum cw_confidence cw_features_confidence(const struct cw_features *features);
 
 /* filter.c, score.c, touch.c, engage.c, session.c */

@@ -133,6 +133,9 @@ struct cw_cart_row *cw_cart_make(struct cw_pipeline *p, struct cw_customer *cust
 bool cw_cart_set_raw(struct cw_pipeline *p, struct cw_customer *customer, cw_row *row,
                      struct cw_view raw)
 {
+    if (raw.bytes > CW_TABLE_VALUE_MAX - sizeof(struct cw_cart_row)) {
+        return false; /* only where events over 1 MiB are allowed */
+    }
     cw_row moved =
         cw_table_resize(p->carts, *row, (uint32_t)sizeof(struct cw_cart_row) + raw.bytes);
     if (moved == CW_ROW_NONE) {
@@ -203,15 +206,6 @@ uint32_t cw_seen_key(char kind, struct cw_view customer, struct cw_view source, 
 static bool is_recent(const struct cw_pipeline *p, const struct cw_seen_row *at)
 {
     return p->now < at->first_at + CW_WEEK_MS;
-}
-
-bool cw_seen_look(const struct cw_pipeline *p, struct cw_view customer, char kind,
-                  struct cw_view source, struct cw_view id)
-{
-    char key[CW_KEY_BYTES];
-    uint32_t bytes = cw_seen_key(kind, customer, source, id, key);
-    cw_row row = cw_table_find(p->seen, cw_table_hash(p->seen, key, bytes), key, bytes);
-    return row != CW_ROW_NONE && is_recent(p, cw_table_value(p->seen, row));
 }
 
 bool cw_seen_before(struct cw_pipeline *p, struct cw_customer *customer, char kind,

@@ -200,7 +200,7 @@ static struct shape shape_of(const struct cw_item *item, uint32_t touch_count)
     for (uint32_t i = 0; i < cart->items_count; i++) {
         bytes += cart->items[i].id.bytes + cart->items[i].name.bytes + image_bytes(&cart->items[i]);
     }
-    shape.value_bytes = (uint32_t)bytes; /* an event is at most 1 MiB */
+    shape.value_bytes = (uint32_t)bytes; /* an event is at most 64 MiB */
     return shape;
 }
 
@@ -302,9 +302,10 @@ struct cw_plan cw_candidate_plan(const struct cw_pipeline *p, const struct cw_it
     }
     for (uint32_t i = 0; i < plan.touch_count; i++) {
         plan.pending[i] = fresh || touches[i].state == CW_TOUCH_PENDING;
-        plan.due[i] = fresh || program->on_reabandon == CW_REABANDON_RESTART
-                          ? plan.t0 + program->touches[i].delay_ms
-                          : touches[i].due;
+        plan.due[i] =
+            fresh || program->on_reabandon == CW_REABANDON_RESTART
+                ? plan.t0 + cw_touch_delay(program, &program->touches[i], item->customer->id)
+                : touches[i].due;
     }
     return plan;
 }
@@ -316,6 +317,9 @@ cw_row cw_candidate_write(struct cw_pipeline *p, struct cw_item *item, cw_row ro
     bool fresh = row == CW_ROW_NONE;
     struct cw_plan plan = cw_candidate_plan(p, item);
     struct shape shape = shape_of(item, plan.touch_count);
+    if (shape.value_bytes > CW_TABLE_VALUE_MAX) { /* only where events over 1 MiB are allowed */
+        return CW_ROW_NONE;
+    }
     if (fresh) {
         row = make(p, item, &shape);
         if (row == CW_ROW_NONE) {

@@ -300,22 +300,8 @@ static void timeline_converted(const struct cw_decision *d, struct cw_text *out)
     }
 }
 
-void cw_timeline_write(const struct cw_decision *d, struct cw_text *out)
+void cw_timeline_what(const struct cw_decision *d, struct cw_text *out)
 {
-    short_time(out, d->at);
-    cw_text_puts(out, "  ");
-    size_t start = out->bytes;
-    plain(out, d->customer);
-    while (out->bytes - start < 10) {
-        cw_text_char(out, ' ');
-    }
-    cw_text_char(out, ' ');
-    start = out->bytes;
-    plain(out, d->cart);
-    while (out->bytes - start < 14) {
-        cw_text_char(out, ' ');
-    }
-    cw_text_char(out, ' ');
     switch (d->kind) {
     case CW_DECISION_CANDIDATE: timeline_candidate(d, out); break;
     case CW_DECISION_REJECTED:
@@ -337,5 +323,24 @@ void cw_timeline_write(const struct cw_decision *d, struct cw_text *out)
     case CW_DECISION_EXPIRED: cw_text_puts(out, cw_decision_name(d->kind)); break;
     case CW_DECISION_COUNT: break;
     }
+}
+
+void cw_timeline_write(const struct cw_decision *d, struct cw_text *out)
+{
+    short_time(out, d->at);
+    cw_text_puts(out, "  ");
+    size_t start = out->bytes;
+    plain(out, d->customer);
+    while (out->bytes - start < 10) {
+        cw_text_char(out, ' ');
+    }
+    cw_text_char(out, ' ');
+    start = out->bytes;
+    plain(out, d->cart);
+    while (out->bytes - start < 14) {
+        cw_text_char(out, ' ');
+    }
+    cw_text_char(out, ' ');
+    cw_timeline_what(d, out);
     cw_text_char(out, '\n');
 }
