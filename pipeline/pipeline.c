@@ -294,6 +294,11 @@ static void prefetch(const struct cw_pipeline *p, const struct cw_event *const *
             cw_table_prefetch_row(hints[i].customer != 0 ? p->carts : p->messages, hints[i].cart);
         }
     }
+    for (uint32_t i = 0; i < count; i++) {
+        if (hints[i].customer == 0 && hints[i].cart != 0) {
+            cw_engage_prefetch(p, events[i], &hints[i]);
+        }
+    }
 }
 
 void cw_pipeline_run(struct cw_pipeline *p, const struct cw_event *const *events, uint32_t count)

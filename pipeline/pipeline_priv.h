@@ -243,6 +243,9 @@ void cw_cart_abandoned(struct cw_pipeline *p, struct cw_customer *customer,
 void cw_cancel_erased(struct cw_pipeline *p, struct cw_customer *customer);
 void cw_order_placed(struct cw_pipeline *p, struct cw_customer *customer,
                      const struct cw_event *event);
+/* Requests what cw_engage will ask for once the message names its customer. */
+void cw_engage_prefetch(const struct cw_pipeline *p, const struct cw_event *event,
+                        struct cw_hints *hints);
 enum cw_event_fate cw_engage(struct cw_pipeline *p, const struct cw_event *event);
 void cw_cancel_opted_out(struct cw_pipeline *p, struct cw_customer *customer);
 void cw_cancel(struct cw_pipeline *p, struct cw_customer *customer, cw_row row,

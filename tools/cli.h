@@ -76,7 +76,7 @@ uint32_t cw_program_files_read(const char *const *paths, uint32_t count,
                                struct cw_program_file *files, struct cw_problems *problems);
 void cw_program_files_free(struct cw_program_file *files, uint32_t count);
 
-/* Loads program files; prints all problems on standard error. */
+/* Loads program files; when one has an error, prints all problems on standard error. */
 CW_MUST_USE cw_err cw_programs_read(struct cw_programs **programs, const char *const *paths,
                                     uint32_t count, struct cw_assets *assets,
                                     struct cw_fault *fault);
