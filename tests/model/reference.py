@@ -53,6 +53,9 @@ TIME_RE = re.compile(r"(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(?:\.(\d+))?
                      r"(?:([Zz])|([+-])(\d\d):(\d\d))", re.ASCII)
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
+# An event's time lies before 9990: what follows it must still be a time that can be written.
+LAST_TIME = 253_086_768_000_000
+
 
 def parse_time(text: Any) -> Optional[int]:
     """Milliseconds since 1970, or None when it is no time (D1: the fraction is truncated)."""
@@ -76,7 +79,7 @@ def parse_time(text: Any) -> Optional[int]:
             return None
         offset = (off_hours * 60 + off_minutes) * MINUTE
         ms += -offset if m.group(9) == "+" else offset
-    return ms
+    return ms if ms < LAST_TIME else None
 
 
 def show_time(ms: int) -> str:
