@@ -86,8 +86,19 @@ def the_last_years():
         R.equal(got[-1]["at"][:19] if got else "", "9990-12-31T23:59:59", "and expires a year on")
 
 
+def long_keys():
+    """Eight of the longest ids are longer than a key may be; seven are not."""
+    long = "x" * 128
+    text = lines([event("CartAbandoned", instant(START), cart(long, long))])
+    for parts, good in ((8, False), (7, True)):
+        keys = "{customerId}" * parts
+        rc, _, err = replay(text, [program(dedup=f'  keyFormat: "{keys}"')])
+        R.equal(rc, 0 if good else 2, f"a key format of {parts} ids {err}")
+        R.check(good or "longer than 1024 bytes" in err, "the problem is told", err)
+
+
 def main():
-    for test in (the_last_years,):
+    for test in (the_last_years, long_keys):
         test()
     R.finish()
 
