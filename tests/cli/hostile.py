@@ -97,8 +97,48 @@ def long_keys():
         R.check(good or "longer than 1024 bytes" in err, "the problem is told", err)
 
 
+def padding(ms, chunks=3):
+    """Events that mean nothing, each as large as what is read at once: cleaning runs between."""
+    return [event("Nothing", instant(ms), {"x": "x" * 300000}) for _ in range(chunks)]
+
+
+def check_cleaning(name, before, after, at, programs, wanted):
+    """The same with and without cleaning between."""
+    for gap in ([], padding(at)):
+        rc, out, err = replay(lines(before + gap + after), programs)
+        R.equal(rc, 0, f"{name} {err}")
+        R.equal(shown(out), wanted, f"{name}, {'not ' * (not gap)}cleaned")
+
+
+def cleaning_decides_nothing():
+    """What is cleaned away could not have been asked for."""
+    day = 100
+    at = START + day * DAY
+    journey = ["candidate", "touch", "touch", "expired"]
+    sent = [event("CustomerUpdated", instant(START), profile()),
+            event("CartAbandoned", instant(START), cart())]
+    messages = [harness.message_id("p", "c", "k", START, n) for n in (1, 2)]
+    check_cleaning("a message is known for 90 days after its candidate's end", sent,
+                   [event("Unsubscribed", instant(at), {"messageId": m}) for m in messages] +
+                   [event("CartAbandoned", instant(at), cart())], at, [program()],
+                   journey + journey)
+    check_cleaning("erasure takes dedup entries of any age",
+                   sent, [event("CustomerErased", instant(at), {"customerId": "c"}),
+                          event("CustomerUpdated", instant(at), profile()),
+                          event("CartAbandoned", instant(at + 1), cart())], at,
+                   [program(dedup_ttl=365)], journey + journey)
+    watching = program(more="abandonmentDetection: {sessionTimeoutMinutes: 30}")
+    before = [event("CustomerUpdated", instant(START), profile()),
+              event("CartUpdated", instant(START), cart()),
+              event("CartCleared", instant(START), cart())]
+    check_cleaning("a cart's content is forgotten with its last fact", before,
+                   [event("CartUpdated", instant(at), {"customerId": "c", "cartId": "k"}),
+                    event("CartAbandoned", instant(at + DAY), cart("c", "other"))], at,
+                   [watching], journey)
+
+
 def main():
-    for test in (the_last_years, long_keys):
+    for test in (the_last_years, long_keys, cleaning_decides_nothing):
         test()
     R.finish()
 
