@@ -193,6 +193,10 @@ static bool read_time(struct cw_decoder *decoder, uint32_t node, const char *nam
         return cw_decode_refuse(
             decoder, event, "%s is not a time as in RFC 3339, such as 2026-01-18T16:45:00Z", name);
     }
+    if (*ms >= CW_EVENT_TIME_END) {
+        return cw_decode_refuse(decoder, event, "%s is after the year 9989, the last that is read",
+                                name);
+    }
     return true;
 }
 

@@ -55,8 +55,11 @@ struct cw_pipeline {
     struct cw_fates fates;
     const struct cw_hints *hints; /* of the event that is applied; NULL while timers fire */
     uint64_t clean_cursor[8];
-    int64_t
-        keep_cart_ms; /* facts of a cart are looked at for that long, the longest of all programs */
+    /* Facts of a cart are looked at for that long, the longest of all programs. */
+    int64_t keep_cart_ms;
+    /* Ended candidates stay for that long: no shorter than their dedup entries, which erasure finds
+       through them. */
+    int64_t keep_history_ms;
 };
 
 /* A customer under work: the row and its struct, which moves when its tail grows. */
@@ -111,6 +114,9 @@ struct cw_cart_row *cw_cart_make(struct cw_pipeline *p, struct cw_customer *cust
                                  struct cw_view cart, cw_row *row);
 CW_MUST_USE bool cw_cart_set_raw(struct cw_pipeline *p, struct cw_customer *customer, cw_row *row,
                                  struct cw_view raw);
+/* True when nothing of the cart counts any more: it is as if it had never been seen, whether it has
+   been cleaned away yet or not. */
+bool cw_cart_forgotten(const struct cw_pipeline *p, const struct cw_cart_row *at);
 struct cw_view cw_cart_key_cart(const struct cw_pipeline *p, cw_row row);
 
 /* The key of a cart in carts and scores. */

@@ -95,6 +95,16 @@ struct cw_view cw_customer_string(const struct cw_customer_row *row, enum cw_pro
     return (struct cw_view){text, row->string_bytes[field]};
 }
 
+bool cw_cart_forgotten(const struct cw_pipeline *p, const struct cw_cart_row *at)
+{
+    int64_t last = at->purchased_at;
+    last = at->cleared_at > last ? at->cleared_at : last;
+    last = at->updated_at > last ? at->updated_at : last;
+    last = at->abandoned_at > last ? at->abandoned_at : last;
+    last = at->session_time > last ? at->session_time : last;
+    return at->sessions == 0 && last + p->keep_cart_ms <= p->now;
+}
+
 struct cw_cart_row *cw_cart_find(struct cw_pipeline *p, struct cw_view customer,
                                  struct cw_view cart, cw_row *row)
 {
@@ -117,9 +127,12 @@ struct cw_cart_row *cw_cart_make(struct cw_pipeline *p, struct cw_customer *cust
         return NULL;
     }
     struct cw_cart_row *at = cw_table_value(p->carts, *row);
-    if (added) {
+    if (added || cw_cart_forgotten(p, at)) {
         at->purchased_at = at->cleared_at = at->updated_at = CW_TIME_NONE;
         at->abandoned_at = at->session_time = CW_TIME_NONE;
+        at->raw_bytes = 0;
+    }
+    if (added) {
         at->next = customer->at->carts;
         if (at->next != CW_ROW_NONE) {
             struct cw_cart_row *next = cw_table_value(p->carts, at->next);
@@ -305,13 +318,8 @@ static bool customer_of_key(struct cw_pipeline *p, struct cw_view key, struct cw
 /* Cleaning. Each visits a row and frees it when nothing can ask for it any more. */
 static void clean_cart(struct cw_pipeline *p, cw_row row)
 {
-    struct cw_cart_row *at = cw_table_value(p->carts, row);
-    int64_t last = at->purchased_at;
-    last = at->cleared_at > last ? at->cleared_at : last;
-    last = at->updated_at > last ? at->updated_at : last;
-    last = at->abandoned_at > last ? at->abandoned_at : last;
-    last = at->session_time > last ? at->session_time : last;
-    if (at->sessions != 0 || last + p->keep_cart_ms > p->now) {
+    const struct cw_cart_row *at = cw_table_value(p->carts, row);
+    if (!cw_cart_forgotten(p, at)) {
         return;
     }
     struct cw_customer customer;
@@ -353,7 +361,7 @@ static void clean_score(struct cw_pipeline *p, cw_row row)
 static void clean_candidate(struct cw_pipeline *p, cw_row row)
 {
     const struct cw_candidate_row *at = cw_candidate_at(p, row);
-    if (at->status < CW_STATUS_CONVERTED || at->ended_at + CW_HISTORY_MS > p->now) {
+    if (at->status < CW_STATUS_CONVERTED || at->ended_at + p->keep_history_ms > p->now) {
         return;
     }
     struct cw_view key = cw_table_key(p->candidates, row);

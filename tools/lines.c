@@ -82,6 +82,9 @@ static int compare(const struct cw_segment *x, const struct cw_line *a, const st
     if (a->at != b->at) {
         return a->at < b->at ? -1 : 1;
     }
+    if (a->key_bytes == 0 || b->key_bytes == 0) { /* invalid lines have no customer */
+        return (a->key_bytes > 0) - (b->key_bytes > 0);
+    }
     struct cw_view a_key = {x->keys.data + a->key, a->key_bytes};
     struct cw_view b_key = {y->keys.data + b->key, b->key_bytes};
     return cw_view_compare(a_key, b_key);
