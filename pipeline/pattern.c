@@ -125,37 +125,48 @@ static uint32_t part_around(const struct cw_pattern_set *set, uint32_t part, uin
     return part;
 }
 
+/* What a bit of a closing frame leads to: parts of the group that may be met now, a presence to be
+   told at the array's end, or a part of the group that is met and leaves the frame. */
+static void settle(struct cw_pattern_scratch *m, uint32_t bit, uint32_t group,
+                   uint64_t array_serial)
+{
+    const struct cw_pattern_set *set = m->set;
+    if (bit < set->condition_bits) {
+        for (uint32_t t = set->within.first[bit]; t < set->within.first[bit + 1]; t++) {
+            if (set->parts.at[set->within.parts[t]].group == group) {
+                decide_within(m, set->within.parts[t]);
+            }
+        }
+        return;
+    }
+    bit -= set->condition_bits;
+    if (bit < set->presence_bits) {
+        if (m->pended[bit] != array_serial) {
+            m->pended[bit] = array_serial;
+            CW_ASSERT_HOT(m->pending_count < m->text_room);
+            m->pending[m->pending_count++] = bit + set->condition_bits;
+        }
+        return;
+    }
+    uint32_t part = set->part_of.at[bit - set->presence_bits];
+    if (set->parts.at[part].group == group) {
+        m->promoted[m->promoted_count++] = set->parts.at[part].bit;
+        return;
+    }
+    part = part_around(set, part, group);
+    if (part != CW_PATTERN_NONE) {
+        decide_within(m, part);
+    }
+}
+
 /* Ends the frame of one element of an array at a group: the bits from mark on go, but for the
-   group's own parts; presences wait for the array's end. */
+   group's own parts. */
 static void close_frame(struct cw_pattern_scratch *m, uint32_t mark, uint32_t group,
                         uint64_t array_serial)
 {
-    const struct cw_pattern_set *set = m->set;
     uint32_t promoted = m->promoted_count;
-    uint32_t parts_from = set->condition_bits + set->presence_bits;
-    for (uint32_t k = mark; k < m->hit_count; k++) { /* which adds to the hits */
-        uint32_t bit = m->hits[k];
-        if (bit < set->condition_bits) {
-            for (uint32_t t = set->within.first[bit]; t < set->within.first[bit + 1]; t++) {
-                uint32_t part = set->within.parts[t];
-                if (set->parts.at[part].group == group) {
-                    decide_within(m, part);
-                }
-            }
-        } else if (bit < parts_from) {
-            if (m->pended[bit - set->condition_bits] != array_serial) {
-                m->pended[bit - set->condition_bits] = array_serial;
-                CW_ASSERT_HOT(m->pending_count < m->text_room);
-                m->pending[m->pending_count++] = bit;
-            }
-        } else {
-            uint32_t part = set->part_of.at[bit - parts_from];
-            if (set->parts.at[part].group == group) {
-                m->promoted[m->promoted_count++] = bit;
-            } else if ((part = part_around(set, part, group)) != CW_PATTERN_NONE) {
-                decide_within(m, part);
-            }
-        }
+    for (uint32_t k = mark; k < m->hit_count; k++) { /* which settling adds to */
+        settle(m, m->hits[k], group, array_serial);
     }
     for (uint32_t k = mark; k < m->hit_count; k++) {
         m->bits[m->hits[k] >> 6] &= ~(UINT64_C(1) << (m->hits[k] & 63));
@@ -176,10 +187,18 @@ static inline uint64_t total(const struct cw_pattern_scratch *m)
     return m->set_total + m->hit_count;
 }
 
-static inline void met_flat(struct cw_pattern_scratch *m, uint32_t group)
+/* A member's value, reached from node `from` by the name that leads to `to`, has set bits: it
+   belongs to the groups on the way. An array has noted its own group. */
+static void note_groups(struct cw_pattern_scratch *m, uint32_t from, uint32_t to, bool array)
 {
-    m->flat[group] = m->serial;
-    m->overlap |= m->array[group] == m->serial;
+    const struct cw_pattern_node *nodes = m->set->nodes.at;
+    for (uint32_t n = array ? nodes[to].up : to; n != from; n = nodes[n].up) {
+        uint32_t group = nodes[n].group;
+        if (group != CW_PATTERN_NONE) {
+            m->flat[group] = m->serial;
+            m->overlap |= m->array[group] == m->serial;
+        }
+    }
 }
 
 static void walk_members(struct cw_pattern_scratch *m, uint32_t object, uint32_t number)
@@ -194,13 +213,7 @@ static void walk_members(struct cw_pattern_scratch *m, uint32_t object, uint32_t
         uint64_t before = total(m);
         walk_value(m, i, child);
         if (m->set->group_count > 0 && total(m) != before) {
-            /* The group of an array has been noted there. */
-            uint32_t n = nodes[i].type == CW_JSON_ARRAY ? m->set->nodes.at[child].up : child;
-            for (; n != number; n = m->set->nodes.at[n].up) {
-                if (m->set->nodes.at[n].group != CW_PATTERN_NONE) {
-                    met_flat(m, m->set->nodes.at[n].group);
-                }
-            }
+            note_groups(m, number, child, nodes[i].type == CW_JSON_ARRAY);
         }
     }
 }

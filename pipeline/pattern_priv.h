@@ -133,7 +133,7 @@ struct cw_pattern_slot {
 };
 
 struct cw_pattern_table {
-    const struct cw_pattern_slot *slots; /* mask + 1 of them, at most half are taken */
+    struct cw_pattern_slot *slots; /* mask + 1 of them, at most half are taken */
     uint32_t mask, count;
 };
 
@@ -447,18 +447,12 @@ int cw_pattern_ip_compare(const struct cw_pattern_ip *a, const struct cw_pattern
 
 /* ---- Control plane ---- */
 
-/* Makes room for one more in a vector. */
-void cw_pattern_grow(void **at, uint32_t count, uint32_t *capacity, size_t size);
+/* Makes room for one more in a vector, whose array the pointer at `at` leads to. */
+void cw_pattern_room(void *at, uint32_t count, uint32_t *capacity, size_t size);
 
 #define CW_PATTERN_PUSH(vector, ...)                                                             \
-    do {                                                                                         \
-        if ((vector)->count == (vector)->capacity) {                                             \
-            void *grown = (vector)->at;                                                          \
-            cw_pattern_grow(&grown, (vector)->count, &(vector)->capacity, sizeof *(vector)->at); \
-            (vector)->at = grown;                                                                \
-        }                                                                                        \
-        (vector)->at[(vector)->count++] = (__VA_ARGS__);                                         \
-    } while (0)
+    (cw_pattern_room(&(vector)->at, (vector)->count, &(vector)->capacity, sizeof *(vector)->at), \
+     (void)((vector)->at[(vector)->count++] = (__VA_ARGS__)))
 
 /* Memory that lives as long as the set. */
 void *cw_pattern_keep(struct cw_pattern_set *set, size_t bytes);

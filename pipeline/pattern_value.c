@@ -4,7 +4,7 @@
  * are; only number ranges, folded letters beyond ASCII and wildcards that start and end with * are
  * gone through one by one.
  */
-#define _GNU_SOURCE 1 /* memmem */
+#define _GNU_SOURCE 1 /* memmem */ /* NOLINT(bugprone-reserved-identifier) */
 #include "pipeline/pattern_priv.h"
 
 enum {
@@ -327,7 +327,7 @@ static void test_string(struct cw_pattern_scratch *m, const struct cw_pattern_va
 void cw_pattern_test_value(struct cw_pattern_scratch *m, const struct cw_pattern_value *value,
                            const struct cw_json_node *node)
 {
-    struct cw_view none = {NULL, 0};
+    struct cw_view none = {"", 0};
     if (value->presence != CW_PATTERN_NONE) {
         cw_pattern_set_bit(m, value->presence);
     }
