@@ -59,7 +59,8 @@ static const struct cw_options engine_options = {"the engine file", engine_list,
 
 static_assert((int)CW_EVENT_TYPE_COUNT <= (int)CW_OPTIONS_MAX, "settings have room for all types");
 
-const struct cw_options *const cw_engine_tables[] = {&engine_options, &event_types, &event_names, NULL};
+const struct cw_options *const cw_engine_tables[] = {&engine_options, &event_types, &event_names,
+                                                     NULL};
 
 /* ---- reading ---- */
 
@@ -85,23 +86,24 @@ static const char *keep_path(struct reader *reader, struct cw_view path)
     return kept;
 }
 
-/* A path that is no directory (or no file) is told where it is written. */
+/* NULL for a path that is no directory (or no file), which is told where it is written. */
 static const char *read_path(struct reader *reader, uint32_t node, bool directory)
 {
     const char *path = keep_path(reader, reader->in.doc->nodes[node].text);
-    struct stat stat_of;
-    bool there = stat(path, &stat_of) == 0;
-    if (!there || S_ISDIR(stat_of.st_mode) != directory) {
-        char shown[160];
-        struct cw_view view = {path, (uint32_t)strlen(path)};
-        cw_option_error(&reader->in, node, "\"%s\" %s; name %s, relative to this file",
-                        cw_yaml_printable(view, shown, sizeof shown),
-                        !there      ? "does not exist"
-                        : directory ? "is not a directory"
-                                    : "is a directory",
-                        directory ? "a directory" : "a program file");
+    struct stat found;
+    bool there = stat(path, &found) == 0;
+    if (there && S_ISDIR(found.st_mode) == directory) {
+        return path;
     }
-    return path;
+    char shown[160];
+    struct cw_view view = {path, (uint32_t)strlen(path)};
+    cw_option_error(&reader->in, node, "\"%s\" %s; name %s, relative to this file",
+                    cw_yaml_printable(view, shown, sizeof shown),
+                    !there      ? "does not exist"
+                    : directory ? "is not a directory"
+                                : "is a directory",
+                    directory ? "a directory" : "a program file");
+    return NULL;
 }
 
 static void read_programs(struct reader *reader, uint32_t list)
@@ -109,7 +111,10 @@ static void read_programs(struct reader *reader, uint32_t list)
     const struct cw_yaml *doc = reader->in.doc;
     for (uint32_t i = cw_yaml_first(doc, list); i != 0; i = doc->nodes[i].next) {
         CW_ASSERT(reader->file->program_count < CW_PROGRAMS_MAX);
-        reader->file->programs[reader->file->program_count++] = read_path(reader, i, false);
+        const char *path = read_path(reader, i, false);
+        if (path != NULL) {
+            reader->file->programs[reader->file->program_count++] = path;
+        }
     }
 }
 
