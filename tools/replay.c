@@ -1,6 +1,7 @@
 /* replay: the pipeline on event time, from files, on any number of cores. */
 #include "core/runtime.h"
 #include "core/time.h"
+#include "io/clock.h"
 #include "pipeline/worker.h"
 #include "tools/engine_file.h"
 #include "tools/files.h"
@@ -11,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <time.h>
 #include <unistd.h>
 
 static const char help[] =
@@ -291,16 +291,9 @@ static int finish(struct replay *replay, double seconds)
     return CW_EXIT_OK;
 }
 
-static double now(void)
-{
-    struct timespec ts;
-    (void)clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
-}
-
 static int run(struct replay *replay, struct cw_fault *fault)
 {
-    double start = now();
+    uint64_t start_ns = cw_clock_monotonic_ns();
     struct cw_runtime runtime;
     if (cw_runtime_start(&runtime, replay->shards, replay->options.cores, true, fault) !=
         CW_ERR_OK) {
@@ -311,7 +304,7 @@ static int run(struct replay *replay, struct cw_fault *fault)
         /* until every lane has ended */
     }
     cw_runtime_join(&runtime);
-    return finish(replay, now() - start);
+    return finish(replay, (double)(cw_clock_monotonic_ns() - start_ns) / 1e9);
 }
 
 int cw_cmd_replay(int argc, char **argv)

@@ -323,8 +323,11 @@ static void timeline_touch(const struct cw_decision *d, struct cw_text *out)
 
 static void timeline_converted(const struct cw_decision *d, struct cw_text *out)
 {
-    cw_text_printf(out, "bought for %.2f ", d->u.converted.revenue);
-    plain(out, d->u.converted.currency);
+    cw_text_printf(out, "bought for %.2f", d->u.converted.revenue);
+    if (d->u.converted.currency.data != NULL) {
+        cw_text_char(out, ' ');
+        plain(out, d->u.converted.currency);
+    }
     if (d->u.converted.attributed_to == CW_ATTRIBUTED_HOLDOUT) {
         cw_text_puts(out, ", held out");
     } else if (d->u.converted.attributed_to == CW_ATTRIBUTED_ORGANIC) {
