@@ -56,7 +56,8 @@ static enum check_option find_option(const char *word, const char **value)
     return strcmp(word, "-h") == 0 ? OPTION_HELP : OPTION_COUNT;
 }
 
-static int set_option(struct check *check, enum check_option option, const char *word, const char *value)
+static int set_option(struct check *check, enum check_option option, const char *word,
+                      const char *value)
 {
     bool directory = option == OPTION_MODELS || option == OPTION_TEMPLATES;
     if (option == OPTION_COUNT) {
