@@ -37,7 +37,7 @@ struct check {
     const char *engine_path;
 };
 
-enum option {
+enum check_option {
     OPTION_MODELS,
     OPTION_TEMPLATES,
     OPTION_JSON,
@@ -50,19 +50,20 @@ static const char *const options[OPTION_COUNT] = {"--models", "--templates", "--
                                                   "--help"};
 
 /* The option that a word is; *value is what follows its `=`, NULL without one. */
-static enum option find_option(const char *word, const char **value)
+static enum check_option find_option(const char *word, const char **value)
 {
     size_t bytes = strcspn(word, "=");
     *value = word[bytes] == '=' ? word + bytes + 1 : NULL;
     for (uint32_t i = 0; i < OPTION_COUNT; i++) {
         if (strlen(options[i]) == bytes && strncmp(word, options[i], bytes) == 0) {
-            return (enum option)i;
+            return (enum check_option)i;
         }
     }
     return strcmp(word, "-h") == 0 ? OPTION_HELP : OPTION_COUNT;
 }
 
-static int set_option(struct check *check, enum option option, const char *word, const char *value)
+static int set_option(struct check *check, enum check_option option, const char *word,
+                      const char *value)
 {
     bool directory = option == OPTION_MODELS || option == OPTION_TEMPLATES;
     if (option == OPTION_COUNT) {
@@ -96,7 +97,7 @@ static int parse(struct check *check, int argc, char **argv)
             words_only = true;
         } else if (!words_only && word[0] == '-' && word[1] != '\0') {
             const char *value;
-            enum option option = find_option(word, &value);
+            enum check_option option = find_option(word, &value);
             bool next = (option == OPTION_MODELS || option == OPTION_TEMPLATES) && value == NULL;
             code = set_option(check, option, word, next && i + 1 < argc ? argv[++i] : value);
         } else if (check->count == CW_PROGRAMS_MAX + 1) { /* one may be the engine file */

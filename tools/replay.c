@@ -115,7 +115,7 @@ static int parse_option(struct options *options, int option, const char *value)
     case 'j': options->json = true; return CW_EXIT_OK;
     case 'q': options->quiet = true; return CW_EXIT_OK;
     case 'h': options->help = true; return CW_EXIT_OK;
-    default: return cw_usage_error("replay", "unknown or incomplete option");
+    default: return CW_EXIT_USAGE; /* told already */
     }
 }
 
@@ -134,7 +134,7 @@ static int parse(struct options *options, int argc, char **argv)
                                           {NULL, 0, NULL, 0}};
     *options = (struct options){.cores = 1, .until = CW_TIME_NONE};
     int option;
-    while ((option = getopt_long(argc, argv, "c:", known, NULL)) != -1) { /* NOLINT: one thread */
+    while ((option = cw_next_option("replay", argc, argv, "c:", known)) != -1) {
         int rc = parse_option(options, option, optarg);
         if (rc != CW_EXIT_OK) {
             return rc;
