@@ -173,8 +173,9 @@ void cw_explain_text_event(const struct cw_explained_event *x, bool colour, stru
     }
     if (event->type == CW_EVENT_CART_ABANDONED) {
         const struct cw_event_cart *cart = &event->u.abandoned;
-        row(&pen, "content", MARK_NONE, "%g %.*s, %u item%s", cart->value, VIEW(cart->currency),
-            cart->items_count, cart->items_count == 1 ? "" : "s");
+        row(&pen, "content", MARK_NONE, "%g%s%.*s, %u item%s", cart->value,
+            cart->currency.bytes > 0 ? " " : "", VIEW(cart->currency), cart->items_count,
+            cart->items_count == 1 ? "" : "s");
     }
     if (event->type == CW_EVENT_INVALID) {
         row(&pen, "reason", MARK_NONE, "%.*s", VIEW(event->u.invalid.reason));
