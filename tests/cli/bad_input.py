@@ -436,6 +436,20 @@ def refusals(results, folder):
                       "a full disk is told", done.stderr)
 
 
+def remedy(results, folder):
+    """When nearly everything is rejected for one reason, that is said once, with the remedy."""
+    events = [event("CartAbandoned", NOON, {"customerId": f"C{i}", "cartId": "k", "cartValue": 60,
+                                            "items": []}) for i in range(3000)]
+    file = folder.write("strangers.ndjson", harness.lines(events))
+    code, output, said = execute([CARTWHEEL, "replay", folder.write("p.yaml", PROGRAM), file])
+    results.check(code == 0 and output.count(b"unknown-customer") == 3000 and
+                  said.count(b"CustomerUpdated") == 1 and said.count(b"allowUnknown") == 1,
+                  "the remedy for unknown customers is told once", said.decode())
+    _, _, said = execute([CARTWHEEL, "replay", os.path.join(folder.name, "p.yaml"),
+                          folder.write("good.ndjson", "\n".join(neighbours(300)))])
+    results.check(b"allowUnknown" not in said, "no remedy where nothing is wrong", said.decode())
+
+
 def huge(results, folder):
     """A line of 50 MB, and binary garbage."""
     good = neighbours(12)
@@ -526,6 +540,7 @@ def main():
         judge_good(results, folder, good + more[1] + sizes[1])
         forms(results, folder)
         refusals(results, folder)
+        remedy(results, folder)
         huge(results, folder)
         duplicate_keys(results, folder)
         test_suite(results, folder)
