@@ -55,8 +55,9 @@ struct cw_pipeline {
     struct cw_fates fates;
     const struct cw_hints *hints; /* of the event that is applied; NULL while timers fire */
     uint64_t clean_cursor[8];
-    int64_t
-        keep_cart_ms; /* facts of a cart are looked at for that long, the longest of all programs */
+    /* Facts of a cart are looked at for that long, and ended candidates: the longest of all
+       programs. */
+    int64_t keep_cart_ms, keep_candidate_ms;
 };
 
 /* A customer under work: the row and its struct, which moves when its tail grows. */
@@ -126,6 +127,10 @@ bool cw_seen_before(struct cw_pipeline *p, struct cw_customer *customer, char ki
 bool cw_seen_look(const struct cw_pipeline *p, struct cw_view customer, char kind,
                   struct cw_view source, struct cw_view id);
 
+/* Takes back what cw_seen_before remembered, of an event that was refused after all. */
+void cw_seen_forget(struct cw_pipeline *p, struct cw_customer *customer,
+                    const struct cw_event *event);
+
 uint32_t cw_dedup_key(const struct cw_program *program, struct cw_view customer,
                       struct cw_view cart, char key[CW_TABLE_KEY_BYTES_MAX]);
 
@@ -141,6 +146,13 @@ struct cw_candidate_texts {
 };
 
 struct cw_candidate_texts cw_candidate_texts(struct cw_candidate_row *candidate);
+
+/* The customer's candidate of that serial, or NULL: also when it has ended too long ago. */
+struct cw_candidate_row *cw_candidate_by_serial(const struct cw_pipeline *p,
+                                                struct cw_view customer, uint32_t serial);
+
+/* True when nothing can ask for it any more: as if it were not there, cleaned or not. */
+bool cw_candidate_over(const struct cw_pipeline *p, const struct cw_candidate_row *candidate);
 
 /* The candidate in flight of that cart in that program, or CW_ROW_NONE. */
 cw_row cw_candidate_find(const struct cw_pipeline *p, const struct cw_customer *customer,
@@ -188,8 +200,9 @@ uint32_t cw_customer_zone(const struct cw_pipeline *p, const struct cw_customer 
                           struct cw_view marketplace);
 bool cw_customer_has_address(const struct cw_customer *customer, enum cw_channel channel);
 bool cw_customer_opted_out(const struct cw_customer *customer, enum cw_channel channel);
-void cw_profile_update(struct cw_pipeline *p, struct cw_customer *customer,
-                       const struct cw_event *event);
+/* False when the table is full and nothing has changed. */
+CW_MUST_USE bool cw_profile_update(struct cw_pipeline *p, struct cw_customer *customer,
+                                   const struct cw_event *event);
 void cw_profile_opt_out(struct cw_pipeline *p, struct cw_customer *customer,
                         enum cw_channel channel, int64_t time);
 void cw_profile_erase(struct cw_pipeline *p, struct cw_customer *customer);

@@ -938,6 +938,17 @@ class Replay:
         live, else a journey could be reminded after its order."""
         return self.now < fact.time + max(program.dedup_window, program.candidate_ttl)
 
+    def forget_cart(self, cu: Customer, cart_id: str) -> None:
+        """D19: a cart of which nothing was told for as long as any program remembers facts (at
+        least 7 days) is as one never heard of; its last content and update count no more."""
+        if any(cart == cart_id for _, cart in cu.sessions):
+            return
+        keep = max([7 * DAY] + [max(p.dedup_window, p.candidate_ttl) for p in self.programs])
+        times = [f.time for facts in (cu.updated, cu.cleared, cu.abandoned, cu.orders)
+                 for f in facts if f.cart_id == cart_id]
+        if times and max(times) + keep <= self.now:
+            cu.updated = [f for f in cu.updated if f.cart_id != cart_id]
+
     def purchased(self, cu: Customer, program: Program, cart_id: str, since: int) -> bool:
         """"Purchased: an OrderPlaced of this cart, or of this customer without cartId, at or
         after T0. An order of another cart does not count."""
@@ -978,6 +989,7 @@ class Replay:
         ab = Abandonment(event.time, event.detail["cartId"], event.detail)
         # D9: "A CartAbandoned from the shop for that cart with T0 >= the last CartUpdated's time
         # disarms it too."
+        self.forget_cart(cu, ab.cart_id)
         cu.abandoned.append(CartFact(event.time, self.now, ab.cart_id))
         self.disarm(cu, lambda cart_id: cart_id == ab.cart_id, event.time)
         for program in self.programs:
@@ -1327,6 +1339,7 @@ class Replay:
 
     def cart_updated(self, cu: Customer, event: Event) -> None:
         d, u = event.detail, event.time
+        self.forget_cart(cu, d["cartId"])
         earlier = [f for f in cu.updated if f.cart_id == d["cartId"]]
         fact = CartFact(u, self.now, d["cartId"], d, any(f.time > u for f in earlier))
         cu.updated.append(fact)
@@ -1387,6 +1400,7 @@ class Replay:
 
     def cart_cleared(self, cu: Customer, event: Event) -> None:
         cart_id = event.detail["cartId"]
+        self.forget_cart(cu, cart_id)
         cu.cleared.append(CartFact(event.time, self.now, cart_id))
         # "CartCleared at or after T0 (`cart-cleared`)"
         for ca in cu.in_flight():
@@ -1404,6 +1418,8 @@ class Replay:
         # nothing"
         if any(o.order_id == d["orderId"] and self.now < o.seen + 7 * DAY for o in cu.orders):
             return
+        if d.get("cartId") is not None:
+            self.forget_cart(cu, d["cartId"])
         order = Order(event.time, self.arrivals, self.now, d["orderId"], d.get("cartId"),
                       d["orderValue"], d.get("currency"))
         cu.orders.append(order)
