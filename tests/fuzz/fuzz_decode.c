@@ -25,8 +25,24 @@ static const char *arena_from;
 static char *copy_of_text;
 static size_t text_bytes;
 
+static struct cw_text before, after;
+
+/* The leak checker does not look into mapped memory, which leads to what is kept between inputs. */
+static void close_all(void)
+{
+    cw_decoder_close(decoder);
+    cw_arena_close(&arena);
+    cw_arena_close(&copies);
+    cw_zones_close(zones);
+    cw_programs_close(programs);
+    cw_assets_close(&assets);
+    cw_text_deinit(&before);
+    cw_text_deinit(&after);
+}
+
 static void open_all(void)
 {
+    CW_ASSERT(atexit(close_all) == 0);
     struct cw_fault fault;
     struct cw_problems problems = {0};
     struct cw_program_file files[3];
@@ -66,8 +82,11 @@ static void tell(struct cw_text *out, struct cw_view view, bool inside)
         cw_text_puts(out, "-;");
         return;
     }
-    bool in_text = view.data >= copy_of_text && view.data + view.bytes <= copy_of_text + text_bytes;
-    bool in_arena = view.data >= arena_from && view.data + view.bytes <= arena_from + ARENA_BYTES;
+    uintptr_t from = (uintptr_t)view.data;
+    uintptr_t text = (uintptr_t)copy_of_text;
+    uintptr_t piece = (uintptr_t)arena_from;
+    bool in_text = from >= text && from + view.bytes <= text + text_bytes;
+    bool in_arena = from >= piece && from + view.bytes <= piece + ARENA_BYTES;
     CW_ASSERT(!inside || in_text || in_arena);
     cw_text_u64(out, view.bytes);
     cw_text_char(out, ':');
@@ -181,7 +200,6 @@ static void tell_event(struct cw_text *out, const struct cw_event *event, bool i
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static struct cw_text before, after;
     if (decoder == NULL) {
         open_all();
     }

@@ -91,8 +91,9 @@ Test(store, cleaning_changes_no_decision, .timeout = 100)
             for (uint32_t i = 0; i < 900; i++) {
                 size_t before = shop.lines.bytes;
                 random_event(&r);
-                cw_text_put(&lines[run], shop.lines.data + before,
-                            shop.lines.bytes > before ? shop.lines.bytes - before : 0);
+                if (shop.lines.bytes > before) {
+                    cw_text_put(&lines[run], shop.lines.data + before, shop.lines.bytes - before);
+                }
                 if (run == 1) {
                     cw_pipeline_clean(shop.pipelines[0], UINT32_MAX);
                     cr_assert(i % 20 != 0 || shop_check(&shop));
