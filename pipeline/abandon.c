@@ -168,21 +168,26 @@ enum cw_item_fate cw_stage_place(struct cw_pipeline *p, struct cw_item *item)
     return CW_STAGE_GOES_ON;
 }
 
-/* Leaves the accepted abandonment's entry; false when the table is full. */
-static bool write_entry(struct cw_pipeline *p, const struct cw_item *item)
+/* Room for the accepted abandonment's entry, without a change of what it says; or none. */
+static cw_row reserve_entry(struct cw_pipeline *p, const struct cw_item *item, bool *added)
 {
     char key[CW_TABLE_KEY_BYTES_MAX];
     uint32_t bytes = cw_dedup_key(item->program, item->customer->id, item->event->cart, key);
     uint32_t value_bytes = (uint32_t)sizeof(struct cw_dedup_row) + item->content.bytes;
-    bool added = false;
-    cw_row row = cw_table_put(p->dedup, cw_table_hash(p->dedup, key, bytes), key, bytes,
-                              value_bytes, &added);
-    if (row != CW_ROW_NONE && !added) {
+    cw_row row =
+        cw_table_put(p->dedup, cw_table_hash(p->dedup, key, bytes), key, bytes, value_bytes, added);
+    if (row != CW_ROW_NONE && !*added && cw_table_value_bytes(p->dedup, row) < value_bytes) {
         row = cw_table_resize(p->dedup, row, value_bytes);
     }
-    if (row == CW_ROW_NONE) {
-        return false;
-    }
+    return row;
+}
+
+/* Leaves the accepted abandonment's entry in the room for it. */
+static void write_entry(struct cw_pipeline *p, const struct cw_item *item, cw_row row)
+{
+    row =
+        cw_table_resize(p->dedup, row, (uint32_t)sizeof(struct cw_dedup_row) + item->content.bytes);
+    CW_ASSERT(row != CW_ROW_NONE); /* to make a value shorter never fails */
     struct cw_dedup_row *entry = cw_table_value(p->dedup, row);
     if (!item->again || item->dedup == CW_ROW_NONE) {
         entry->until = p->now + item->program->dedup.ttl_ms;
@@ -190,7 +195,6 @@ static bool write_entry(struct cw_pipeline *p, const struct cw_item *item)
     entry->t0 = item->event->time;
     entry->content_bytes = item->content.bytes;
     memcpy(entry + 1, item->content.data, item->content.bytes);
-    return true;
 }
 
 /* Nothing is left to decide; whether there is room shows when it is written. */
@@ -207,12 +211,20 @@ enum cw_item_fate cw_look_store(struct cw_pipeline *p, struct cw_item *item)
  */
 enum cw_item_fate cw_stage_store(struct cw_pipeline *p, struct cw_item *item)
 {
-    if (item->program->dedup.enabled && !write_entry(p, item)) {
+    bool added = false;
+    cw_row entry = item->program->dedup.enabled ? reserve_entry(p, item, &added) : CW_ROW_NONE;
+    if (item->program->dedup.enabled && entry == CW_ROW_NONE) {
         return CW_ITEM_FATE_REFUSED;
     }
     cw_row row = cw_candidate_write(p, item, item->candidate);
     if (row == CW_ROW_NONE) {
+        if (added) { /* else coming again later would be a duplicate of what never was */
+            cw_table_remove(p->dedup, entry);
+        }
         return CW_ITEM_FATE_REFUSED;
+    }
+    if (entry != CW_ROW_NONE) {
+        write_entry(p, item, entry);
     }
     item->candidate = row;
     return CW_STAGE_GOES_ON;

@@ -144,6 +144,13 @@ struct cw_candidate_texts {
 
 struct cw_candidate_texts cw_candidate_texts(struct cw_candidate_row *candidate);
 
+/* The customer's candidate of that serial, or NULL: also when it has ended too long ago. */
+struct cw_candidate_row *cw_candidate_by_serial(const struct cw_pipeline *p,
+                                                struct cw_view customer, uint32_t serial);
+
+/* True when nothing can ask for it any more: as if it were not there, cleaned or not. */
+bool cw_candidate_over(const struct cw_pipeline *p, const struct cw_candidate_row *candidate);
+
 /* The candidate in flight of that cart in that program, or CW_ROW_NONE. */
 cw_row cw_candidate_find(const struct cw_pipeline *p, const struct cw_customer *customer,
                          uint32_t slot, struct cw_view cart);
@@ -190,8 +197,9 @@ uint32_t cw_customer_zone(const struct cw_pipeline *p, const struct cw_customer 
                           struct cw_view marketplace);
 bool cw_customer_has_address(const struct cw_customer *customer, enum cw_channel channel);
 bool cw_customer_opted_out(const struct cw_customer *customer, enum cw_channel channel);
-void cw_profile_update(struct cw_pipeline *p, struct cw_customer *customer,
-                       const struct cw_event *event);
+/* False when the table is full and nothing has changed. */
+CW_MUST_USE bool cw_profile_update(struct cw_pipeline *p, struct cw_customer *customer,
+                                   const struct cw_event *event);
 void cw_profile_opt_out(struct cw_pipeline *p, struct cw_customer *customer,
                         enum cw_channel channel, int64_t time);
 void cw_profile_erase(struct cw_pipeline *p, struct cw_customer *customer);

@@ -112,7 +112,16 @@ struct cw_cart_row *cw_cart_find(struct cw_pipeline *p, struct cw_view customer,
     uint32_t bytes = cw_cart_key(customer, cart, key);
     uint64_t hash = cw_hint_or(p->hints != NULL ? p->hints->cart : 0, p->carts, key, bytes);
     *row = cw_table_find(p->carts, hash, key, bytes);
+    if (*row != CW_ROW_NONE && cart_is_over(p, cw_table_value(p->carts, *row))) {
+        *row = CW_ROW_NONE;
+    }
     return *row == CW_ROW_NONE ? NULL : cw_table_value(p->carts, *row);
+}
+
+static void forget_facts(struct cw_cart_row *at)
+{
+    at->purchased_at = at->cleared_at = at->updated_at = CW_TIME_NONE;
+    at->abandoned_at = at->session_time = CW_TIME_NONE;
 }
 
 struct cw_cart_row *cw_cart_make(struct cw_pipeline *p, struct cw_customer *customer,
@@ -139,6 +148,11 @@ struct cw_cart_row *cw_cart_make(struct cw_pipeline *p, struct cw_customer *cust
             next->prev = *row;
         }
         customer->at->carts = *row;
+    } else if (cart_is_over(p, at)) {
+        bool shorter = cw_cart_set_raw(p, customer, row, CW_VIEW(""));
+        CW_ASSERT(shorter);
+        at = cw_table_value(p->carts, *row);
+        forget_facts(at);
     }
     return at;
 }
@@ -247,6 +261,18 @@ bool cw_seen_before(struct cw_pipeline *p, struct cw_customer *customer, char ki
     }
     at->first_at = p->now;
     return false;
+}
+
+void cw_seen_forget(struct cw_pipeline *p, struct cw_customer *customer,
+                    const struct cw_event *event)
+{
+    char key[CW_KEY_BYTES];
+    uint32_t bytes = cw_seen_key('e', customer->id, event->source, event->id, key);
+    cw_row row = cw_table_find(p->seen, cw_table_hash(p->seen, key, bytes), key, bytes);
+    if (event->id.data != NULL && row != CW_ROW_NONE) {
+        seen_unlink(p, customer, cw_table_value(p->seen, row));
+        cw_table_remove(p->seen, row);
+    }
 }
 
 uint32_t cw_dedup_key(const struct cw_program *program, struct cw_view customer,

@@ -46,6 +46,24 @@ struct cw_candidate_texts cw_candidate_texts(struct cw_candidate_row *candidate)
     return texts;
 }
 
+bool cw_candidate_over(const struct cw_pipeline *p, const struct cw_candidate_row *candidate)
+{
+    return candidate->status >= CW_STATUS_CONVERTED &&
+           candidate->ended_at + p->keep_candidate_ms <= p->now;
+}
+
+struct cw_candidate_row *cw_candidate_by_serial(const struct cw_pipeline *p,
+                                                struct cw_view customer, uint32_t serial)
+{
+    char key[CW_ID_BYTES_MAX + sizeof serial];
+    memcpy(key, customer.data, customer.bytes);
+    memcpy(key + customer.bytes, &serial, sizeof serial);
+    uint32_t bytes = customer.bytes + (uint32_t)sizeof serial;
+    cw_row row = cw_table_find(p->candidates, cw_table_hash(p->candidates, key, bytes), key, bytes);
+    struct cw_candidate_row *found = row == CW_ROW_NONE ? NULL : cw_candidate_at(p, row);
+    return found != NULL && cw_candidate_over(p, found) ? NULL : found;
+}
+
 cw_row cw_candidate_find(const struct cw_pipeline *p, const struct cw_customer *customer,
                          uint32_t slot, struct cw_view cart)
 {
@@ -412,6 +430,9 @@ bool cw_message_remember(struct cw_pipeline *p, struct cw_view customer,
         return false;
     }
     struct cw_message_row *message = cw_table_value(p->messages, row);
+    if (!added && cw_candidate_by_serial(p, customer, message->serial) == NULL) {
+        message->feedback = 0; /* what came back long ago is forgotten */
+    }
     message->serial = candidate->serial;
     message->touch = touch;
     message->customer_bytes = customer.bytes;
