@@ -114,9 +114,6 @@ cw_err cw_pipeline_open(struct cw_pipeline **pipeline, const struct cw_pipeline_
             continue;
         }
         p->watches_sessions |= program->session_timeout_ms > 0;
-        /* What is erased with a candidate must not outlive it: its dedup entry. */
-        int64_t ttl = program->dedup.ttl_ms;
-        p->keep_candidate_ms = ttl > p->keep_candidate_ms ? ttl : p->keep_candidate_ms;
         int64_t keep = cw_facts_ms(program);
         p->keep_cart_ms = keep > p->keep_cart_ms ? keep : p->keep_cart_ms;
         keep = program->dedup.ttl_ms;

@@ -128,6 +128,10 @@ uint32_t cw_seen_key(char kind, struct cw_view customer, struct cw_view source, 
 bool cw_seen_before(struct cw_pipeline *p, struct cw_customer *customer, char kind,
                     struct cw_view source, struct cw_view id, uint64_t hash);
 
+/* Takes back what cw_seen_before remembered, of an event that was refused after all. */
+void cw_seen_forget(struct cw_pipeline *p, struct cw_customer *customer,
+                    const struct cw_event *event);
+
 uint32_t cw_dedup_key(const struct cw_program *program, struct cw_view customer,
                       struct cw_view cart, char key[CW_TABLE_KEY_BYTES_MAX]);
 

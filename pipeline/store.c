@@ -97,12 +97,13 @@ struct cw_view cw_customer_string(const struct cw_customer_row *row, enum cw_pro
 
 bool cw_cart_forgotten(const struct cw_pipeline *p, const struct cw_cart_row *at)
 {
-    int64_t last = at->purchased_at;
-    last = at->cleared_at > last ? at->cleared_at : last;
-    last = at->updated_at > last ? at->updated_at : last;
-    last = at->abandoned_at > last ? at->abandoned_at : last;
-    last = at->session_time > last ? at->session_time : last;
-    return at->sessions == 0 && last + p->keep_cart_ms <= p->now;
+    const int64_t times[] = {at->purchased_at, at->cleared_at, at->updated_at, at->abandoned_at,
+                             at->session_time};
+    int64_t last = CW_TIME_NONE;
+    for (uint32_t i = 0; i < CW_COUNTOF(times); i++) {
+        last = times[i] > last ? times[i] : last;
+    }
+    return at->sessions == 0 && (last == CW_TIME_NONE || last + p->keep_cart_ms <= p->now);
 }
 
 struct cw_cart_row *cw_cart_find(struct cw_pipeline *p, struct cw_view customer,
@@ -112,7 +113,7 @@ struct cw_cart_row *cw_cart_find(struct cw_pipeline *p, struct cw_view customer,
     uint32_t bytes = cw_cart_key(customer, cart, key);
     uint64_t hash = cw_hint_or(p->hints != NULL ? p->hints->cart : 0, p->carts, key, bytes);
     *row = cw_table_find(p->carts, hash, key, bytes);
-    if (*row != CW_ROW_NONE && cart_is_over(p, cw_table_value(p->carts, *row))) {
+    if (*row != CW_ROW_NONE && cw_cart_forgotten(p, cw_table_value(p->carts, *row))) {
         *row = CW_ROW_NONE;
     }
     return *row == CW_ROW_NONE ? NULL : cw_table_value(p->carts, *row);
@@ -136,19 +137,15 @@ struct cw_cart_row *cw_cart_make(struct cw_pipeline *p, struct cw_customer *cust
         return NULL;
     }
     struct cw_cart_row *at = cw_table_value(p->carts, *row);
-    if (added || cw_cart_forgotten(p, at)) {
-        at->purchased_at = at->cleared_at = at->updated_at = CW_TIME_NONE;
-        at->abandoned_at = at->session_time = CW_TIME_NONE;
-        at->raw_bytes = 0;
-    }
     if (added) {
+        forget_facts(at);
         at->next = customer->at->carts;
         if (at->next != CW_ROW_NONE) {
             struct cw_cart_row *next = cw_table_value(p->carts, at->next);
             next->prev = *row;
         }
         customer->at->carts = *row;
-    } else if (cart_is_over(p, at)) {
+    } else if (cw_cart_forgotten(p, at)) {
         bool shorter = cw_cart_set_raw(p, customer, row, CW_VIEW(""));
         CW_ASSERT(shorter);
         at = cw_table_value(p->carts, *row);
@@ -386,8 +383,7 @@ static void clean_score(struct cw_pipeline *p, cw_row row)
 
 static void clean_candidate(struct cw_pipeline *p, cw_row row)
 {
-    const struct cw_candidate_row *at = cw_candidate_at(p, row);
-    if (at->status < CW_STATUS_CONVERTED || at->ended_at + p->keep_history_ms > p->now) {
+    if (!cw_candidate_over(p, cw_candidate_at(p, row))) {
         return;
     }
     struct cw_view key = cw_table_key(p->candidates, row);

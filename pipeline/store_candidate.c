@@ -49,7 +49,7 @@ struct cw_candidate_texts cw_candidate_texts(struct cw_candidate_row *candidate)
 bool cw_candidate_over(const struct cw_pipeline *p, const struct cw_candidate_row *candidate)
 {
     return candidate->status >= CW_STATUS_CONVERTED &&
-           candidate->ended_at + p->keep_candidate_ms <= p->now;
+           candidate->ended_at + p->keep_history_ms <= p->now;
 }
 
 struct cw_candidate_row *cw_candidate_by_serial(const struct cw_pipeline *p,
