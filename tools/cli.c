@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 int cw_usage_error(const char *command, const char *format, ...)
 {
@@ -90,6 +91,21 @@ cw_err cw_file_read(const char *path, size_t bytes_max, struct cw_view *content,
         return cw_fail(fault, CW_ERR_IO, "opening %s", path);
     }
     cw_err err = read_stream(file, path, bytes_max, content, fault);
+    (void)fclose(file);
+    return err;
+}
+
+cw_err cw_descriptor_read(int fd, const char *name, size_t bytes_max, struct cw_view *content,
+                          struct cw_fault *fault)
+{
+    CW_ASSERT(bytes_max < UINT32_MAX);
+    FILE *file = fdopen(fd, "rb");
+    if (file == NULL) {
+        cw_err err = cw_fail(fault, CW_ERR_IO, "opening %s", name);
+        (void)close(fd);
+        return err;
+    }
+    cw_err err = read_stream(file, name, bytes_max, content, fault);
     (void)fclose(file);
     return err;
 }

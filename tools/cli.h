@@ -41,6 +41,10 @@ void cw_problems_print(const struct cw_problems *problems, FILE *to);
 CW_MUST_USE cw_err cw_file_read(const char *path, size_t bytes_max, struct cw_view *content,
                                 struct cw_fault *fault);
 
+/* The same from an open descriptor, which it closes; name is for messages. */
+CW_MUST_USE cw_err cw_descriptor_read(int fd, const char *name, size_t bytes_max,
+                                      struct cw_view *content, struct cw_fault *fault);
+
 /* Files that are part of the program: `models/purchase-intent-v4.json`, `templates/...`,
    `programs/...`. NULL data when there is no such file. */
 struct cw_view cw_shipped(const char *name);
