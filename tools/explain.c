@@ -39,7 +39,8 @@ static const char help[] =
     "  --json           one JSON object\n"
     "  --graph          print the table of stages\n"
     "  --dot            with --graph: for Graphviz\n"
-    "  -c FILE          an engine file; programs named on the command line replace its own\n"
+    "  -c, --config FILE\n"
+    "                   an engine file; programs named on the command line replace its own\n"
     "  --models DIR     models to use besides the shipped ones\n"
     "  --templates DIR  templates to use besides the shipped ones\n"
     "  --help           print this\n"
@@ -120,7 +121,7 @@ static int parse_option(struct options *options, int option, const char *value)
             return cw_usage_error("explain", "--at is a line's number, from 1");
         }
         break;
-    default: return cw_usage_error("explain", "unknown or incomplete option");
+    default: return CW_EXIT_USAGE; /* told already */
     }
     return CW_EXIT_OK;
 }
@@ -165,7 +166,7 @@ static int parse(struct options *options, int argc, char **argv)
                                           {"help", no_argument, NULL, 'h'},
                                           {NULL, 0, NULL, 0}};
     int option;
-    while ((option = getopt_long(argc, argv, "c:h", known, NULL)) != -1) { /* NOLINT: one thread */
+    while ((option = cw_next_option("explain", argc, argv, "c:h", known)) != -1) {
         int rc = parse_option(options, option, optarg);
         if (rc != CW_EXIT_OK) {
             return rc;
