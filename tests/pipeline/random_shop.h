@@ -71,6 +71,7 @@
 struct random_shop {
     struct shop *shop;
     uint64_t random;
+    const uint8_t *bytes, *end; /* instead of random numbers, when given; then zeroes */
     uint32_t customers, carts, products;
     int64_t now; /* after SHOP_START */
     uint32_t step_ms;
@@ -81,7 +82,15 @@ struct random_shop {
 
 static inline uint32_t draw(struct random_shop *r, uint32_t bound)
 {
-    return random_below(&r->random, bound);
+    if (r->bytes == NULL) {
+        return random_below(&r->random, bound);
+    }
+    uint32_t number = r->bytes < r->end ? *r->bytes++ : 0;
+    if (bound > 256) {
+        number = number << 8 | (r->bytes < r->end ? *r->bytes++ : 0u);
+        number *= bound > 65536 ? bound / 65536 : 1;
+    }
+    return number % bound;
 }
 
 static inline const char *filler(struct random_shop *r)

@@ -65,6 +65,45 @@ static inline void shop_send(void *self, const struct cw_send *send)
     shop->sends++;
 }
 
+/* The pipelines alone: as new, with the same programs. */
+static inline bool shop_start(struct shop *shop, const struct shop_options *options)
+{
+    struct cw_fault *fault = &shop->f.fault;
+    shop->cores = options->cores == 0 ? 1 : options->cores;
+    for (uint32_t i = 0; i < shop->cores; i++) {
+        struct cw_pipeline_options pipeline = {
+            .programs = shop->programs,
+            .zones = shop->zones,
+            .port = {.self = shop, .decide = shop_decide, .send = shop_send},
+            .core = i,
+            .partitions = 256,
+            .event_bytes_max = CW_EVENT_BYTES_MAX,
+            .hash = {77, 88},
+            .start_ms = 0,
+            .rows_max = options->rows_max == 0 ? 1u << 20 : options->rows_max,
+            .bytes_max = options->bytes_max == 0 ? 1u << 30 : options->bytes_max,
+            .shop_link = CW_VIEW("https://shop.example/cart"),
+            .shop_name = CW_VIEW("Shop")};
+        if (cw_pipeline_open(&shop->pipelines[i], &pipeline, fault) != CW_ERR_OK) {
+            return false;
+        }
+    }
+    shop->keep = true;
+    shop->clock = 0;
+    shop->decided = shop->sum = shop->sends = 0;
+    memset(shop->kinds, 0, sizeof shop->kinds);
+    cw_text_clear(&shop->lines);
+    return true;
+}
+
+static inline void shop_stop(struct shop *shop)
+{
+    for (uint32_t i = 0; i < shop->cores; i++) {
+        cw_pipeline_close(shop->pipelines[i]);
+    }
+    shop->cores = 0;
+}
+
 static inline bool shop_open(struct shop *shop, const struct shop_options *options)
 {
     memset(shop, 0, sizeof *shop);
@@ -96,34 +135,12 @@ static inline bool shop_open(struct shop *shop, const struct shop_options *optio
     if (cw_decoder_open(&shop->decoder, &decoder, fault) != CW_ERR_OK) {
         return false;
     }
-    shop->cores = options->cores == 0 ? 1 : options->cores;
-    for (uint32_t i = 0; i < shop->cores; i++) {
-        struct cw_pipeline_options pipeline = {
-            .programs = shop->programs,
-            .zones = shop->zones,
-            .port = {.self = shop, .decide = shop_decide, .send = shop_send},
-            .core = i,
-            .partitions = 256,
-            .event_bytes_max = CW_EVENT_BYTES_MAX,
-            .hash = {77, 88},
-            .start_ms = 0,
-            .rows_max = options->rows_max == 0 ? 1u << 20 : options->rows_max,
-            .bytes_max = options->bytes_max == 0 ? 1u << 30 : options->bytes_max,
-            .shop_link = CW_VIEW("https://shop.example/cart"),
-            .shop_name = CW_VIEW("Shop")};
-        if (cw_pipeline_open(&shop->pipelines[i], &pipeline, fault) != CW_ERR_OK) {
-            return false;
-        }
-    }
-    shop->keep = true;
-    return true;
+    return shop_start(shop, options);
 }
 
 static inline void shop_close(struct shop *shop)
 {
-    for (uint32_t i = 0; i < shop->cores; i++) {
-        cw_pipeline_close(shop->pipelines[i]);
-    }
+    shop_stop(shop);
     cw_decoder_close(shop->decoder);
     cw_arena_close(&shop->arena);
     cw_zones_close(shop->zones);
