@@ -78,7 +78,8 @@ static bool earliest(const struct cw_pipeline *p, const struct cw_customer *cust
         }
         row = candidate->next;
     }
-    for (cw_row row = customer->at->watched; row != CW_ROW_NONE;) {
+    cw_row row = customer->at->sessions > 0 ? customer->at->carts : CW_ROW_NONE;
+    while (row != CW_ROW_NONE) {
         const struct cw_cart_row *cart = cw_table_value(p->carts, row);
         for (uint64_t left = cart->sessions; left != 0; left &= left - 1) {
             uint32_t slot = (uint32_t)__builtin_ctzll(left);
@@ -90,7 +91,7 @@ static bool earliest(const struct cw_pipeline *p, const struct cw_customer *cust
                                    cart->session_time + p->programs->list[slot].session_timeout_ms};
             offer(best, &found, &next);
         }
-        row = cart->watched_next;
+        row = cart->next;
     }
     return found;
 }

@@ -96,6 +96,12 @@ void cw_cancel_opted_out(struct cw_pipeline *p, struct cw_customer *customer)
     }
 }
 
+static void disarm(struct cw_customer *customer, struct cw_cart_row *cart)
+{
+    customer->at->sessions -= (uint32_t)__builtin_popcountll(cart->sessions);
+    cart->sessions = 0;
+}
+
 static void later(int64_t *latest, int64_t time)
 {
     *latest = time > *latest ? time : *latest;
@@ -162,13 +168,13 @@ void cw_order_placed(struct cw_pipeline *p, struct cw_customer *customer,
     cw_profile_order(customer, event);
     if (event->cart.data == NULL) {
         later(&customer->at->purchased_at, event->time);
-        for (cw_row row = customer->at->watched; row != CW_ROW_NONE;) {
-            const struct cw_cart_row *cart = cw_table_value(p->carts, row);
-            cw_row next = cart->watched_next;
+        cw_row row = customer->at->sessions > 0 ? customer->at->carts : CW_ROW_NONE;
+        while (row != CW_ROW_NONE) {
+            struct cw_cart_row *cart = cw_table_value(p->carts, row);
             if (cart->session_time <= event->time) {
-                cw_session_disarm(p, customer, row, UINT64_MAX);
+                disarm(customer, cart);
             }
-            row = next;
+            row = cart->next;
         }
     } else {
         cw_row row;
@@ -178,7 +184,7 @@ void cw_order_placed(struct cw_pipeline *p, struct cw_customer *customer,
         } else {
             later(&cart->purchased_at, event->time);
             if (cart->session_time <= event->time) {
-                cw_session_disarm(p, customer, row, UINT64_MAX);
+                disarm(customer, cart);
             }
         }
     }
@@ -199,7 +205,7 @@ void cw_cart_cleared(struct cw_pipeline *p, struct cw_customer *customer,
     } else {
         later(&cart->cleared_at, event->time);
         if (cart->session_time <= event->time) {
-            cw_session_disarm(p, customer, row, UINT64_MAX);
+            disarm(customer, cart);
         }
     }
     cancel_all(p, customer, event->cart, event->time, CW_CANCEL_CART_CLEARED);
@@ -222,10 +228,10 @@ static void forget_entries(struct cw_pipeline *p, const struct cw_customer *cust
 }
 
 /* Arms the session timers of the programs that watch, unless a later fact says it is over. */
-static void arm_sessions(struct cw_pipeline *p, struct cw_customer *customer, cw_row row,
-                         int64_t time)
+static void arm_sessions(struct cw_pipeline *p, struct cw_customer *customer,
+                         struct cw_cart_row *cart, int64_t time)
 {
-    struct cw_cart_row *cart = cw_table_value(p->carts, row);
+    disarm(customer, cart);
     cart->session_time = time;
     for (uint32_t slot = 0; slot < p->programs->count; slot++) {
         const struct cw_program *program = &p->programs->list[slot];
@@ -236,11 +242,8 @@ static void arm_sessions(struct cw_pipeline *p, struct cw_customer *customer, cw
             cw_fact_counts(p, program, cart->abandoned_at, time)) {
             continue;
         }
-        if (customer->at->sessions >= CW_SESSIONS_MAX) {
-            p->fates.not_remembered++;
-            return;
-        }
-        cw_session_arm(p, customer, row, slot);
+        cart->sessions |= UINT64_C(1) << slot;
+        customer->at->sessions++;
         cw_customer_arm(p, customer, time + program->session_timeout_ms);
     }
 }
@@ -262,7 +265,6 @@ void cw_cart_updated(struct cw_pipeline *p, struct cw_customer *customer,
     if (!latest) {
         return;
     }
-    cw_session_disarm(p, customer, row, UINT64_MAX);
     if (content->raw.data != NULL && content->has_items && content->value >= 0) {
         if (!cw_cart_set_raw(p, customer, &row, content->raw)) {
             p->fates.not_remembered++;
@@ -270,7 +272,7 @@ void cw_cart_updated(struct cw_pipeline *p, struct cw_customer *customer,
         }
         cart = cw_table_value(p->carts, row);
     }
-    arm_sessions(p, customer, row, event->time);
+    arm_sessions(p, customer, cart, event->time);
 }
 
 void cw_cart_abandoned(struct cw_pipeline *p, struct cw_customer *customer,
@@ -288,6 +290,6 @@ void cw_cart_abandoned(struct cw_pipeline *p, struct cw_customer *customer,
     }
     later(&cart->abandoned_at, event->time);
     if (event->time >= cart->session_time) {
-        cw_session_disarm(p, customer, row, UINT64_MAX);
+        disarm(customer, cart);
     }
 }

@@ -117,10 +117,6 @@ CW_MUST_USE bool cw_cart_set_raw(struct cw_pipeline *p, struct cw_customer *cust
 /* True when nothing of the cart counts any more: it is as if it had never been seen, whether it has
    been cleaned away yet or not. */
 bool cw_cart_forgotten(const struct cw_pipeline *p, const struct cw_cart_row *at);
-/* Marks the session timer of a program as running, or those of `slots` (1 << slot) as not. */
-void cw_session_arm(struct cw_pipeline *p, struct cw_customer *customer, cw_row row, uint32_t slot);
-void cw_session_disarm(struct cw_pipeline *p, struct cw_customer *customer, cw_row row,
-                       uint64_t slots);
 struct cw_view cw_cart_key_cart(const struct cw_pipeline *p, cw_row row);
 
 /* The key of a cart in carts and scores. */

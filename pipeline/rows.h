@@ -27,14 +27,6 @@
 /* A repeated id is known for this long after its first arrival; caps look back as far. */
 #define CW_WEEK_MS (7 * CW_DAY_MS)
 
-/*
- * What one customer may have going at once: the timers of a customer are looked through at each of
- * its instants, so these bound an instant's work. Beyond them an abandonment is refused and a
- * session is not watched, both counted. No person comes near; a script that fills carts does.
- */
-#define CW_IN_FLIGHT_MAX 1024u
-#define CW_SESSIONS_MAX  1024u
-
 /* Ended candidates and their message ids stay for late opens, clicks and unsubscriptions. */
 #define CW_HISTORY_MS (90 * CW_DAY_MS)
 
@@ -60,7 +52,6 @@ struct cw_customer_row {
     cw_row in_flight;     /* newest first, by cw_candidate_row.next */
     cw_row history;       /* candidates that have ended, newest first */
     cw_row carts;         /* all of this customer's cart rows */
-    cw_row watched;       /* the cart rows with session timers that run */
     cw_row seen;          /* all of this customer's seen rows */
     int64_t last_sent;    /* any program, any channel */
     int64_t purchased_at; /* the latest order that named no cart */
@@ -74,15 +65,12 @@ struct cw_customer_row {
     uint32_t string_bytes[CW_PROFILE_STRINGS];
     double rating_sum;
     uint32_t ratings;
-    uint32_t sessions;        /* session timers that run, over all carts and programs */
-    uint32_t in_flight_count; /* length of that list */
-    uint32_t pad;
+    uint32_t sessions; /* session timers that run, over all carts and programs */
 };
 
 /* Tail: the text of the last CartUpdated that had content, raw_bytes long. */
 struct cw_cart_row {
-    cw_row next, prev;                 /* among the customer's carts */
-    cw_row watched_next, watched_prev; /* among those whose session timers run */
+    cw_row next, prev; /* among the customer's carts */
     /* The latest of each by its own time. */
     int64_t purchased_at, cleared_at, updated_at, abandoned_at;
     int64_t session_time; /* of the last CartUpdated: sessions end a timeout after it */

@@ -80,7 +80,8 @@ void cw_session_fire(struct cw_pipeline *p, struct cw_customer *customer, cw_row
 {
     struct cw_cart_row *cart = cw_table_value(p->carts, row);
     CW_ASSERT_HOT((cart->sessions >> slot & 1u) != 0);
-    cw_session_disarm(p, customer, row, UINT64_C(1) << slot);
+    cart->sessions &= ~(UINT64_C(1) << slot);
+    customer->at->sessions--;
     int64_t left_at = cart->session_time + p->programs->list[slot].session_timeout_ms;
     char *raw = cw_arena_alloc(&p->scratch, cart->raw_bytes + CW_JSON_PADDING, 1);
     memcpy(raw, cart + 1, cart->raw_bytes);

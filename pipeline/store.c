@@ -166,7 +166,6 @@ bool cw_cart_set_raw(struct cw_pipeline *p, struct cw_customer *customer, cw_row
         return false;
     }
     struct cw_cart_row *at = cw_table_value(p->carts, moved);
-    CW_ASSERT(at->sessions == 0); /* no list of sessions holds the old row */
     if (moved != *row) {
         if (at->next != CW_ROW_NONE) {
             ((struct cw_cart_row *)cw_table_value(p->carts, at->next))->prev = moved;
@@ -181,47 +180,6 @@ bool cw_cart_set_raw(struct cw_pipeline *p, struct cw_customer *customer, cw_row
     at->raw_bytes = raw.bytes;
     memcpy(at + 1, raw.data, raw.bytes);
     return true;
-}
-
-void cw_session_arm(struct cw_pipeline *p, struct cw_customer *customer, cw_row row, uint32_t slot)
-{
-    struct cw_cart_row *at = cw_table_value(p->carts, row);
-    CW_ASSERT_HOT((at->sessions >> slot & 1u) == 0);
-    if (at->sessions == 0) {
-        at->watched_prev = CW_ROW_NONE;
-        at->watched_next = customer->at->watched;
-        if (at->watched_next != CW_ROW_NONE) {
-            ((struct cw_cart_row *)cw_table_value(p->carts, at->watched_next))->watched_prev = row;
-        }
-        customer->at->watched = row;
-    }
-    at->sessions |= UINT64_C(1) << slot;
-    customer->at->sessions++;
-}
-
-void cw_session_disarm(struct cw_pipeline *p, struct cw_customer *customer, cw_row row,
-                       uint64_t slots)
-{
-    struct cw_cart_row *at = cw_table_value(p->carts, row);
-    uint64_t running = at->sessions & slots;
-    if (running == 0) {
-        return;
-    }
-    at->sessions &= ~running;
-    customer->at->sessions -= (uint32_t)__builtin_popcountll(running);
-    if (at->sessions != 0) {
-        return;
-    }
-    if (at->watched_next != CW_ROW_NONE) {
-        ((struct cw_cart_row *)cw_table_value(p->carts, at->watched_next))->watched_prev =
-            at->watched_prev;
-    }
-    if (at->watched_prev != CW_ROW_NONE) {
-        ((struct cw_cart_row *)cw_table_value(p->carts, at->watched_prev))->watched_next =
-            at->watched_next;
-    } else {
-        customer->at->watched = at->watched_next;
-    }
 }
 
 struct cw_view cw_cart_key_cart(const struct cw_pipeline *p, cw_row row)
@@ -344,8 +302,7 @@ void cw_customer_forget(struct cw_pipeline *p, struct cw_customer *customer)
         cw_table_remove(p->carts, row);
         row = next;
     }
-    customer->at->carts = customer->at->watched = CW_ROW_NONE;
-    customer->at->sessions = 0;
+    customer->at->carts = CW_ROW_NONE;
     for (cw_row row = customer->at->seen; row != CW_ROW_NONE;) {
         const struct cw_seen_row *at = cw_table_value(p->seen, row);
         cw_row next = at->next;

@@ -338,15 +338,11 @@ cw_row cw_candidate_write(struct cw_pipeline *p, struct cw_item *item, cw_row ro
     if (shape.value_bytes > CW_TABLE_VALUE_MAX) { /* only where events over 1 MiB are allowed */
         return CW_ROW_NONE;
     }
-    if (fresh && customer->at->in_flight_count >= CW_IN_FLIGHT_MAX) {
-        return CW_ROW_NONE;
-    }
     if (fresh) {
         row = make(p, item, &shape);
         if (row == CW_ROW_NONE) {
             return CW_ROW_NONE;
         }
-        customer->at->in_flight_count++;
     } else {
         cw_candidate_unindex(p, row);
         list_take(p, &customer->at->in_flight, row);
@@ -388,7 +384,6 @@ void cw_candidate_end(struct cw_pipeline *p, struct cw_customer *customer, cw_ro
     }
     cw_candidate_unindex(p, row);
     list_take(p, &customer->at->in_flight, row);
-    customer->at->in_flight_count--;
     candidate->status = (uint8_t)status;
     candidate->ended_at = p->now;
     list_add(p, &customer->at->history, row);
