@@ -109,12 +109,14 @@ static void decide_superseded(struct cw_pipeline *p, const struct cw_item *item,
 /*
  * Reads: the customer's other candidates of this program.
  * Writes: the others' end, when this one is the later.
- * Drops: SUPERSEDED, when another cart of the customer with a later T0 is in flight.
+ * Drops: SUPERSEDED, when another cart of the customer with a later T0 is in flight; REFUSED, when
+ * the customer has too many in flight.
  */
 enum cw_item_fate cw_stage_place(struct cw_pipeline *p, struct cw_item *item)
 {
+    bool full = !item->again && item->customer->at->in_flight_count >= CW_IN_FLIGHT_MAX;
     if (item->program->on_new_cart == CW_NEW_CART_PARALLEL) {
-        return CW_STAGE_GOES_ON;
+        return full ? CW_ITEM_FATE_REFUSED : CW_STAGE_GOES_ON;
     }
     for (cw_row row = item->customer->at->in_flight; row != CW_ROW_NONE;
          row = cw_candidate_at(p, row)->next) {
@@ -131,10 +133,11 @@ enum cw_item_fate cw_stage_place(struct cw_pipeline *p, struct cw_item *item)
             decide_superseded(p, item, cw_candidate_texts(other).cart);
             cw_candidate_end(p, item->customer, row, CW_STATUS_SUPERSEDED);
             p->fates.superseded++;
+            full = false;
         }
         row = next;
     }
-    return CW_STAGE_GOES_ON;
+    return full ? CW_ITEM_FATE_REFUSED : CW_STAGE_GOES_ON;
 }
 
 /* Leaves the accepted abandonment's entry; false when the table is full. */
@@ -179,20 +182,6 @@ enum cw_item_fate cw_stage_store(struct cw_pipeline *p, struct cw_item *item)
     return CW_STAGE_GOES_ON;
 }
 
-/* The earliest of what the candidate waits for. */
-static int64_t candidate_due(const struct cw_pipeline *p, cw_row row)
-{
-    struct cw_candidate_row *candidate = cw_candidate_at(p, row);
-    const struct cw_touch_row *touches = cw_candidate_touches(candidate);
-    int64_t due = candidate->t0 + cw_candidate_program(p, candidate)->candidate_ttl_ms;
-    for (uint32_t i = 0; i < candidate->touch_count; i++) {
-        if (touches[i].state == CW_TOUCH_PENDING && touches[i].due < due) {
-            due = touches[i].due;
-        }
-    }
-    return due;
-}
-
 /* Reads: the stored candidate. Writes: the customer's timer. Ends the path. */
 enum cw_item_fate cw_stage_schedule(struct cw_pipeline *p, struct cw_item *item)
 {
@@ -212,7 +201,7 @@ enum cw_item_fate cw_stage_schedule(struct cw_pipeline *p, struct cw_item *item)
             decision.u.candidate.touches[n].due = touches[i].due;
         }
     }
-    cw_customer_arm(p, item->customer, candidate_due(p, item->candidate));
+    cw_customer_arm(p, item->customer, candidate->next_due);
     cw_decide(p, &decision, CW_DECISION_CANDIDATE, item->program->id, item->customer->id,
               item->event->cart);
     if (item->again) {

@@ -78,10 +78,8 @@ static uint32_t pending(const struct cw_pipeline *p, const struct cw_item *item,
         bool gives_way = item->program->on_new_cart == CW_NEW_CART_SUPERSEDE &&
                          other->slot == item->slot && other->t0 <= item->event->time;
         if (row != item->candidate && !gives_way) {
-            const struct cw_touch_row *touches = cw_candidate_touches(other);
-            for (uint32_t i = 0; i < other->touch_count; i++) {
-                count += touches[i].state == CW_TOUCH_PENDING &&
-                         (cap == CW_CAP_MESSAGES || touches[i].channel == cap);
+            for (uint32_t channel = 0; channel < CW_CHANNEL_COUNT; channel++) {
+                count += cap == CW_CAP_MESSAGES || cap == channel ? other->pending[channel] : 0;
             }
         }
         row = other->next;
