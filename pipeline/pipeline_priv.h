@@ -117,6 +117,10 @@ CW_MUST_USE bool cw_cart_set_raw(struct cw_pipeline *p, struct cw_customer *cust
 /* True when nothing of the cart counts any more: it is as if it had never been seen, whether it has
    been cleaned away yet or not. */
 bool cw_cart_forgotten(const struct cw_pipeline *p, const struct cw_cart_row *at);
+/* Into the list of carts whose session runs, and out of it; false when it is full. */
+CW_MUST_USE bool cw_cart_watch(struct cw_pipeline *p, struct cw_customer *customer, cw_row row,
+                               uint64_t slots);
+void cw_cart_unwatch(struct cw_pipeline *p, struct cw_customer *customer, cw_row row);
 struct cw_view cw_cart_key_cart(const struct cw_pipeline *p, cw_row row);
 
 /* The key of a cart in carts and scores. */
@@ -178,6 +182,9 @@ CW_MUST_USE cw_row cw_candidate_write(struct cw_pipeline *p, struct cw_item *ite
 void cw_candidate_end(struct cw_pipeline *p, struct cw_customer *customer, cw_row row,
                       enum cw_status status);
 void cw_candidate_index(struct cw_pipeline *p, cw_row row);
+/* After its times or the state of its touches changed. */
+void cw_candidate_settle(const struct cw_pipeline *p, struct cw_candidate_row *candidate);
+uint32_t cw_candidate_hash(const struct cw_pipeline *p, struct cw_view cart);
 void cw_candidate_unindex(struct cw_pipeline *p, cw_row row);
 void cw_candidate_remove(struct cw_pipeline *p, struct cw_customer *customer, cw_row row);
 

@@ -154,6 +154,46 @@ struct cw_cart_row *cw_cart_make(struct cw_pipeline *p, struct cw_customer *cust
     return at;
 }
 
+bool cw_cart_watch(struct cw_pipeline *p, struct cw_customer *customer, cw_row row, uint64_t slots)
+{
+    struct cw_cart_row *at = cw_table_value(p->carts, row);
+    CW_ASSERT_HOT(at->sessions == 0 && slots != 0);
+    if (customer->at->watched_count >= CW_WATCHED_MAX) {
+        return false;
+    }
+    at->sessions = slots;
+    at->watched_prev = CW_ROW_NONE;
+    at->watched_next = customer->at->watched;
+    if (at->watched_next != CW_ROW_NONE) {
+        ((struct cw_cart_row *)cw_table_value(p->carts, at->watched_next))->watched_prev = row;
+    }
+    customer->at->watched = row;
+    customer->at->watched_count++;
+    return true;
+}
+
+void cw_cart_unwatch(struct cw_pipeline *p, struct cw_customer *customer, cw_row row)
+{
+    struct cw_cart_row *at = cw_table_value(p->carts, row);
+    bool first = customer->at->watched == row;
+    if (!first && at->watched_prev == CW_ROW_NONE) {
+        return;
+    }
+    if (at->watched_next != CW_ROW_NONE) {
+        ((struct cw_cart_row *)cw_table_value(p->carts, at->watched_next))->watched_prev =
+            at->watched_prev;
+    }
+    if (first) {
+        customer->at->watched = at->watched_next;
+    } else {
+        ((struct cw_cart_row *)cw_table_value(p->carts, at->watched_prev))->watched_next =
+            at->watched_next;
+    }
+    at->watched_next = at->watched_prev = CW_ROW_NONE;
+    at->sessions = 0;
+    customer->at->watched_count--;
+}
+
 bool cw_cart_set_raw(struct cw_pipeline *p, struct cw_customer *customer, cw_row *row,
                      struct cw_view raw)
 {
@@ -174,6 +214,16 @@ bool cw_cart_set_raw(struct cw_pipeline *p, struct cw_customer *customer, cw_row
             ((struct cw_cart_row *)cw_table_value(p->carts, at->prev))->next = moved;
         } else {
             customer->at->carts = moved;
+        }
+        if (at->watched_next != CW_ROW_NONE) {
+            ((struct cw_cart_row *)cw_table_value(p->carts, at->watched_next))->watched_prev =
+                moved;
+        }
+        if (at->watched_prev != CW_ROW_NONE) {
+            ((struct cw_cart_row *)cw_table_value(p->carts, at->watched_prev))->watched_next =
+                moved;
+        } else if (customer->at->watched == *row) {
+            customer->at->watched = moved;
         }
         *row = moved;
     }
@@ -302,7 +352,8 @@ void cw_customer_forget(struct cw_pipeline *p, struct cw_customer *customer)
         cw_table_remove(p->carts, row);
         row = next;
     }
-    customer->at->carts = CW_ROW_NONE;
+    customer->at->carts = customer->at->watched = CW_ROW_NONE;
+    customer->at->watched_count = 0;
     for (cw_row row = customer->at->seen; row != CW_ROW_NONE;) {
         const struct cw_seen_row *at = cw_table_value(p->seen, row);
         cw_row next = at->next;

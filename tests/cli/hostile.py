@@ -183,8 +183,40 @@ def pipes():
         R.check(rc in (1, 2) and not out and err, f"{name} is told to be no file", err)
 
 
+def one_customer_with_many_carts():
+    """1,024 candidates in flight and 1,024 watched carts at most; the rest is refused, counted and
+    costs nobody else."""
+    count = 1100
+    at = [instant(START + i) for i in range(count)]
+    text = lines([event("CustomerUpdated", at[0], profile())] +
+                 [event("CartAbandoned", at[i], cart(cart=f"k{i}")) for i in range(count)] +
+                 [event("OrderPlaced", instant(START + MINUTE),
+                        {"customerId": "c", "orderId": "o", "orderValue": 1}),
+                  event("CartAbandoned", instant(START + 2 * MINUTE), cart(cart="after")),
+                  event("CartCleared", instant(START + 3 * MINUTE),
+                        {"customerId": "c", "cartId": "after"})])
+    rc, out, err = replay(text, [program(more="onNewCart: parallel")])
+    R.equal(rc, 0, f"many parallel carts {err}")
+    kinds = shown(out)
+    R.equal((kinds.count("candidate"), kinds.count("converted"), kinds[-1]),
+            (1025, 1024, "cancelled/cart-cleared"), "candidates in flight are bounded")
+    updates = [event("CartUpdated", at[i], cart(cart=f"k{i}")) for i in range(count)]
+    # Those that are watched already are watched anew; an order makes room.
+    text = lines([event("CustomerUpdated", at[0], profile())] + updates + updates[:900] +
+                 [event("OrderPlaced", instant(START + MINUTE),
+                        {"customerId": "c", "orderId": "o", "orderValue": 1, "cartId": "k5"}),
+                  event("CartUpdated", instant(START + MINUTE), cart(cart="room"))])
+    rc, out, err = replay(text, [program(
+        more="onNewCart: parallel\nabandonmentDetection: {sessionTimeoutMinutes: 30}")],
+        "--until", instant(START + HOUR))
+    R.equal(rc, 0, f"many watched carts {err}")
+    R.equal(shown(out).count("candidate"), 1024, "watched carts are bounded")
+    R.check('"room"' in out and '"k5"' not in out, "an order makes room")
+
+
 def main():
-    for test in (the_last_years, long_keys, cleaning_decides_nothing, lines_and_pieces, pipes):
+    for test in (the_last_years, long_keys, cleaning_decides_nothing, lines_and_pieces, pipes,
+                 one_customer_with_many_carts):
         test()
     R.finish()
 

@@ -255,7 +255,7 @@ Test(store, ten_thousand_carts_of_one_customer_one_after_the_other, .timeout = 1
     cr_assert(shop_check(&shop));
     cr_assert(eq(u64, shop_fates(&shop)->superseded, CARTS - 1));
     shop_advance(&shop, HOUR);
-    cr_assert(eq(u64, shop_fates(&shop)->made, CW_SESSIONS_MAX), "no more are watched at once");
+    cr_assert(eq(u64, shop_fates(&shop)->made, CW_WATCHED_MAX), "no more are watched at once");
     cr_assert(shop_check(&shop));
     (void)shop_event(&shop, "ecommerce.customer", "CustomerErased", HOUR, "\"customerId\":\"c\"");
     cr_assert(shop_check(&shop));
