@@ -122,14 +122,14 @@ static void decide_superseded(struct cw_pipeline *p, const struct cw_item *item,
     cw_decide(p, &decision, CW_DECISION_SUPERSEDED, item->program->id, item->customer->id, cart);
 }
 
-enum cw_place cw_place_of(const struct cw_pipeline *p, const struct cw_item *item, cw_row row)
+enum cw_standing cw_standing_of(const struct cw_pipeline *p, const struct cw_item *item, cw_row row)
 {
     const struct cw_candidate_row *other = cw_candidate_at(p, row);
     if (item->program->on_new_cart == CW_NEW_CART_PARALLEL || other->slot != item->slot ||
         row == item->candidate) {
-        return CW_PLACE_APART;
+        return CW_STANDING_APART;
     }
-    return other->t0 > item->event->time ? CW_PLACE_STAYS : CW_PLACE_GIVES_WAY;
+    return other->t0 > item->event->time ? CW_STANDING_STAYS : CW_STANDING_GIVES_WAY;
 }
 
 /*
@@ -141,7 +141,7 @@ enum cw_item_fate cw_look_place(struct cw_pipeline *p, struct cw_item *item)
 {
     for (cw_row row = item->customer->at->in_flight; row != CW_ROW_NONE;
          row = cw_candidate_at(p, row)->next) {
-        if (cw_place_of(p, item, row) == CW_PLACE_STAYS) {
+        if (cw_standing_of(p, item, row) == CW_STANDING_STAYS) {
             return CW_ITEM_FATE_SUPERSEDED;
         }
     }
@@ -158,7 +158,7 @@ enum cw_item_fate cw_stage_place(struct cw_pipeline *p, struct cw_item *item)
     for (cw_row row = item->customer->at->in_flight; row != CW_ROW_NONE;) {
         struct cw_candidate_row *other = cw_candidate_at(p, row);
         cw_row next = other->next;
-        if (cw_place_of(p, item, row) == CW_PLACE_GIVES_WAY) {
+        if (cw_standing_of(p, item, row) == CW_STANDING_GIVES_WAY) {
             decide_superseded(p, item, cw_candidate_texts(other).cart);
             cw_candidate_end(p, item->customer, row, CW_STATUS_SUPERSEDED);
             p->fates.superseded++;
@@ -168,21 +168,26 @@ enum cw_item_fate cw_stage_place(struct cw_pipeline *p, struct cw_item *item)
     return CW_STAGE_GOES_ON;
 }
 
-/* Leaves the accepted abandonment's entry; false when the table is full. */
-static bool write_entry(struct cw_pipeline *p, const struct cw_item *item)
+/* Room for the accepted abandonment's entry, without a change of what it says; or none. */
+static cw_row reserve_entry(struct cw_pipeline *p, const struct cw_item *item, bool *added)
 {
     char key[CW_TABLE_KEY_BYTES_MAX];
     uint32_t bytes = cw_dedup_key(item->program, item->customer->id, item->event->cart, key);
     uint32_t value_bytes = (uint32_t)sizeof(struct cw_dedup_row) + item->content.bytes;
-    bool added = false;
-    cw_row row = cw_table_put(p->dedup, cw_table_hash(p->dedup, key, bytes), key, bytes,
-                              value_bytes, &added);
-    if (row != CW_ROW_NONE && !added) {
+    cw_row row =
+        cw_table_put(p->dedup, cw_table_hash(p->dedup, key, bytes), key, bytes, value_bytes, added);
+    if (row != CW_ROW_NONE && !*added && cw_table_value_bytes(p->dedup, row) < value_bytes) {
         row = cw_table_resize(p->dedup, row, value_bytes);
     }
-    if (row == CW_ROW_NONE) {
-        return false;
-    }
+    return row;
+}
+
+/* Leaves the accepted abandonment's entry in the room for it. */
+static void write_entry(struct cw_pipeline *p, const struct cw_item *item, cw_row row)
+{
+    row =
+        cw_table_resize(p->dedup, row, (uint32_t)sizeof(struct cw_dedup_row) + item->content.bytes);
+    CW_ASSERT(row != CW_ROW_NONE); /* to make a value shorter never fails */
     struct cw_dedup_row *entry = cw_table_value(p->dedup, row);
     if (!item->again || item->dedup == CW_ROW_NONE) {
         entry->until = p->now + item->program->dedup.ttl_ms;
@@ -190,7 +195,6 @@ static bool write_entry(struct cw_pipeline *p, const struct cw_item *item)
     entry->t0 = item->event->time;
     entry->content_bytes = item->content.bytes;
     memcpy(entry + 1, item->content.data, item->content.bytes);
-    return true;
 }
 
 /* Nothing is left to decide; whether there is room shows when it is written. */
@@ -207,12 +211,20 @@ enum cw_item_fate cw_look_store(struct cw_pipeline *p, struct cw_item *item)
  */
 enum cw_item_fate cw_stage_store(struct cw_pipeline *p, struct cw_item *item)
 {
-    if (item->program->dedup.enabled && !write_entry(p, item)) {
+    bool added = false;
+    cw_row entry = item->program->dedup.enabled ? reserve_entry(p, item, &added) : CW_ROW_NONE;
+    if (item->program->dedup.enabled && entry == CW_ROW_NONE) {
         return CW_ITEM_FATE_REFUSED;
     }
     cw_row row = cw_candidate_write(p, item, item->candidate);
     if (row == CW_ROW_NONE) {
+        if (added) { /* else coming again later would be a duplicate of what never was */
+            cw_table_remove(p->dedup, entry);
+        }
         return CW_ITEM_FATE_REFUSED;
+    }
+    if (entry != CW_ROW_NONE) {
+        write_entry(p, item, entry);
     }
     item->candidate = row;
     return CW_STAGE_GOES_ON;

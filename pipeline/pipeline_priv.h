@@ -55,8 +55,11 @@ struct cw_pipeline {
     struct cw_fates fates;
     const struct cw_hints *hints; /* of the event that is applied; NULL while timers fire */
     uint64_t clean_cursor[8];
-    int64_t
-        keep_cart_ms; /* facts of a cart are looked at for that long, the longest of all programs */
+    /* Facts of a cart are looked at for that long, the longest of all programs. */
+    int64_t keep_cart_ms;
+    /* Ended candidates stay for that long: no shorter than their dedup entries, which erasure finds
+       through them. */
+    int64_t keep_history_ms;
 };
 
 /* A customer under work: the row and its struct, which moves when its tail grows. */
@@ -111,6 +114,9 @@ struct cw_cart_row *cw_cart_make(struct cw_pipeline *p, struct cw_customer *cust
                                  struct cw_view cart, cw_row *row);
 CW_MUST_USE bool cw_cart_set_raw(struct cw_pipeline *p, struct cw_customer *customer, cw_row *row,
                                  struct cw_view raw);
+/* True when nothing of the cart counts any more: it is as if it had never been seen, whether it has
+   been cleaned away yet or not. */
+bool cw_cart_forgotten(const struct cw_pipeline *p, const struct cw_cart_row *at);
 struct cw_view cw_cart_key_cart(const struct cw_pipeline *p, cw_row row);
 
 /* The key of a cart in carts and scores. */
@@ -122,9 +128,9 @@ uint32_t cw_seen_key(char kind, struct cw_view customer, struct cw_view source, 
 bool cw_seen_before(struct cw_pipeline *p, struct cw_customer *customer, char kind,
                     struct cw_view source, struct cw_view id, uint64_t hash);
 
-/* The same question without remembering. customer: "" for products. */
-bool cw_seen_look(const struct cw_pipeline *p, struct cw_view customer, char kind,
-                  struct cw_view source, struct cw_view id);
+/* Takes back what cw_seen_before remembered, of an event that was refused after all. */
+void cw_seen_forget(struct cw_pipeline *p, struct cw_customer *customer,
+                    const struct cw_event *event);
 
 uint32_t cw_dedup_key(const struct cw_program *program, struct cw_view customer,
                       struct cw_view cart, char key[CW_TABLE_KEY_BYTES_MAX]);
@@ -141,6 +147,13 @@ struct cw_candidate_texts {
 };
 
 struct cw_candidate_texts cw_candidate_texts(struct cw_candidate_row *candidate);
+
+/* The customer's candidate of that serial, or NULL: also when it has ended too long ago. */
+struct cw_candidate_row *cw_candidate_by_serial(const struct cw_pipeline *p,
+                                                struct cw_view customer, uint32_t serial);
+
+/* True when nothing can ask for it any more: as if it were not there, cleaned or not. */
+bool cw_candidate_over(const struct cw_pipeline *p, const struct cw_candidate_row *candidate);
 
 /* The candidate in flight of that cart in that program, or CW_ROW_NONE. */
 cw_row cw_candidate_find(const struct cw_pipeline *p, const struct cw_customer *customer,
@@ -188,8 +201,9 @@ uint32_t cw_customer_zone(const struct cw_pipeline *p, const struct cw_customer 
                           struct cw_view marketplace);
 bool cw_customer_has_address(const struct cw_customer *customer, enum cw_channel channel);
 bool cw_customer_opted_out(const struct cw_customer *customer, enum cw_channel channel);
-void cw_profile_update(struct cw_pipeline *p, struct cw_customer *customer,
-                       const struct cw_event *event);
+/* False when the table is full and nothing has changed. */
+CW_MUST_USE bool cw_profile_update(struct cw_pipeline *p, struct cw_customer *customer,
+                                   const struct cw_event *event);
 void cw_profile_opt_out(struct cw_pipeline *p, struct cw_customer *customer,
                         enum cw_channel channel, int64_t time);
 void cw_profile_erase(struct cw_pipeline *p, struct cw_customer *customer);
@@ -200,6 +214,12 @@ uint32_t cw_sends_count(const struct cw_pipeline *p, const struct cw_customer *c
                         uint32_t cap);
 void cw_features_read(const struct cw_customer *customer, const struct cw_event_cart *cart,
                       struct cw_features *features);
+/* The features that confidence counts: what is known of the customer. */
+enum {
+    CW_CONFIDENCE_FIRST = CW_FEATURE_purchase_history,
+    CW_CONFIDENCE_LAST = CW_FEATURE_email_engagement
+};
+
 enum cw_confidence cw_features_confidence(const struct cw_features *features);
 
 /* filter.c, score.c, touch.c, engage.c, session.c */
@@ -243,6 +263,9 @@ void cw_cart_abandoned(struct cw_pipeline *p, struct cw_customer *customer,
 void cw_cancel_erased(struct cw_pipeline *p, struct cw_customer *customer);
 void cw_order_placed(struct cw_pipeline *p, struct cw_customer *customer,
                      const struct cw_event *event);
+/* Requests what cw_engage will ask for once the message names its customer. */
+void cw_engage_prefetch(const struct cw_pipeline *p, const struct cw_event *event,
+                        struct cw_hints *hints);
 enum cw_event_fate cw_engage(struct cw_pipeline *p, const struct cw_event *event);
 void cw_cancel_opted_out(struct cw_pipeline *p, struct cw_customer *customer);
 void cw_cancel(struct cw_pipeline *p, struct cw_customer *customer, cw_row row,

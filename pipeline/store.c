@@ -95,6 +95,17 @@ struct cw_view cw_customer_string(const struct cw_customer_row *row, enum cw_pro
     return (struct cw_view){text, row->string_bytes[field]};
 }
 
+bool cw_cart_forgotten(const struct cw_pipeline *p, const struct cw_cart_row *at)
+{
+    const int64_t times[] = {at->purchased_at, at->cleared_at, at->updated_at, at->abandoned_at,
+                             at->session_time};
+    int64_t last = CW_TIME_NONE;
+    for (uint32_t i = 0; i < CW_COUNTOF(times); i++) {
+        last = times[i] > last ? times[i] : last;
+    }
+    return at->sessions == 0 && (last == CW_TIME_NONE || last + p->keep_cart_ms <= p->now);
+}
+
 struct cw_cart_row *cw_cart_find(struct cw_pipeline *p, struct cw_view customer,
                                  struct cw_view cart, cw_row *row)
 {
@@ -102,7 +113,16 @@ struct cw_cart_row *cw_cart_find(struct cw_pipeline *p, struct cw_view customer,
     uint32_t bytes = cw_cart_key(customer, cart, key);
     uint64_t hash = cw_hint_or(p->hints != NULL ? p->hints->cart : 0, p->carts, key, bytes);
     *row = cw_table_find(p->carts, hash, key, bytes);
+    if (*row != CW_ROW_NONE && cw_cart_forgotten(p, cw_table_value(p->carts, *row))) {
+        *row = CW_ROW_NONE;
+    }
     return *row == CW_ROW_NONE ? NULL : cw_table_value(p->carts, *row);
+}
+
+static void forget_facts(struct cw_cart_row *at)
+{
+    at->purchased_at = at->cleared_at = at->updated_at = CW_TIME_NONE;
+    at->abandoned_at = at->session_time = CW_TIME_NONE;
 }
 
 struct cw_cart_row *cw_cart_make(struct cw_pipeline *p, struct cw_customer *customer,
@@ -118,14 +138,18 @@ struct cw_cart_row *cw_cart_make(struct cw_pipeline *p, struct cw_customer *cust
     }
     struct cw_cart_row *at = cw_table_value(p->carts, *row);
     if (added) {
-        at->purchased_at = at->cleared_at = at->updated_at = CW_TIME_NONE;
-        at->abandoned_at = at->session_time = CW_TIME_NONE;
+        forget_facts(at);
         at->next = customer->at->carts;
         if (at->next != CW_ROW_NONE) {
             struct cw_cart_row *next = cw_table_value(p->carts, at->next);
             next->prev = *row;
         }
         customer->at->carts = *row;
+    } else if (cw_cart_forgotten(p, at)) {
+        bool shorter = cw_cart_set_raw(p, customer, row, CW_VIEW(""));
+        CW_ASSERT(shorter);
+        at = cw_table_value(p->carts, *row);
+        forget_facts(at);
     }
     return at;
 }
@@ -133,6 +157,9 @@ struct cw_cart_row *cw_cart_make(struct cw_pipeline *p, struct cw_customer *cust
 bool cw_cart_set_raw(struct cw_pipeline *p, struct cw_customer *customer, cw_row *row,
                      struct cw_view raw)
 {
+    if (raw.bytes > CW_TABLE_VALUE_MAX - sizeof(struct cw_cart_row)) {
+        return false; /* only where events over 1 MiB are allowed */
+    }
     cw_row moved =
         cw_table_resize(p->carts, *row, (uint32_t)sizeof(struct cw_cart_row) + raw.bytes);
     if (moved == CW_ROW_NONE) {
@@ -205,15 +232,6 @@ static bool is_recent(const struct cw_pipeline *p, const struct cw_seen_row *at)
     return p->now < at->first_at + CW_WEEK_MS;
 }
 
-bool cw_seen_look(const struct cw_pipeline *p, struct cw_view customer, char kind,
-                  struct cw_view source, struct cw_view id)
-{
-    char key[CW_KEY_BYTES];
-    uint32_t bytes = cw_seen_key(kind, customer, source, id, key);
-    cw_row row = cw_table_find(p->seen, cw_table_hash(p->seen, key, bytes), key, bytes);
-    return row != CW_ROW_NONE && is_recent(p, cw_table_value(p->seen, row));
-}
-
 bool cw_seen_before(struct cw_pipeline *p, struct cw_customer *customer, char kind,
                     struct cw_view source, struct cw_view id, uint64_t hash)
 {
@@ -240,6 +258,18 @@ bool cw_seen_before(struct cw_pipeline *p, struct cw_customer *customer, char ki
     }
     at->first_at = p->now;
     return false;
+}
+
+void cw_seen_forget(struct cw_pipeline *p, struct cw_customer *customer,
+                    const struct cw_event *event)
+{
+    char key[CW_KEY_BYTES];
+    uint32_t bytes = cw_seen_key('e', customer->id, event->source, event->id, key);
+    cw_row row = cw_table_find(p->seen, cw_table_hash(p->seen, key, bytes), key, bytes);
+    if (event->id.data != NULL && row != CW_ROW_NONE) {
+        seen_unlink(p, customer, cw_table_value(p->seen, row));
+        cw_table_remove(p->seen, row);
+    }
 }
 
 uint32_t cw_dedup_key(const struct cw_program *program, struct cw_view customer,
@@ -311,13 +341,8 @@ static bool customer_of_key(struct cw_pipeline *p, struct cw_view key, struct cw
 /* Cleaning. Each visits a row and frees it when nothing can ask for it any more. */
 static void clean_cart(struct cw_pipeline *p, cw_row row)
 {
-    struct cw_cart_row *at = cw_table_value(p->carts, row);
-    int64_t last = at->purchased_at;
-    last = at->cleared_at > last ? at->cleared_at : last;
-    last = at->updated_at > last ? at->updated_at : last;
-    last = at->abandoned_at > last ? at->abandoned_at : last;
-    last = at->session_time > last ? at->session_time : last;
-    if (at->sessions != 0 || last + p->keep_cart_ms > p->now) {
+    const struct cw_cart_row *at = cw_table_value(p->carts, row);
+    if (!cw_cart_forgotten(p, at)) {
         return;
     }
     struct cw_customer customer;
@@ -358,8 +383,7 @@ static void clean_score(struct cw_pipeline *p, cw_row row)
 
 static void clean_candidate(struct cw_pipeline *p, cw_row row)
 {
-    const struct cw_candidate_row *at = cw_candidate_at(p, row);
-    if (at->status < CW_STATUS_CONVERTED || at->ended_at + CW_HISTORY_MS > p->now) {
+    if (!cw_candidate_over(p, cw_candidate_at(p, row))) {
         return;
     }
     struct cw_view key = cw_table_key(p->candidates, row);

@@ -46,6 +46,24 @@ struct cw_candidate_texts cw_candidate_texts(struct cw_candidate_row *candidate)
     return texts;
 }
 
+bool cw_candidate_over(const struct cw_pipeline *p, const struct cw_candidate_row *candidate)
+{
+    return candidate->status >= CW_STATUS_CONVERTED &&
+           candidate->ended_at + p->keep_history_ms <= p->now;
+}
+
+struct cw_candidate_row *cw_candidate_by_serial(const struct cw_pipeline *p,
+                                                struct cw_view customer, uint32_t serial)
+{
+    char key[CW_ID_BYTES_MAX + sizeof serial];
+    memcpy(key, customer.data, customer.bytes);
+    memcpy(key + customer.bytes, &serial, sizeof serial);
+    uint32_t bytes = customer.bytes + (uint32_t)sizeof serial;
+    cw_row row = cw_table_find(p->candidates, cw_table_hash(p->candidates, key, bytes), key, bytes);
+    struct cw_candidate_row *found = row == CW_ROW_NONE ? NULL : cw_candidate_at(p, row);
+    return found != NULL && cw_candidate_over(p, found) ? NULL : found;
+}
+
 cw_row cw_candidate_find(const struct cw_pipeline *p, const struct cw_customer *customer,
                          uint32_t slot, struct cw_view cart)
 {
@@ -200,7 +218,7 @@ static struct shape shape_of(const struct cw_item *item, uint32_t touch_count)
     for (uint32_t i = 0; i < cart->items_count; i++) {
         bytes += cart->items[i].id.bytes + cart->items[i].name.bytes + image_bytes(&cart->items[i]);
     }
-    shape.value_bytes = (uint32_t)bytes; /* an event is at most 1 MiB */
+    shape.value_bytes = (uint32_t)bytes; /* an event is at most 64 MiB */
     return shape;
 }
 
@@ -302,9 +320,10 @@ struct cw_plan cw_candidate_plan(const struct cw_pipeline *p, const struct cw_it
     }
     for (uint32_t i = 0; i < plan.touch_count; i++) {
         plan.pending[i] = fresh || touches[i].state == CW_TOUCH_PENDING;
-        plan.due[i] = fresh || program->on_reabandon == CW_REABANDON_RESTART
-                          ? plan.t0 + program->touches[i].delay_ms
-                          : touches[i].due;
+        plan.due[i] =
+            fresh || program->on_reabandon == CW_REABANDON_RESTART
+                ? plan.t0 + cw_touch_delay(program, &program->touches[i], item->customer->id)
+                : touches[i].due;
     }
     return plan;
 }
@@ -316,6 +335,9 @@ cw_row cw_candidate_write(struct cw_pipeline *p, struct cw_item *item, cw_row ro
     bool fresh = row == CW_ROW_NONE;
     struct cw_plan plan = cw_candidate_plan(p, item);
     struct shape shape = shape_of(item, plan.touch_count);
+    if (shape.value_bytes > CW_TABLE_VALUE_MAX) { /* only where events over 1 MiB are allowed */
+        return CW_ROW_NONE;
+    }
     if (fresh) {
         row = make(p, item, &shape);
         if (row == CW_ROW_NONE) {
@@ -408,6 +430,9 @@ bool cw_message_remember(struct cw_pipeline *p, struct cw_view customer,
         return false;
     }
     struct cw_message_row *message = cw_table_value(p->messages, row);
+    if (!added && cw_candidate_by_serial(p, customer, message->serial) == NULL) {
+        message->feedback = 0; /* what came back long ago is forgotten */
+    }
     message->serial = candidate->serial;
     message->touch = touch;
     message->customer_bytes = customer.bytes;

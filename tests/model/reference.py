@@ -5,8 +5,8 @@
 
 Every fact that was ever told is kept in a list, and every answer is found by going through the
 lists.  There are no indexes, counters or caches that the rules do not ask for: the only aim is
-that each rule can be read beside its sentence.  Sentences in quotation marks are PRODUCT.md's;
-"D4" and the like are the engine's written decisions where PRODUCT.md is silent.
+that each rule can be read beside its sentence.  Sentences in quotation marks are the product reference's;
+"D4" and the like are the engine's written decisions where it is silent (pipeline/README.md).
 """
 from __future__ import annotations
 
@@ -53,6 +53,9 @@ TIME_RE = re.compile(r"(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(?:\.(\d+))?
                      r"(?:([Zz])|([+-])(\d\d):(\d\d))", re.ASCII)
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
+# An event's time lies before 9990: what follows it must still be a time that can be written.
+LAST_TIME = 253_086_768_000_000
+
 
 def parse_time(text: Any) -> Optional[int]:
     """Milliseconds since 1970, or None when it is no time (D1: the fraction is truncated)."""
@@ -76,7 +79,7 @@ def parse_time(text: Any) -> Optional[int]:
             return None
         offset = (off_hours * 60 + off_minutes) * MINUTE
         ms += -offset if m.group(9) == "+" else offset
-    return ms
+    return ms if ms < LAST_TIME else None
 
 
 def show_time(ms: int) -> str:
@@ -697,7 +700,11 @@ class Candidate:
     holdout: bool
     discount: float = 0
     touches: list[Touch] = field(default_factory=list)
-    in_flight: bool = True
+    ended: Optional[int] = None     # the clock at its end
+
+    @property
+    def in_flight(self) -> bool:
+        return self.ended is None
 
     @property
     def expires(self) -> int:
@@ -801,6 +808,10 @@ class Replay:
         self.customers: dict[str, Customer] = {}
         self.stock: list[tuple[str, Told]] = []
         self.seen_product_ids: list[tuple[str, str, int]] = []
+        # A cart is forgotten when no program asks for the last fact about it any more.
+        self.cart_memory = max([7 * DAY] + [max(p.dedup_window, p.candidate_ttl)
+                                            for p in self.programs])
+        self.watches_sessions = any(p.session_timeout is not None for p in self.programs)
         self.lines: list[Line] = []
 
     # -- input
@@ -938,6 +949,21 @@ class Replay:
         live, else a journey could be reminded after its order."""
         return self.now < fact.time + max(program.dedup_window, program.candidate_ttl)
 
+    def forget_cart(self, cu: Customer, cart_id: str) -> None:
+        """What was told of a cart is forgotten when the last of it counts for no program any
+        more and no session of it runs."""
+        if any(key[1] == cart_id for key in cu.sessions):
+            return
+        facts: list[Any] = [f for f in cu.updated + cu.cleared if f.cart_id == cart_id]
+        facts += [o for o in cu.orders if o.cart_id == cart_id]
+        if self.watches_sessions:
+            facts += [f for f in cu.abandoned if f.cart_id == cart_id]
+        if any(self.now < f.time + self.cart_memory for f in facts):
+            return
+        cu.updated = [f for f in cu.updated if f.cart_id != cart_id]
+        cu.cleared = [f for f in cu.cleared if f.cart_id != cart_id]
+        cu.abandoned = [f for f in cu.abandoned if f.cart_id != cart_id]
+
     def purchased(self, cu: Customer, program: Program, cart_id: str, since: int) -> bool:
         """"Purchased: an OrderPlaced of this cart, or of this customer without cartId, at or
         after T0. An order of another cart does not count."""
@@ -978,6 +1004,7 @@ class Replay:
         ab = Abandonment(event.time, event.detail["cartId"], event.detail)
         # D9: "A CartAbandoned from the shop for that cart with T0 >= the last CartUpdated's time
         # disarms it too."
+        self.forget_cart(cu, ab.cart_id)
         cu.abandoned.append(CartFact(event.time, self.now, ab.cart_id))
         self.disarm(cu, lambda cart_id: cart_id == ab.cart_id, event.time)
         for program in self.programs:
@@ -1016,13 +1043,13 @@ class Replay:
         if verdict is not None:
             self.emit(cu, "rejected", program, ab.cart_id, filter=verdict[0], reason=verdict[1])
             if mine is not None:
-                mine.in_flight = False  # "a rejection ends the candidate as `rejected`"
+                mine.ended = self.now  # "a rejection ends the candidate as `rejected`"
             return
 
         if superseded is not None:
             # "the cart with the later T0 goes on (on a tie the later arrival), the other is
             # `superseded` (its line before the new candidate's)"
-            superseded.in_flight = False
+            superseded.ended = self.now
             self.emit(cu, "superseded", program, superseded.cart_id)
         elif other is not None:
             # "a late older one prints only `superseded`, never becomes a candidate and leaves
@@ -1320,13 +1347,14 @@ class Replay:
 
     def expire(self, cu: Customer, ca: Candidate) -> None:
         """"Expiry at T0 + candidateTTLDays, also when all touches are done."""
-        ca.in_flight = False
+        ca.ended = self.now
         self.emit(cu, "expired", ca.program, ca.cart_id)
 
     # -- other events
 
     def cart_updated(self, cu: Customer, event: Event) -> None:
         d, u = event.detail, event.time
+        self.forget_cart(cu, d["cartId"])
         earlier = [f for f in cu.updated if f.cart_id == d["cartId"]]
         fact = CartFact(u, self.now, d["cartId"], d, any(f.time > u for f in earlier))
         cu.updated.append(fact)
@@ -1387,6 +1415,7 @@ class Replay:
 
     def cart_cleared(self, cu: Customer, event: Event) -> None:
         cart_id = event.detail["cartId"]
+        self.forget_cart(cu, cart_id)
         cu.cleared.append(CartFact(event.time, self.now, cart_id))
         # "CartCleared at or after T0 (`cart-cleared`)"
         for ca in cu.in_flight():
@@ -1395,7 +1424,7 @@ class Replay:
         self.disarm(cu, lambda c: c == cart_id, event.time)
 
     def cancel(self, cu: Customer, ca: Candidate, reason: str) -> None:
-        ca.in_flight = False
+        ca.ended = self.now
         self.emit(cu, "cancelled", ca.program, ca.cart_id, reason=reason)
 
     def order_placed(self, cu: Customer, event: Event) -> None:
@@ -1404,6 +1433,8 @@ class Replay:
         # nothing"
         if any(o.order_id == d["orderId"] and self.now < o.seen + 7 * DAY for o in cu.orders):
             return
+        if d.get("cartId") is not None:
+            self.forget_cart(cu, d["cartId"])
         order = Order(event.time, self.arrivals, self.now, d["orderId"], d.get("cartId"),
                       d["orderValue"], d.get("currency"))
         cu.orders.append(order)
@@ -1411,7 +1442,7 @@ class Replay:
         # cartId: of that customer). Revenue is orderValue."
         for ca in cu.in_flight():
             if order.time >= ca.t0 and order.cart_id in (None, ca.cart_id):
-                ca.in_flight = False
+                ca.ended = self.now
                 more: dict[str, Any] = {"orderId": order.order_id,
                                         "revenue": shortest(order.value)}
                 currency = order.currency or ca.currency
@@ -1454,8 +1485,10 @@ class Replay:
 
     def messaging(self, event: Event) -> None:
         """"delivery and engagement of one touch"."""
-        touches = [(cu, t) for cu in self.customers.values() for t in cu.sent()
-                   if t.message_id == event.detail["messageId"]]
+        # An ended candidate and its messages are remembered for 90 days.
+        touches = [(cu, t) for cu in self.customers.values() for ca in cu.candidates
+                   if ca.ended is None or self.now < ca.ended + 90 * DAY
+                   for t in ca.touches if t.message_id == event.detail["messageId"]]
         if not touches:
             return
         cu, t = max(touches, key=lambda x: x[1].sent_time)
