@@ -122,26 +122,32 @@ static void decide_superseded(struct cw_pipeline *p, const struct cw_item *item,
     cw_decide(p, &decision, CW_DECISION_SUPERSEDED, item->program->id, item->customer->id, cart);
 }
 
-enum cw_place cw_place_of(const struct cw_pipeline *p, const struct cw_item *item, cw_row row)
+enum cw_standing cw_standing_of(const struct cw_pipeline *p, const struct cw_item *item, cw_row row)
 {
     const struct cw_candidate_row *other = cw_candidate_at(p, row);
     if (item->program->on_new_cart == CW_NEW_CART_PARALLEL || other->slot != item->slot ||
         row == item->candidate) {
-        return CW_PLACE_APART;
+        return CW_STANDING_APART;
     }
-    return other->t0 > item->event->time ? CW_PLACE_STAYS : CW_PLACE_GIVES_WAY;
+    return other->t0 > item->event->time ? CW_STANDING_STAYS : CW_STANDING_GIVES_WAY;
 }
 
 /*
  * Reads: the customer's other candidates of this program.
  * Writes: the others' end, when this one is the later.
- * Drops: SUPERSEDED, when another cart of the customer with a later T0 is in flight.
+ * Drops: SUPERSEDED, when another cart of the customer with a later T0 is in flight; REFUSED, when
+ * the customer has too many in flight.
  */
 enum cw_item_fate cw_look_place(struct cw_pipeline *p, struct cw_item *item)
 {
+    /* Only parallel carts can be so many: of others there is one a program. */
+    if (!item->again && item->program->on_new_cart == CW_NEW_CART_PARALLEL &&
+        item->customer->at->in_flight_count >= CW_IN_FLIGHT_MAX) {
+        return CW_ITEM_FATE_REFUSED;
+    }
     for (cw_row row = item->customer->at->in_flight; row != CW_ROW_NONE;
          row = cw_candidate_at(p, row)->next) {
-        if (cw_place_of(p, item, row) == CW_PLACE_STAYS) {
+        if (cw_standing_of(p, item, row) == CW_STANDING_STAYS) {
             return CW_ITEM_FATE_SUPERSEDED;
         }
     }
@@ -153,12 +159,14 @@ enum cw_item_fate cw_stage_place(struct cw_pipeline *p, struct cw_item *item)
     enum cw_item_fate fate = cw_look_place(p, item);
     if (fate == CW_ITEM_FATE_SUPERSEDED) {
         decide_superseded(p, item, item->event->cart);
+    }
+    if (fate != CW_STAGE_GOES_ON) {
         return fate;
     }
     for (cw_row row = item->customer->at->in_flight; row != CW_ROW_NONE;) {
         struct cw_candidate_row *other = cw_candidate_at(p, row);
         cw_row next = other->next;
-        if (cw_place_of(p, item, row) == CW_PLACE_GIVES_WAY) {
+        if (cw_standing_of(p, item, row) == CW_STANDING_GIVES_WAY) {
             decide_superseded(p, item, cw_candidate_texts(other).cart);
             cw_candidate_end(p, item->customer, row, CW_STATUS_SUPERSEDED);
             p->fates.superseded++;
@@ -230,20 +238,6 @@ enum cw_item_fate cw_stage_store(struct cw_pipeline *p, struct cw_item *item)
     return CW_STAGE_GOES_ON;
 }
 
-/* The earliest of what the candidate waits for. */
-static int64_t candidate_due(const struct cw_pipeline *p, cw_row row)
-{
-    struct cw_candidate_row *candidate = cw_candidate_at(p, row);
-    const struct cw_touch_row *touches = cw_candidate_touches(candidate);
-    int64_t due = candidate->t0 + cw_candidate_program(p, candidate)->candidate_ttl_ms;
-    for (uint32_t i = 0; i < candidate->touch_count; i++) {
-        if (touches[i].state == CW_TOUCH_PENDING && touches[i].due < due) {
-            due = touches[i].due;
-        }
-    }
-    return due;
-}
-
 enum cw_item_fate cw_look_schedule(struct cw_pipeline *p, struct cw_item *item)
 {
     (void)p;
@@ -269,7 +263,7 @@ enum cw_item_fate cw_stage_schedule(struct cw_pipeline *p, struct cw_item *item)
             decision.u.candidate.touches[n].due = touches[i].due;
         }
     }
-    cw_customer_arm(p, item->customer, candidate_due(p, item->candidate));
+    cw_customer_arm(p, item->customer, candidate->next_due);
     cw_decide(p, &decision, CW_DECISION_CANDIDATE, item->program->id, item->customer->id,
               item->event->cart);
     enum cw_item_fate fate = cw_look_schedule(p, item);

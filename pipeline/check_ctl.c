@@ -155,7 +155,7 @@ static bool check_carts(struct look *look, int64_t *due, bool *any)
 {
     const struct cw_pipeline *p = look->p;
     uint64_t most = cw_table_count(p->carts);
-    uint32_t sessions = 0;
+    uint32_t watched = 0;
     cw_row prev = CW_ROW_NONE;
     for (cw_row row = look->customer.at->carts; row != CW_ROW_NONE;) {
         PROVE(look, most-- > 0, "a list of carts runs in a circle");
@@ -169,13 +169,22 @@ static bool check_carts(struct look *look, int64_t *due, bool *any)
             uint32_t slot = (uint32_t)__builtin_ctzll(left);
             PROVE(look, slot < p->programs->count && cart->raw_bytes > 0, "a session of nothing");
             sooner(due, any, cart->session_time + p->programs->list[slot].session_timeout_ms);
-            sessions++;
         }
+        watched += cart->sessions != 0;
         look->carts++;
         prev = row;
         row = cart->next;
     }
-    PROVE(look, sessions == look->customer.at->sessions, "a customer's sessions are miscounted");
+    PROVE(look, watched == look->customer.at->watched_count, "watched carts are miscounted");
+    prev = CW_ROW_NONE;
+    for (cw_row row = look->customer.at->watched; row != CW_ROW_NONE; watched--) {
+        const struct cw_cart_row *cart = cw_table_value(p->carts, row);
+        PROVE(look, watched > 0 && cart->sessions != 0 && cart->watched_prev == prev,
+              "a list of watched carts is broken");
+        prev = row;
+        row = cart->watched_next;
+    }
+    PROVE(look, watched == 0, "a watched cart is in no list");
     return true;
 }
 

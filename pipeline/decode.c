@@ -194,6 +194,10 @@ static bool read_time(struct cw_decoder *decoder, uint32_t node, const char *nam
         return cw_decode_refuse(
             decoder, event, "%s is not a time as in RFC 3339, such as 2026-01-18T16:45:00Z", name);
     }
+    if (*ms >= CW_EVENT_TIME_END) {
+        return cw_decode_refuse(decoder, event, "%s is after the year 9989, the last that is read",
+                                name);
+    }
     return true;
 }
 
@@ -233,8 +237,20 @@ static void route(const struct cw_decoder *decoder, struct cw_event *event)
     }
 }
 
+bool cw_source_takes_bus(const struct cw_program_source *source, struct cw_view bus)
+{
+    struct cw_view own =
+        source->bus.data != NULL ? source->bus : CW_VIEW("default"); /* as EventBridge calls it */
+    return bus.data == NULL || cw_view_equal(bus, own);
+}
+
+struct cw_view cw_decoder_bus(const struct cw_decoder *decoder)
+{
+    return decoder->bus;
+}
+
 /* Which programs want this event: a pattern of theirs matches, on the bus it names. */
-static uint64_t match(struct cw_decoder *decoder, struct cw_view bus)
+static uint64_t match(struct cw_decoder *decoder)
 {
     const struct cw_programs *programs = decoder->options.programs;
     struct cw_pattern_matches matches;
@@ -244,10 +260,8 @@ static uint64_t match(struct cw_decoder *decoder, struct cw_view bus)
         const struct cw_program *program = &programs->list[i];
         for (uint32_t s = 0; s < program->source_count && program->enabled; s++) {
             uint32_t pattern = program->sources[s].pattern;
-            struct cw_view own = program->sources[s].bus;
-            own = own.data != NULL ? own : CW_VIEW("default"); /* as EventBridge calls it */
-            bool bus_fits = bus.data == NULL || cw_view_equal(bus, own);
-            if (bus_fits && (matches.words[pattern / 64] >> (pattern % 64) & 1u) != 0) {
+            if (cw_source_takes_bus(&program->sources[s], decoder->bus) &&
+                (matches.words[pattern / 64] >> (pattern % 64) & 1u) != 0) {
                 wanted |= UINT64_C(1) << i;
             }
         }
@@ -257,7 +271,7 @@ static uint64_t match(struct cw_decoder *decoder, struct cw_view bus)
 
 /* The envelope: source, detail-type, detail; id, time and bus when they are there. */
 static bool read_envelope(struct cw_decoder *decoder, const uint32_t at[CW_WORD_COUNT],
-                          struct cw_view *type, struct cw_view *bus, struct cw_event *event)
+                          struct cw_view *type, struct cw_event *event)
 {
     if (cw_decode_absent(decoder, at[CW_WORD_source]) ||
         cw_decode_absent(decoder, at[CW_WORD_detail_type]) ||
@@ -282,7 +296,7 @@ static bool read_envelope(struct cw_decoder *decoder, const uint32_t at[CW_WORD_
     }
     return cw_decode_absent(decoder, at[CW_WORD_eventBusName]) ||
            cw_decode_text(decoder, at[CW_WORD_eventBusName], CW_PLACE_ENVELOPE,
-                          CW_WORD_eventBusName, (struct cw_bounds){1, 1600}, bus, event);
+                          CW_WORD_eventBusName, (struct cw_bounds){1, 1600}, &decoder->bus, event);
 }
 
 static bool read_times(struct cw_decoder *decoder, uint32_t envelope, uint32_t own,
@@ -311,9 +325,9 @@ static bool decode(struct cw_decoder *decoder, struct cw_view text, struct cw_ev
     }
     uint32_t at[CW_WORD_COUNT];
     struct cw_view type = {0};
-    struct cw_view bus = {0};
+    decoder->bus = (struct cw_view){0};
     cw_decode_locate(decoder, 0, at);
-    if (!read_envelope(decoder, at, &type, &bus, event)) {
+    if (!read_envelope(decoder, at, &type, event)) {
         return false;
     }
     uint32_t envelope_time = at[CW_WORD_time];
@@ -346,7 +360,7 @@ static bool decode(struct cw_decoder *decoder, struct cw_view text, struct cw_ev
     }
     route(decoder, event);
     if (known == CW_EVENT_CART_ABANDONED && decoder->options.programs != NULL) {
-        event->programs = match(decoder, bus);
+        event->programs = match(decoder);
     }
     return true;
 }

@@ -17,6 +17,10 @@
 #define CW_AVAILABLE_ALWAYS INT64_MAX
 #define CW_REASON_BYTES_MAX 160u
 
+/* 9990-01-01: what follows an event, up to years later, must still be a time that can be written,
+   so the last ten years before 10000 are refused. */
+#define CW_EVENT_TIME_END INT64_C(253086768000000)
+
 /* Which (source, detail-type) means which: the defaults, which an engine file can override. */
 #define CW_EVENT_TYPES(X)                                           \
     X(CART_ABANDONED, "ecommerce.cart", "CartAbandoned")            \

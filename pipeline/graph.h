@@ -125,15 +125,21 @@ struct cw_cap_look {
     uint32_t sent, pending;
 };
 
+static inline bool cw_cap_reached(const struct cw_cap_look *look)
+{
+    return look->set && look->sent + look->pending >= look->most;
+}
+
 struct cw_cap_look cw_cap_look(const struct cw_filter_look *look, uint32_t cap);
 
 /* What another candidate of the customer is to an item. */
-enum cw_place {
-    CW_PLACE_APART,     /* this very one, another program's, or carts run in parallel */
-    CW_PLACE_GIVES_WAY, /* superseded by the item */
-    CW_PLACE_STAYS      /* later than the item, which is superseded itself */
+enum cw_standing {
+    CW_STANDING_APART,     /* this very one, another program's, or carts run in parallel */
+    CW_STANDING_GIVES_WAY, /* superseded by the item */
+    CW_STANDING_STAYS      /* later than the item, which is superseded itself */
 };
 
-enum cw_place cw_place_of(const struct cw_pipeline *p, const struct cw_item *item, cw_row other);
+enum cw_standing cw_standing_of(const struct cw_pipeline *p, const struct cw_item *item,
+                                cw_row other);
 
 #endif

@@ -74,10 +74,11 @@ static cw_err open_parts(struct cw_pipeline *p, struct cw_fault *fault)
     }
     if (err == CW_ERR_OK) {
         /* What cartwheel makes itself may be a little longer than what it was made from. */
-        struct cw_decoder_options decoder = {.programs = p->programs,
+        struct cw_decoder_options decoder = {.names = p->options.names,
+                                             .programs = p->programs,
                                              .zones = p->options.zones,
                                              .partitions = p->options.partitions,
-                                             .event_bytes_max = p->options.event_bytes_max + 256};
+                                             .event_bytes_max = p->options.event_bytes_max + 2048};
         err = cw_decoder_open(&p->decoder, &decoder, fault);
     }
     if (err == CW_ERR_OK) {
@@ -100,21 +101,23 @@ cw_err cw_pipeline_open(struct cw_pipeline **pipeline, const struct cw_pipeline_
     struct cw_pipeline *p = cw_arena_zalloc(&own, sizeof *p, CW_CACHE_LINE);
     p->index = cw_arena_zalloc(&own, sizeof *p->index, CW_CACHE_LINE);
     p->options = *options;
+    if (p->options.names == NULL) {
+        p->options.names = &cw_event_names_default;
+    }
     p->programs = options->programs;
     p->now = options->start_ms;
     p->keep_cart_ms = CW_WEEK_MS;
-    p->keep_candidate_ms = CW_HISTORY_MS;
+    p->keep_history_ms = CW_HISTORY_MS;
     for (uint32_t i = 0; i < p->programs->count; i++) {
         const struct cw_program *program = &p->programs->list[i];
         if (!program->enabled) {
             continue;
         }
         p->watches_sessions |= program->session_timeout_ms > 0;
-        /* What is erased with a candidate must not outlive it: its dedup entry. */
-        int64_t ttl = program->dedup.ttl_ms;
-        p->keep_candidate_ms = ttl > p->keep_candidate_ms ? ttl : p->keep_candidate_ms;
         int64_t keep = cw_facts_ms(program);
         p->keep_cart_ms = keep > p->keep_cart_ms ? keep : p->keep_cart_ms;
+        keep = program->dedup.ttl_ms;
+        p->keep_history_ms = keep > p->keep_history_ms ? keep : p->keep_history_ms;
     }
     err = open_parts(p, fault);
     if (err != CW_ERR_OK) {
@@ -375,6 +378,15 @@ void cw_pipeline_advance(struct cw_pipeline *p, int64_t now)
 bool cw_pipeline_earliest(const struct cw_pipeline *p, int64_t *due)
 {
     return cw_wheel_earliest(p->wheel, due);
+}
+
+void cw_pipeline_finish(struct cw_pipeline *p, int64_t clock, int64_t until)
+{
+    int64_t due;
+    while (cw_pipeline_earliest(p, &due) &&
+           (until == CW_TIME_NONE || due <= until)) { /* bounded: every journey expires */
+        cw_pipeline_advance(p, due > clock ? due : clock);
+    }
 }
 
 const struct cw_fates *cw_pipeline_fates(const struct cw_pipeline *p)

@@ -24,7 +24,8 @@
 #include "pipeline/message.h"
 
 struct cw_pipeline; /* opaque: owns its memory */
-struct cw_item;     /* an event in one program, see graph.h */
+struct cw_event_names;
+struct cw_item; /* an event in one program, see graph.h */
 
 /* A touch that is to be sent now: everything a channel needs. Valid during the call. */
 struct cw_send {
@@ -49,7 +50,8 @@ struct cw_pipeline_options {
     const struct cw_programs *programs;
     const struct cw_zones *zones;
     struct cw_pipeline_port port;
-    uint32_t core; /* 0 counts what is told to all cores */
+    const struct cw_event_names *names; /* NULL: the default ones; for events it makes itself */
+    uint32_t core;                      /* 0 counts what is told to all cores */
     uint32_t partitions;
     uint32_t event_bytes_max;
     struct cw_hash_key hash;  /* keys the tables: not guessable by who sends events */
@@ -75,9 +77,35 @@ void cw_pipeline_advance(struct cw_pipeline *pipeline, int64_t now);
 /* The earliest timer (exact or earlier); false when none is left. */
 CW_MUST_USE bool cw_pipeline_earliest(const struct cw_pipeline *pipeline, int64_t *due);
 
+/* There will be no more events: fires every timer that is left, or those due up to `until`
+   (CW_TIME_NONE: all). clock: the latest of all events. */
+void cw_pipeline_finish(struct cw_pipeline *pipeline, int64_t clock, int64_t until);
+
 /* A slice of cleaning: visits so many rows of each table and frees what nothing can ask for any
    more. Never changes a decision. */
 void cw_pipeline_clean(struct cw_pipeline *pipeline, uint32_t rows);
+
+/* A candidate in flight as the indexes show it. Views are valid until the next event or timer. */
+struct cw_candidate_view {
+    struct cw_view customer, cart, currency;
+    double score, cart_value, discount;
+    int64_t t0, expires_at;
+    bool active; /* a touch was sent */
+};
+
+/*
+ * Program:Channel:Score: candidates in flight of a program whose next touch goes by that channel,
+ * the highest score first, then by customer and cart. Returns how many were written, at most room.
+ * Cost: the candidates of the score buckets that it reaches into.
+ */
+uint32_t cw_pipeline_by_score(struct cw_pipeline *pipeline, struct cw_view program,
+                              enum cw_channel channel, struct cw_candidate_view *list,
+                              uint32_t room);
+
+/* Program:CartValue:Date: candidates in flight of a program abandoned on the UTC day that holds
+   day_ms, the highest cart value first, then by customer and cart. As above otherwise. */
+uint32_t cw_pipeline_by_value(struct cw_pipeline *pipeline, struct cw_view program, int64_t day_ms,
+                              struct cw_candidate_view *list, uint32_t room);
 
 const struct cw_fates *cw_pipeline_fates(const struct cw_pipeline *pipeline);
 

@@ -55,9 +55,11 @@ struct cw_pipeline {
     struct cw_fates fates;
     const struct cw_hints *hints; /* of the event that is applied; NULL while timers fire */
     uint64_t clean_cursor[8];
-    /* Facts of a cart are looked at for that long, and ended candidates: the longest of all
-       programs. */
-    int64_t keep_cart_ms, keep_candidate_ms;
+    /* Facts of a cart are looked at for that long, the longest of all programs. */
+    int64_t keep_cart_ms;
+    /* Ended candidates stay for that long: no shorter than their dedup entries, which erasure finds
+       through them. */
+    int64_t keep_history_ms;
 };
 
 /* A customer under work: the row and its struct, which moves when its tail grows. */
@@ -112,6 +114,13 @@ struct cw_cart_row *cw_cart_make(struct cw_pipeline *p, struct cw_customer *cust
                                  struct cw_view cart, cw_row *row);
 CW_MUST_USE bool cw_cart_set_raw(struct cw_pipeline *p, struct cw_customer *customer, cw_row *row,
                                  struct cw_view raw);
+/* True when nothing of the cart counts any more: it is as if it had never been seen, whether it has
+   been cleaned away yet or not. */
+bool cw_cart_forgotten(const struct cw_pipeline *p, const struct cw_cart_row *at);
+/* Into the list of carts whose session runs, and out of it; false when it is full. */
+CW_MUST_USE bool cw_cart_watch(struct cw_pipeline *p, struct cw_customer *customer, cw_row row,
+                               uint64_t slots);
+void cw_cart_unwatch(struct cw_pipeline *p, struct cw_customer *customer, cw_row row);
 struct cw_view cw_cart_key_cart(const struct cw_pipeline *p, cw_row row);
 
 /* The key of a cart in carts and scores. */
@@ -122,10 +131,6 @@ uint32_t cw_seen_key(char kind, struct cw_view customer, struct cw_view source, 
                      char key[CW_KEY_BYTES]);
 bool cw_seen_before(struct cw_pipeline *p, struct cw_customer *customer, char kind,
                     struct cw_view source, struct cw_view id, uint64_t hash);
-
-/* The same question without remembering. customer: "" for products. */
-bool cw_seen_look(const struct cw_pipeline *p, struct cw_view customer, char kind,
-                  struct cw_view source, struct cw_view id);
 
 /* Takes back what cw_seen_before remembered, of an event that was refused after all. */
 void cw_seen_forget(struct cw_pipeline *p, struct cw_customer *customer,
@@ -177,6 +182,9 @@ CW_MUST_USE cw_row cw_candidate_write(struct cw_pipeline *p, struct cw_item *ite
 void cw_candidate_end(struct cw_pipeline *p, struct cw_customer *customer, cw_row row,
                       enum cw_status status);
 void cw_candidate_index(struct cw_pipeline *p, cw_row row);
+/* After its times or the state of its touches changed. */
+void cw_candidate_settle(const struct cw_pipeline *p, struct cw_candidate_row *candidate);
+uint32_t cw_candidate_hash(const struct cw_pipeline *p, struct cw_view cart);
 void cw_candidate_unindex(struct cw_pipeline *p, cw_row row);
 void cw_candidate_remove(struct cw_pipeline *p, struct cw_customer *customer, cw_row row);
 
@@ -213,6 +221,12 @@ uint32_t cw_sends_count(const struct cw_pipeline *p, const struct cw_customer *c
                         uint32_t cap);
 void cw_features_read(const struct cw_customer *customer, const struct cw_event_cart *cart,
                       struct cw_features *features);
+/* The features that confidence counts: what is known of the customer. */
+enum {
+    CW_CONFIDENCE_FIRST = CW_FEATURE_purchase_history,
+    CW_CONFIDENCE_LAST = CW_FEATURE_email_engagement
+};
+
 enum cw_confidence cw_features_confidence(const struct cw_features *features);
 
 /* filter.c, score.c, touch.c, engage.c, session.c */

@@ -1,5 +1,7 @@
 /* program: reads one file, all but its event sources and channels. */
+#include "core/table.h"
 #include "core/time.h"
+#include "pipeline/event.h"
 #include "pipeline/program_priv.h"
 
 #include <math.h>
@@ -413,6 +415,7 @@ static void read_key_format(struct cw_program_reader *reader, const struct cw_se
     struct cw_key_format *key = &reader->program->dedup.key;
     struct cw_view text = cw_program_keep(reader, setting->text);
     uint32_t node = setting->node; /* 0, the root, only with the default, which is right */
+    uint32_t longest = 0;          /* of the keys that this format can make */
     bool customer = false;
     for (uint32_t i = 0; i < text.bytes;) {
         uint32_t end = key_part_end(text, i);
@@ -436,7 +439,14 @@ static void read_key_format(struct cw_program_reader *reader, const struct cw_se
         key->parts[key->count].part = part;
         key->parts[key->count].literal = part == CW_KEY_LITERAL ? piece : (struct cw_view){NULL, 0};
         key->count++;
+        longest += 3 + (part == CW_KEY_LITERAL ? piece.bytes : CW_ID_BYTES_MAX);
         i = end;
+    }
+    if (longest > CW_TABLE_KEY_BYTES_MAX) {
+        cw_option_error(&reader->in, node,
+                        "\"keyFormat\" can make keys longer than %u bytes; use fewer or "
+                        "shorter parts",
+                        CW_TABLE_KEY_BYTES_MAX);
     }
     if (!customer) {
         cw_option_error(&reader->in, node,

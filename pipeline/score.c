@@ -8,7 +8,7 @@ enum cw_confidence cw_features_confidence(const struct cw_features *features)
 {
     /* How much is known of the customer: decision D6. */
     uint32_t known = 0;
-    for (uint32_t i = CW_FEATURE_purchase_history; i <= CW_FEATURE_email_engagement; i++) {
+    for (uint32_t i = CW_CONFIDENCE_FIRST; i <= CW_CONFIDENCE_LAST; i++) {
         known += isnan(features->numeric[i]) ? 0 : 1;
     }
     return known == 4 ? CW_CONFIDENCE_HIGH : known >= 2 ? CW_CONFIDENCE_MEDIUM : CW_CONFIDENCE_LOW;

@@ -95,8 +95,7 @@ struct cw_view cw_customer_string(const struct cw_customer_row *row, enum cw_pro
     return (struct cw_view){text, row->string_bytes[field]};
 }
 
-/* Nothing can ask for it any more: as if it were not there, whether it has been cleaned or not. */
-static bool cart_is_over(const struct cw_pipeline *p, const struct cw_cart_row *at)
+bool cw_cart_forgotten(const struct cw_pipeline *p, const struct cw_cart_row *at)
 {
     const int64_t times[] = {at->purchased_at, at->cleared_at, at->updated_at, at->abandoned_at,
                              at->session_time};
@@ -114,7 +113,7 @@ struct cw_cart_row *cw_cart_find(struct cw_pipeline *p, struct cw_view customer,
     uint32_t bytes = cw_cart_key(customer, cart, key);
     uint64_t hash = cw_hint_or(p->hints != NULL ? p->hints->cart : 0, p->carts, key, bytes);
     *row = cw_table_find(p->carts, hash, key, bytes);
-    if (*row != CW_ROW_NONE && cart_is_over(p, cw_table_value(p->carts, *row))) {
+    if (*row != CW_ROW_NONE && cw_cart_forgotten(p, cw_table_value(p->carts, *row))) {
         *row = CW_ROW_NONE;
     }
     return *row == CW_ROW_NONE ? NULL : cw_table_value(p->carts, *row);
@@ -146,7 +145,7 @@ struct cw_cart_row *cw_cart_make(struct cw_pipeline *p, struct cw_customer *cust
             next->prev = *row;
         }
         customer->at->carts = *row;
-    } else if (cart_is_over(p, at)) {
+    } else if (cw_cart_forgotten(p, at)) {
         bool shorter = cw_cart_set_raw(p, customer, row, CW_VIEW(""));
         CW_ASSERT(shorter);
         at = cw_table_value(p->carts, *row);
@@ -155,9 +154,52 @@ struct cw_cart_row *cw_cart_make(struct cw_pipeline *p, struct cw_customer *cust
     return at;
 }
 
+bool cw_cart_watch(struct cw_pipeline *p, struct cw_customer *customer, cw_row row, uint64_t slots)
+{
+    struct cw_cart_row *at = cw_table_value(p->carts, row);
+    CW_ASSERT_HOT(at->sessions == 0 && slots != 0);
+    if (customer->at->watched_count >= CW_WATCHED_MAX) {
+        return false;
+    }
+    at->sessions = slots;
+    at->watched_prev = CW_ROW_NONE;
+    at->watched_next = customer->at->watched;
+    if (at->watched_next != CW_ROW_NONE) {
+        ((struct cw_cart_row *)cw_table_value(p->carts, at->watched_next))->watched_prev = row;
+    }
+    customer->at->watched = row;
+    customer->at->watched_count++;
+    return true;
+}
+
+void cw_cart_unwatch(struct cw_pipeline *p, struct cw_customer *customer, cw_row row)
+{
+    struct cw_cart_row *at = cw_table_value(p->carts, row);
+    bool first = customer->at->watched == row;
+    if (!first && at->watched_prev == CW_ROW_NONE) {
+        return;
+    }
+    if (at->watched_next != CW_ROW_NONE) {
+        ((struct cw_cart_row *)cw_table_value(p->carts, at->watched_next))->watched_prev =
+            at->watched_prev;
+    }
+    if (first) {
+        customer->at->watched = at->watched_next;
+    } else {
+        ((struct cw_cart_row *)cw_table_value(p->carts, at->watched_prev))->watched_next =
+            at->watched_next;
+    }
+    at->watched_next = at->watched_prev = CW_ROW_NONE;
+    at->sessions = 0;
+    customer->at->watched_count--;
+}
+
 bool cw_cart_set_raw(struct cw_pipeline *p, struct cw_customer *customer, cw_row *row,
                      struct cw_view raw)
 {
+    if (raw.bytes > CW_TABLE_VALUE_MAX - sizeof(struct cw_cart_row)) {
+        return false; /* only where events over 1 MiB are allowed */
+    }
     cw_row moved =
         cw_table_resize(p->carts, *row, (uint32_t)sizeof(struct cw_cart_row) + raw.bytes);
     if (moved == CW_ROW_NONE) {
@@ -172,6 +214,16 @@ bool cw_cart_set_raw(struct cw_pipeline *p, struct cw_customer *customer, cw_row
             ((struct cw_cart_row *)cw_table_value(p->carts, at->prev))->next = moved;
         } else {
             customer->at->carts = moved;
+        }
+        if (at->watched_next != CW_ROW_NONE) {
+            ((struct cw_cart_row *)cw_table_value(p->carts, at->watched_next))->watched_prev =
+                moved;
+        }
+        if (at->watched_prev != CW_ROW_NONE) {
+            ((struct cw_cart_row *)cw_table_value(p->carts, at->watched_prev))->watched_next =
+                moved;
+        } else if (customer->at->watched == *row) {
+            customer->at->watched = moved;
         }
         *row = moved;
     }
@@ -228,15 +280,6 @@ uint32_t cw_seen_key(char kind, struct cw_view customer, struct cw_view source, 
 static bool is_recent(const struct cw_pipeline *p, const struct cw_seen_row *at)
 {
     return p->now < at->first_at + CW_WEEK_MS;
-}
-
-bool cw_seen_look(const struct cw_pipeline *p, struct cw_view customer, char kind,
-                  struct cw_view source, struct cw_view id)
-{
-    char key[CW_KEY_BYTES];
-    uint32_t bytes = cw_seen_key(kind, customer, source, id, key);
-    cw_row row = cw_table_find(p->seen, cw_table_hash(p->seen, key, bytes), key, bytes);
-    return row != CW_ROW_NONE && is_recent(p, cw_table_value(p->seen, row));
 }
 
 bool cw_seen_before(struct cw_pipeline *p, struct cw_customer *customer, char kind,
@@ -309,7 +352,8 @@ void cw_customer_forget(struct cw_pipeline *p, struct cw_customer *customer)
         cw_table_remove(p->carts, row);
         row = next;
     }
-    customer->at->carts = CW_ROW_NONE;
+    customer->at->carts = customer->at->watched = CW_ROW_NONE;
+    customer->at->watched_count = 0;
     for (cw_row row = customer->at->seen; row != CW_ROW_NONE;) {
         const struct cw_seen_row *at = cw_table_value(p->seen, row);
         cw_row next = at->next;
@@ -349,7 +393,7 @@ static bool customer_of_key(struct cw_pipeline *p, struct cw_view key, struct cw
 static void clean_cart(struct cw_pipeline *p, cw_row row)
 {
     const struct cw_cart_row *at = cw_table_value(p->carts, row);
-    if (!cart_is_over(p, at)) {
+    if (!cw_cart_forgotten(p, at)) {
         return;
     }
     struct cw_customer customer;

@@ -51,7 +51,8 @@ cw_err cw_worker_open(struct cw_worker **worker, const struct cw_worker_options 
                                          .event_bytes_max = options->pipeline.event_bytes_max};
     err = cw_decoder_open(&made->decoder, &decoder, fault);
     if (err == CW_ERR_OK) {
-        err = cw_pipeline_open(&made->pipeline, &options->pipeline, fault);
+        made->options.pipeline.names = options->names;
+        err = cw_pipeline_open(&made->pipeline, &made->options.pipeline, fault);
     }
     made->own = own;
     if (err != CW_ERR_OK) {
@@ -193,12 +194,7 @@ static void run(void *self, const struct cw_batch *batch)
 static void finish(void *self)
 {
     struct cw_worker *worker = self;
-    int64_t due;
-    int64_t until = worker->options.until;
-    while (cw_pipeline_earliest(worker->pipeline, &due) &&
-           (until == CW_TIME_NONE || due <= until)) { /* bounded: every journey expires */
-        cw_pipeline_advance(worker->pipeline, due > worker->clock ? due : worker->clock);
-    }
+    cw_pipeline_finish(worker->pipeline, worker->clock, worker->options.until);
     worker->options.settled(worker->options.self, 0, INT64_MAX, true);
 }
 

@@ -30,6 +30,12 @@ cw_command_fn cw_cmd_check, cw_cmd_replay, cw_cmd_match, cw_cmd_gen, cw_cmd_expl
 int cw_usage_error(const char *command, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* getopt_long that tells in one line of cartwheel's own what is wrong with an option, with the
+   nearest that exists; it returns '?' then. */
+struct option;
+int cw_next_option(const char *command, int argc, char **argv, const char *shorts,
+                   const struct option *known);
+
 /* Prints `cartwheel: ...` on standard error; returns CW_EXIT_FAILURE. */
 int cw_failure(const struct cw_fault *fault);
 

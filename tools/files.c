@@ -19,17 +19,11 @@ enum {
 /* The file over anonymous memory, so that the padding after its last byte can be read. */
 static cw_err map_file(const char *name, struct cw_files *files, struct cw_fault *fault)
 {
-    int fd = open(name, O_RDONLY | O_CLOEXEC);
-    struct stat stat;
-    if (fd < 0 || fstat(fd, &stat) != 0) {
-        cw_err err = cw_fail(fault, CW_ERR_IO, "opening %s", name);
-        if (fd >= 0) {
-            (void)close(fd);
-        }
-        return err;
+    struct stat info;
+    if (stat(name, &info) != 0) {
+        return cw_fail(fault, CW_ERR_IO, "opening %s", name);
     }
-    if (!S_ISREG(stat.st_mode)) { /* a pipe or a terminal */
-        (void)close(fd);
+    if (!S_ISREG(info.st_mode)) { /* a pipe or a terminal: opened once, it cannot be taken back */
         struct cw_view content;
         cw_err err = cw_file_read(name, UINT32_MAX - (1u << 20), &content, fault);
         if (err == CW_ERR_OK) {
@@ -38,7 +32,15 @@ static cw_err map_file(const char *name, struct cw_files *files, struct cw_fault
         }
         return err;
     }
-    size_t bytes = (size_t)stat.st_size;
+    int fd = open(name, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &info) != 0) {
+        cw_err err = cw_fail(fault, CW_ERR_IO, "opening %s", name);
+        if (fd >= 0) {
+            (void)close(fd);
+        }
+        return err;
+    }
+    size_t bytes = (size_t)info.st_size;
     size_t mapped = (bytes + CW_JSON_PADDING + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES;
     void *base = mmap(NULL, mapped, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (base != MAP_FAILED && bytes > 0 &&
@@ -100,17 +102,14 @@ void cw_files_close(struct cw_files *files)
     files->count = 0;
 }
 
-/* The first line start at or after an offset. */
-static size_t line_start(const char *text, size_t bytes, size_t offset)
+/* The first line start at or after an offset and before `end`, or `end`. */
+static size_t line_start(const char *text, size_t offset, size_t end)
 {
-    if (offset == 0) {
-        return 0;
+    if (offset == 0 || offset >= end) {
+        return offset == 0 ? 0 : end;
     }
-    if (offset >= bytes) {
-        return bytes;
-    }
-    const char *feed = memchr(text + offset - 1, '\n', bytes - offset + 1);
-    return feed == NULL ? bytes : (size_t)(feed - text) + 1;
+    const char *feed = memchr(text + offset - 1, '\n', end - offset);
+    return feed == NULL ? end : (size_t)(feed - text) + 1;
 }
 
 static enum cw_poll take(void *self, uint32_t shard, uint64_t sequence, struct cw_chunk *chunk)
@@ -127,8 +126,11 @@ static enum cw_poll take(void *self, uint32_t shard, uint64_t sequence, struct c
     uint64_t piece = sequence - files->list[file].first;
     const char *text = files->list[file].text;
     size_t bytes = files->list[file].bytes;
-    size_t from = line_start(text, bytes, piece * PIECE_BYTES);
-    size_t to = line_start(text, bytes, (piece + 1) * PIECE_BYTES);
+    /* A piece has the lines that start in it. Where none does, nothing is looked at behind it: a
+       line of many pieces would be searched to its end for each of them. */
+    size_t piece_end = (piece + 1) * PIECE_BYTES < bytes ? (piece + 1) * PIECE_BYTES : bytes;
+    size_t from = line_start(text, piece * PIECE_BYTES, piece_end);
+    size_t to = from < piece_end ? line_start(text, piece_end, bytes) : from;
     size_t chunk_bytes = to - from;
     if (chunk_bytes > CHUNK_BYTES_MAX) {
         chunk_bytes = CHUNK_BYTES_MAX; /* one line, and far too long in any case */

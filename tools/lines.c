@@ -8,6 +8,7 @@
 
 enum {
     RING_SLOTS = 16,
+    KEYS_BYTES = 4096,
     WAIT_NS = 50000
 };
 
@@ -28,6 +29,9 @@ cw_err cw_lines_open(struct cw_lines *lines, uint32_t count, cw_line_writer *wri
         lane->out = cw_ring_create(&lines->own, RING_SLOTS);
         lane->home = cw_ring_create(&lines->own, RING_SLOTS);
         for (uint32_t s = 0; s < CW_LANE_SEGMENTS; s++) {
+            /* There is never a NULL to point into. */
+            (void)cw_text_room(&lane->segments[s].keys, KEYS_BYTES);
+            (void)cw_text_room(&lane->segments[s].text, KEYS_BYTES);
             lane->spare[lane->spares++] = &lane->segments[s];
         }
         lane->filling = lane->spare[--lane->spares];
@@ -78,6 +82,9 @@ static int compare(const struct cw_segment *x, const struct cw_line *a, const st
 {
     if (a->at != b->at) {
         return a->at < b->at ? -1 : 1;
+    }
+    if (a->key_bytes == 0 || b->key_bytes == 0) { /* invalid lines have no customer */
+        return (a->key_bytes > 0) - (b->key_bytes > 0);
     }
     struct cw_view a_key = {x->keys.data + a->key, a->key_bytes};
     struct cw_view b_key = {y->keys.data + b->key, b->key_bytes};
@@ -144,9 +151,15 @@ void cw_lane_settle(struct cw_lane *lane, int64_t until, bool end)
     next->end = false;
     cw_text_clear(&next->keys);
     cw_text_clear(&next->text);
-    uint32_t settled = segment->count;
+    bool waits = !end && segment->count > 0 && segment->lines[0].at >= until;
+    uint32_t settled = waits ? 0 : segment->count;
     while (!end && settled > 0 && segment->lines[settled - 1].at >= until) {
         settled--;
+    }
+    if (waits) { /* a clock that stands still costs the lines that wait nothing */
+        bool sent = cw_ring_push(lane->out, next);
+        CW_ASSERT(sent);
+        return;
     }
     for (uint32_t i = settled; i < segment->count; i++) {
         move_line(segment, &segment->lines[i], next);

@@ -53,6 +53,13 @@ TIME_RE = re.compile(r"(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(?:\.(\d+))?
                      r"(?:([Zz])|([+-])(\d\d):(\d\d))", re.ASCII)
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
+# An event's time lies before 9990: what follows it must still be a time that can be written.
+LAST_TIME = 253_086_768_000_000
+
+# Candidates in flight, and carts whose session runs, that one customer may have.
+IN_FLIGHT_MAX = 1024
+WATCHED_MAX = 1024
+
 
 def parse_time(text: Any) -> Optional[int]:
     """Milliseconds since 1970, or None when it is no time (D1: the fraction is truncated)."""
@@ -76,7 +83,7 @@ def parse_time(text: Any) -> Optional[int]:
             return None
         offset = (off_hours * 60 + off_minutes) * MINUTE
         ms += -offset if m.group(9) == "+" else offset
-    return ms
+    return ms if ms < LAST_TIME else None
 
 
 def show_time(ms: int) -> str:
@@ -697,7 +704,11 @@ class Candidate:
     holdout: bool
     discount: float = 0
     touches: list[Touch] = field(default_factory=list)
-    in_flight: bool = True
+    ended: Optional[int] = None     # the clock at its end
+
+    @property
+    def in_flight(self) -> bool:
+        return self.ended is None
 
     @property
     def expires(self) -> int:
@@ -801,6 +812,10 @@ class Replay:
         self.customers: dict[str, Customer] = {}
         self.stock: list[tuple[str, Told]] = []
         self.seen_product_ids: list[tuple[str, str, int]] = []
+        # A cart is forgotten when no program asks for the last fact about it any more.
+        self.cart_memory = max([7 * DAY] + [max(p.dedup_window, p.candidate_ttl)
+                                            for p in self.programs])
+        self.watches_sessions = any(p.session_timeout is not None for p in self.programs)
         self.lines: list[Line] = []
 
     # -- input
@@ -939,15 +954,19 @@ class Replay:
         return self.now < fact.time + max(program.dedup_window, program.candidate_ttl)
 
     def forget_cart(self, cu: Customer, cart_id: str) -> None:
-        """D19: a cart of which nothing was told for as long as any program remembers facts (at
-        least 7 days) is as one never heard of; its last content and update count no more."""
-        if any(cart == cart_id for _, cart in cu.sessions):
+        """What was told of a cart is forgotten when the last of it counts for no program any
+        more and no session of it runs."""
+        if any(key[1] == cart_id for key in cu.sessions):
             return
-        keep = max([7 * DAY] + [max(p.dedup_window, p.candidate_ttl) for p in self.programs])
-        times = [f.time for facts in (cu.updated, cu.cleared, cu.abandoned, cu.orders)
-                 for f in facts if f.cart_id == cart_id]
-        if times and max(times) + keep <= self.now:
-            cu.updated = [f for f in cu.updated if f.cart_id != cart_id]
+        facts: list[Any] = [f for f in cu.updated + cu.cleared if f.cart_id == cart_id]
+        facts += [o for o in cu.orders if o.cart_id == cart_id]
+        if self.watches_sessions:
+            facts += [f for f in cu.abandoned if f.cart_id == cart_id]
+        if any(self.now < f.time + self.cart_memory for f in facts):
+            return
+        cu.updated = [f for f in cu.updated if f.cart_id != cart_id]
+        cu.cleared = [f for f in cu.cleared if f.cart_id != cart_id]
+        cu.abandoned = [f for f in cu.abandoned if f.cart_id != cart_id]
 
     def purchased(self, cu: Customer, program: Program, cart_id: str, since: int) -> bool:
         """"Purchased: an OrderPlaced of this cart, or of this customer without cartId, at or
@@ -1028,19 +1047,22 @@ class Replay:
         if verdict is not None:
             self.emit(cu, "rejected", program, ab.cart_id, filter=verdict[0], reason=verdict[1])
             if mine is not None:
-                mine.in_flight = False  # "a rejection ends the candidate as `rejected`"
+                mine.ended = self.now  # "a rejection ends the candidate as `rejected`"
             return
 
         if superseded is not None:
             # "the cart with the later T0 goes on (on a tie the later arrival), the other is
             # `superseded` (its line before the new candidate's)"
-            superseded.in_flight = False
+            superseded.ended = self.now
             self.emit(cu, "superseded", program, superseded.cart_id)
         elif other is not None:
             # "a late older one prints only `superseded`, never becomes a candidate and leaves
             # no entry"
             self.emit(cu, "superseded", program, ab.cart_id)
             return
+
+        if mine is None and len(cu.in_flight()) >= IN_FLIGHT_MAX:
+            return      # refused: a bound on state was reached
 
         known = self.features(cu, ab)
         intent = self.score(cu, program, ab, known)
@@ -1332,7 +1354,7 @@ class Replay:
 
     def expire(self, cu: Customer, ca: Candidate) -> None:
         """"Expiry at T0 + candidateTTLDays, also when all touches are done."""
-        ca.in_flight = False
+        ca.ended = self.now
         self.emit(cu, "expired", ca.program, ca.cart_id)
 
     # -- other events
@@ -1360,11 +1382,12 @@ class Replay:
         # D9: armed by one "that carries cartValue and items (others re-arm with the last known
         # content; without content known nothing is armed)"
         content = latest_content(earlier + [fact])
+        watched = {key[1] for key in cu.sessions} - {fact.cart_id}
         for program in self.programs:
             if program.session_timeout is None:
                 continue
             cu.sessions.pop((program.id, fact.cart_id), None)
-            if content is None:
+            if content is None or len(watched) >= WATCHED_MAX:
                 continue
             # "An event takes effect by its own time, whenever it arrives": what disarms the timer
             # may have arrived first.
@@ -1409,7 +1432,7 @@ class Replay:
         self.disarm(cu, lambda c: c == cart_id, event.time)
 
     def cancel(self, cu: Customer, ca: Candidate, reason: str) -> None:
-        ca.in_flight = False
+        ca.ended = self.now
         self.emit(cu, "cancelled", ca.program, ca.cart_id, reason=reason)
 
     def order_placed(self, cu: Customer, event: Event) -> None:
@@ -1427,7 +1450,7 @@ class Replay:
         # cartId: of that customer). Revenue is orderValue."
         for ca in cu.in_flight():
             if order.time >= ca.t0 and order.cart_id in (None, ca.cart_id):
-                ca.in_flight = False
+                ca.ended = self.now
                 more: dict[str, Any] = {"orderId": order.order_id,
                                         "revenue": shortest(order.value)}
                 currency = order.currency or ca.currency
@@ -1470,8 +1493,10 @@ class Replay:
 
     def messaging(self, event: Event) -> None:
         """"delivery and engagement of one touch"."""
-        touches = [(cu, t) for cu in self.customers.values() for t in cu.sent()
-                   if t.message_id == event.detail["messageId"]]
+        # An ended candidate and its messages are remembered for 90 days.
+        touches = [(cu, t) for cu in self.customers.values() for ca in cu.candidates
+                   if ca.ended is None or self.now < ca.ended + 90 * DAY
+                   for t in ca.touches if t.message_id == event.detail["messageId"]]
         if not touches:
             return
         cu, t = max(touches, key=lambda x: x[1].sent_time)

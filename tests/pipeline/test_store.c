@@ -1,4 +1,5 @@
 /* The pipeline's rows under pressure: full tables, long strings, crowds, cleaning, moving rows. */
+#include "pipeline/rows.h"
 #include "tests/pipeline/random_shop.h"
 
 #include <criterion/criterion.h>
@@ -206,20 +207,22 @@ Test(store, a_profile_that_finds_no_room_changes_nothing_and_may_come_again)
     shop_close(&shop);
 }
 
-Test(store, thousands_of_carts_of_one_customer_in_flight, .timeout = 200)
+Test(store, a_customer_has_as_many_carts_in_flight_as_the_bound_and_no_more, .timeout = 200)
 {
     enum {
-        CARTS = 5000
+        CARTS = CW_IN_FLIGHT_MAX,
+        TOO_MANY = 100
     };
 
     open_plain(PLAIN("onNewCart: parallel\nminGapMinutes: 0\n"), 0, 0);
     shop_customer(&shop, "c");
-    for (uint32_t i = 0; i < CARTS; i++) {
+    for (uint32_t i = 0; i < CARTS + TOO_MANY; i++) {
         char cart[16];
         (void)snprintf(cart, sizeof cart, "k%u", i);
         (void)shop_abandon(&shop, i, "c", cart, 100);
     }
     cr_assert(eq(u64, shop.kinds[CW_DECISION_CANDIDATE], CARTS));
+    cr_assert(eq(u64, shop_fates(&shop)->by_item[CW_ITEM_FATE_REFUSED], TOO_MANY));
     cr_assert(shop_check(&shop));
     shop.keep = false;
     shop_advance(&shop, 2 * HOUR);
@@ -253,7 +256,7 @@ Test(store, ten_thousand_carts_of_one_customer_one_after_the_other, .timeout = 1
     cr_assert(shop_check(&shop));
     cr_assert(eq(u64, shop_fates(&shop)->superseded, CARTS - 1));
     shop_advance(&shop, HOUR);
-    cr_assert(eq(u64, shop_fates(&shop)->made, CARTS / 8), "each watched session has ended");
+    cr_assert(eq(u64, shop_fates(&shop)->made, CW_WATCHED_MAX), "no more are watched at once");
     cr_assert(shop_check(&shop));
     (void)shop_event(&shop, "ecommerce.customer", "CustomerErased", HOUR, "\"customerId\":\"c\"");
     cr_assert(shop_check(&shop));
