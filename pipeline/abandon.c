@@ -135,10 +135,16 @@ enum cw_standing cw_standing_of(const struct cw_pipeline *p, const struct cw_ite
 /*
  * Reads: the customer's other candidates of this program.
  * Writes: the others' end, when this one is the later.
- * Drops: SUPERSEDED, when another cart of the customer with a later T0 is in flight.
+ * Drops: SUPERSEDED, when another cart of the customer with a later T0 is in flight; REFUSED, when
+ * the customer has too many in flight.
  */
 enum cw_item_fate cw_look_place(struct cw_pipeline *p, struct cw_item *item)
 {
+    /* Only parallel carts can be so many: of others there is one a program. */
+    if (!item->again && item->program->on_new_cart == CW_NEW_CART_PARALLEL &&
+        item->customer->at->in_flight_count >= CW_IN_FLIGHT_MAX) {
+        return CW_ITEM_FATE_REFUSED;
+    }
     for (cw_row row = item->customer->at->in_flight; row != CW_ROW_NONE;
          row = cw_candidate_at(p, row)->next) {
         if (cw_standing_of(p, item, row) == CW_STANDING_STAYS) {
@@ -153,6 +159,8 @@ enum cw_item_fate cw_stage_place(struct cw_pipeline *p, struct cw_item *item)
     enum cw_item_fate fate = cw_look_place(p, item);
     if (fate == CW_ITEM_FATE_SUPERSEDED) {
         decide_superseded(p, item, item->event->cart);
+    }
+    if (fate != CW_STAGE_GOES_ON) {
         return fate;
     }
     for (cw_row row = item->customer->at->in_flight; row != CW_ROW_NONE;) {
@@ -168,21 +176,26 @@ enum cw_item_fate cw_stage_place(struct cw_pipeline *p, struct cw_item *item)
     return CW_STAGE_GOES_ON;
 }
 
-/* Leaves the accepted abandonment's entry; false when the table is full. */
-static bool write_entry(struct cw_pipeline *p, const struct cw_item *item)
+/* Room for the accepted abandonment's entry, without a change of what it says; or none. */
+static cw_row reserve_entry(struct cw_pipeline *p, const struct cw_item *item, bool *added)
 {
     char key[CW_TABLE_KEY_BYTES_MAX];
     uint32_t bytes = cw_dedup_key(item->program, item->customer->id, item->event->cart, key);
     uint32_t value_bytes = (uint32_t)sizeof(struct cw_dedup_row) + item->content.bytes;
-    bool added = false;
-    cw_row row = cw_table_put(p->dedup, cw_table_hash(p->dedup, key, bytes), key, bytes,
-                              value_bytes, &added);
-    if (row != CW_ROW_NONE && !added) {
+    cw_row row =
+        cw_table_put(p->dedup, cw_table_hash(p->dedup, key, bytes), key, bytes, value_bytes, added);
+    if (row != CW_ROW_NONE && !*added && cw_table_value_bytes(p->dedup, row) < value_bytes) {
         row = cw_table_resize(p->dedup, row, value_bytes);
     }
-    if (row == CW_ROW_NONE) {
-        return false;
-    }
+    return row;
+}
+
+/* Leaves the accepted abandonment's entry in the room for it. */
+static void write_entry(struct cw_pipeline *p, const struct cw_item *item, cw_row row)
+{
+    row =
+        cw_table_resize(p->dedup, row, (uint32_t)sizeof(struct cw_dedup_row) + item->content.bytes);
+    CW_ASSERT(row != CW_ROW_NONE); /* to make a value shorter never fails */
     struct cw_dedup_row *entry = cw_table_value(p->dedup, row);
     if (!item->again || item->dedup == CW_ROW_NONE) {
         entry->until = p->now + item->program->dedup.ttl_ms;
@@ -190,7 +203,6 @@ static bool write_entry(struct cw_pipeline *p, const struct cw_item *item)
     entry->t0 = item->event->time;
     entry->content_bytes = item->content.bytes;
     memcpy(entry + 1, item->content.data, item->content.bytes);
-    return true;
 }
 
 /* Nothing is left to decide; whether there is room shows when it is written. */
@@ -207,29 +219,23 @@ enum cw_item_fate cw_look_store(struct cw_pipeline *p, struct cw_item *item)
  */
 enum cw_item_fate cw_stage_store(struct cw_pipeline *p, struct cw_item *item)
 {
-    if (item->program->dedup.enabled && !write_entry(p, item)) {
+    bool added = false;
+    cw_row entry = item->program->dedup.enabled ? reserve_entry(p, item, &added) : CW_ROW_NONE;
+    if (item->program->dedup.enabled && entry == CW_ROW_NONE) {
         return CW_ITEM_FATE_REFUSED;
     }
     cw_row row = cw_candidate_write(p, item, item->candidate);
     if (row == CW_ROW_NONE) {
+        if (added) { /* else coming again later would be a duplicate of what never was */
+            cw_table_remove(p->dedup, entry);
+        }
         return CW_ITEM_FATE_REFUSED;
+    }
+    if (entry != CW_ROW_NONE) {
+        write_entry(p, item, entry);
     }
     item->candidate = row;
     return CW_STAGE_GOES_ON;
-}
-
-/* The earliest of what the candidate waits for. */
-static int64_t candidate_due(const struct cw_pipeline *p, cw_row row)
-{
-    struct cw_candidate_row *candidate = cw_candidate_at(p, row);
-    const struct cw_touch_row *touches = cw_candidate_touches(candidate);
-    int64_t due = candidate->t0 + cw_candidate_program(p, candidate)->candidate_ttl_ms;
-    for (uint32_t i = 0; i < candidate->touch_count; i++) {
-        if (touches[i].state == CW_TOUCH_PENDING && touches[i].due < due) {
-            due = touches[i].due;
-        }
-    }
-    return due;
 }
 
 enum cw_item_fate cw_look_schedule(struct cw_pipeline *p, struct cw_item *item)
@@ -257,7 +263,7 @@ enum cw_item_fate cw_stage_schedule(struct cw_pipeline *p, struct cw_item *item)
             decision.u.candidate.touches[n].due = touches[i].due;
         }
     }
-    cw_customer_arm(p, item->customer, candidate_due(p, item->candidate));
+    cw_customer_arm(p, item->customer, candidate->next_due);
     cw_decide(p, &decision, CW_DECISION_CANDIDATE, item->program->id, item->customer->id,
               item->event->cart);
     enum cw_item_fate fate = cw_look_schedule(p, item);

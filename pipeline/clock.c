@@ -56,42 +56,51 @@ static void offer(struct due *best, bool *found, const struct due *next)
     }
 }
 
+static void offer_candidate(const struct cw_pipeline *p, cw_row row,
+                            struct cw_candidate_row *candidate, struct due *best, bool *found)
+{
+    const struct cw_touch_row *touches = cw_candidate_touches(candidate);
+    struct due next = {.slot = candidate->slot,
+                       .row = row,
+                       .cart = cw_candidate_texts(candidate).cart,
+                       .due = candidate->t0 + cw_candidate_program(p, candidate)->candidate_ttl_ms};
+    offer(best, found, &next);
+    for (uint32_t i = 0; i < candidate->touch_count; i++) {
+        if (touches[i].state == CW_TOUCH_PENDING) {
+            next.touch = i + 1;
+            next.due = touches[i].due;
+            offer(best, found, &next);
+        }
+    }
+}
+
+/* Both walks read a line or two of what is not due first: there may be a thousand. */
 static bool earliest(const struct cw_pipeline *p, const struct cw_customer *customer,
                      struct due *best)
 {
     bool found = false;
     for (cw_row row = customer->at->in_flight; row != CW_ROW_NONE;) {
         struct cw_candidate_row *candidate = cw_candidate_at(p, row);
-        const struct cw_touch_row *touches = cw_candidate_touches(candidate);
-        struct due next = {.slot = candidate->slot,
-                           .row = row,
-                           .cart = cw_candidate_texts(candidate).cart,
-                           .due = candidate->t0 +
-                                  cw_candidate_program(p, candidate)->candidate_ttl_ms};
-        offer(best, &found, &next);
-        for (uint32_t i = 0; i < candidate->touch_count; i++) {
-            if (touches[i].state == CW_TOUCH_PENDING) {
-                next.touch = i + 1;
-                next.due = touches[i].due;
-                offer(best, &found, &next);
-            }
+        if (!found || candidate->next_due <= best->due) {
+            offer_candidate(p, row, candidate, best, &found);
         }
         row = candidate->next;
     }
-    cw_row row = customer->at->sessions > 0 ? customer->at->carts : CW_ROW_NONE;
-    while (row != CW_ROW_NONE) {
+    for (cw_row row = customer->at->watched; row != CW_ROW_NONE;) {
         const struct cw_cart_row *cart = cw_table_value(p->carts, row);
         for (uint64_t left = cart->sessions; left != 0; left &= left - 1) {
             uint32_t slot = (uint32_t)__builtin_ctzll(left);
             struct due next = {.slot = slot,
                                .row = row,
                                .session = true,
-                               .cart = cw_cart_key_cart(p, row),
                                .due =
                                    cart->session_time + p->programs->list[slot].session_timeout_ms};
-            offer(best, &found, &next);
+            if (!found || next.due <= best->due) {
+                next.cart = cw_cart_key_cart(p, row);
+                offer(best, &found, &next);
+            }
         }
-        row = cart->next;
+        row = cart->watched_next;
     }
     return found;
 }
@@ -106,6 +115,7 @@ static void expire(struct cw_pipeline *p, struct cw_customer *customer, cw_row r
     cw_decide(p, &decision, CW_DECISION_EXPIRED, texts.program, customer->id, texts.cart);
 }
 
+/* Uses the scratch arena anew for each of them: a customer may have any number. */
 void cw_customer_fire(struct cw_pipeline *p, struct cw_customer *customer)
 {
     struct due next;
@@ -123,5 +133,6 @@ void cw_customer_fire(struct cw_pipeline *p, struct cw_customer *customer)
         } else {
             cw_touch_fire(p, customer, next.row, next.touch - 1);
         }
+        cw_arena_reset(&p->scratch);
     }
 }

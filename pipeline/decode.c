@@ -145,6 +145,7 @@ bool cw_decode_refuse(struct cw_decoder *decoder, struct cw_event *event, const 
     uint32_t bytes = cw_formatv(reason, sizeof reason, format, args);
     va_end(args);
     event->type = CW_EVENT_INVALID;
+    memset(&event->u, 0, sizeof event->u); /* what was read so far of another kind */
     event->u.invalid.reason = cw_arena_copy(decoder->to, (struct cw_view){reason, bytes});
     return false;
 }

@@ -11,15 +11,6 @@ static uint32_t candidate_key(struct cw_view customer, uint32_t serial,
     return customer.bytes + (uint32_t)sizeof serial;
 }
 
-static struct cw_candidate_row *candidate_of(struct cw_pipeline *p, struct cw_view customer,
-                                             uint32_t serial)
-{
-    char key[CW_ID_BYTES_MAX + sizeof(uint32_t)];
-    uint32_t bytes = candidate_key(customer, serial, key);
-    cw_row row = cw_table_find(p->candidates, cw_table_hash(p->candidates, key, bytes), key, bytes);
-    return row == CW_ROW_NONE ? NULL : cw_candidate_at(p, row);
-}
-
 static struct cw_message_row *message_of(const struct cw_pipeline *p, struct cw_view id,
                                          uint64_t hash)
 {
@@ -88,7 +79,7 @@ enum cw_event_fate cw_engage(struct cw_pipeline *p, const struct cw_event *event
     }
     struct cw_view owner = owner_of(message);
     struct cw_customer customer;
-    struct cw_candidate_row *candidate = candidate_of(p, owner, message->serial);
+    struct cw_candidate_row *candidate = cw_candidate_by_serial(p, owner, message->serial);
     if (candidate == NULL || !cw_customer_find(p, owner, &customer)) {
         return CW_EVENT_FATE_UNKNOWN_MESSAGE;
     }

@@ -103,10 +103,8 @@ static uint32_t pending(const struct cw_pipeline *p, const struct cw_item *item,
     for (cw_row row = item->customer->at->in_flight; row != CW_ROW_NONE;) {
         struct cw_candidate_row *other = cw_candidate_at(p, row);
         if (row != item->candidate && cw_standing_of(p, item, row) != CW_STANDING_GIVES_WAY) {
-            const struct cw_touch_row *touches = cw_candidate_touches(other);
-            for (uint32_t i = 0; i < other->touch_count; i++) {
-                count += touches[i].state == CW_TOUCH_PENDING &&
-                         (cap == CW_CAP_MESSAGES || touches[i].channel == cap);
+            for (uint32_t channel = 0; channel < CW_CHANNEL_COUNT; channel++) {
+                count += cap == CW_CAP_MESSAGES || cap == channel ? other->pending[channel] : 0;
             }
         }
         row = other->next;

@@ -25,20 +25,21 @@ static int by_program_and_cart(const void *a, const void *b)
 static struct chosen *choose(struct cw_pipeline *p, const struct cw_customer *customer,
                              struct cw_view cart, int64_t latest, uint32_t *count)
 {
-    uint32_t most = 0;
-    for (cw_row row = customer->at->in_flight; row != CW_ROW_NONE;
-         row = cw_candidate_at(p, row)->next) {
-        most++;
-    }
+    uint32_t most = customer->at->in_flight_count;
     struct chosen *list = cw_arena_alloc(&p->scratch, (most + 1) * sizeof *list, 8);
+    uint32_t hash = cart.data == NULL ? 0 : cw_candidate_hash(p, cart);
     *count = 0;
     for (cw_row row = customer->at->in_flight; row != CW_ROW_NONE;) {
-        struct cw_candidate_row *candidate = cw_candidate_at(p, row);
-        struct cw_view own = cw_candidate_texts(candidate).cart;
-        if (candidate->t0 <= latest && (cart.data == NULL || cw_view_equal(cart, own))) {
-            list[(*count)++] = (struct chosen){row, candidate->slot, own};
-        }
+        cw_row at = row;
+        struct cw_candidate_row *candidate = cw_candidate_at(p, at);
         row = candidate->next;
+        if (candidate->t0 > latest || (cart.data != NULL && candidate->cart_hash != hash)) {
+            continue;
+        }
+        struct cw_view own = cw_candidate_texts(candidate).cart;
+        if (cart.data == NULL || cw_view_equal(cart, own)) {
+            list[(*count)++] = (struct chosen){at, candidate->slot, own};
+        }
     }
     if (*count > 1) {
         qsort(list, *count, sizeof *list, by_program_and_cart);
@@ -94,12 +95,6 @@ void cw_cancel_opted_out(struct cw_pipeline *p, struct cw_customer *customer)
             cw_cancel(p, customer, list[i].row, CW_CANCEL_OPTED_OUT);
         }
     }
-}
-
-static void disarm(struct cw_customer *customer, struct cw_cart_row *cart)
-{
-    customer->at->sessions -= (uint32_t)__builtin_popcountll(cart->sessions);
-    cart->sessions = 0;
 }
 
 static void later(int64_t *latest, int64_t time)
@@ -168,13 +163,13 @@ void cw_order_placed(struct cw_pipeline *p, struct cw_customer *customer,
     cw_profile_order(customer, event);
     if (event->cart.data == NULL) {
         later(&customer->at->purchased_at, event->time);
-        cw_row row = customer->at->sessions > 0 ? customer->at->carts : CW_ROW_NONE;
-        while (row != CW_ROW_NONE) {
-            struct cw_cart_row *cart = cw_table_value(p->carts, row);
+        for (cw_row row = customer->at->watched; row != CW_ROW_NONE;) {
+            const struct cw_cart_row *cart = cw_table_value(p->carts, row);
+            cw_row next = cart->watched_next;
             if (cart->session_time <= event->time) {
-                disarm(customer, cart);
+                cw_cart_unwatch(p, customer, row);
             }
-            row = cart->next;
+            row = next;
         }
     } else {
         cw_row row;
@@ -184,7 +179,7 @@ void cw_order_placed(struct cw_pipeline *p, struct cw_customer *customer,
         } else {
             later(&cart->purchased_at, event->time);
             if (cart->session_time <= event->time) {
-                disarm(customer, cart);
+                cw_cart_unwatch(p, customer, row);
             }
         }
     }
@@ -205,7 +200,7 @@ void cw_cart_cleared(struct cw_pipeline *p, struct cw_customer *customer,
     } else {
         later(&cart->cleared_at, event->time);
         if (cart->session_time <= event->time) {
-            disarm(customer, cart);
+            cw_cart_unwatch(p, customer, row);
         }
     }
     cancel_all(p, customer, event->cart, event->time, CW_CANCEL_CART_CLEARED);
@@ -228,10 +223,13 @@ static void forget_entries(struct cw_pipeline *p, const struct cw_customer *cust
 }
 
 /* Arms the session timers of the programs that watch, unless a later fact says it is over. */
-static void arm_sessions(struct cw_pipeline *p, struct cw_customer *customer,
-                         struct cw_cart_row *cart, int64_t time)
+static void arm_sessions(struct cw_pipeline *p, struct cw_customer *customer, cw_row row,
+                         int64_t time)
 {
-    disarm(customer, cart);
+    struct cw_cart_row *cart = cw_table_value(p->carts, row);
+    uint64_t slots = 0;
+    int64_t due = INT64_MAX;
+    cw_cart_unwatch(p, customer, row);
     cart->session_time = time;
     for (uint32_t slot = 0; slot < p->programs->count; slot++) {
         const struct cw_program *program = &p->programs->list[slot];
@@ -242,10 +240,18 @@ static void arm_sessions(struct cw_pipeline *p, struct cw_customer *customer,
             cw_fact_counts(p, program, cart->abandoned_at, time)) {
             continue;
         }
-        cart->sessions |= UINT64_C(1) << slot;
-        customer->at->sessions++;
-        cw_customer_arm(p, customer, time + program->session_timeout_ms);
+        slots |= UINT64_C(1) << slot;
+        int64_t end = time + program->session_timeout_ms;
+        due = end < due ? end : due;
     }
+    if (slots == 0) {
+        return;
+    }
+    if (!cw_cart_watch(p, customer, row, slots)) {
+        p->fates.not_remembered++;
+        return;
+    }
+    cw_customer_arm(p, customer, due);
 }
 
 void cw_cart_updated(struct cw_pipeline *p, struct cw_customer *customer,
@@ -270,9 +276,8 @@ void cw_cart_updated(struct cw_pipeline *p, struct cw_customer *customer,
             p->fates.not_remembered++;
             return;
         }
-        cart = cw_table_value(p->carts, row);
     }
-    arm_sessions(p, customer, cart, event->time);
+    arm_sessions(p, customer, row, event->time);
 }
 
 void cw_cart_abandoned(struct cw_pipeline *p, struct cw_customer *customer,
@@ -290,6 +295,6 @@ void cw_cart_abandoned(struct cw_pipeline *p, struct cw_customer *customer,
     }
     later(&cart->abandoned_at, event->time);
     if (event->time >= cart->session_time) {
-        disarm(customer, cart);
+        cw_cart_unwatch(p, customer, row);
     }
 }

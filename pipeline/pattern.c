@@ -171,7 +171,6 @@ static void close_frame(struct cw_pattern_scratch *m, uint32_t mark, uint32_t gr
     for (uint32_t k = mark; k < m->hit_count; k++) {
         m->bits[m->hits[k] >> 6] &= ~(UINT64_C(1) << (m->hits[k] & 63));
     }
-    m->set_total += m->hit_count - mark;
     m->hit_count = mark;
     while (m->promoted_count > promoted) {
         cw_pattern_set_bit(m, m->promoted[--m->promoted_count]);
@@ -182,13 +181,9 @@ static void close_frame(struct cw_pattern_scratch *m, uint32_t mark, uint32_t gr
 
 static void walk_value(struct cw_pattern_scratch *m, uint32_t at, uint32_t number);
 
-static inline uint64_t total(const struct cw_pattern_scratch *m)
-{
-    return m->set_total + m->hit_count;
-}
-
-/* A member's value, reached from node `from` by the name that leads to `to`, has set bits: it
-   belongs to the groups on the way. An array has noted its own group. */
+/* A member's value, reached from node `from` by the name that leads to `to`, has set bits, or
+   would have if they were not set: it belongs to the groups on the way. An array has noted its own
+   group. */
 static void note_groups(struct cw_pattern_scratch *m, uint32_t from, uint32_t to, bool array)
 {
     const struct cw_pattern_node *nodes = m->set->nodes.at;
@@ -210,9 +205,9 @@ static void walk_members(struct cw_pattern_scratch *m, uint32_t object, uint32_t
         if (child == CW_PATTERN_NONE) {
             continue;
         }
-        uint64_t before = total(m);
+        uint64_t before = m->fired;
         walk_value(m, i, child);
-        if (m->set->group_count > 0 && total(m) != before) {
+        if (m->set->group_count > 0 && m->fired != before) {
             note_groups(m, number, child, nodes[i].type == CW_JSON_ARRAY);
         }
     }
@@ -248,17 +243,17 @@ static void walk_group_array(struct cw_pattern_scratch *m, uint32_t array, uint3
     bool now = false;
     for (uint32_t i = array + 1; i < nodes[array].next; i = nodes[i].next) {
         if (nodes[i].type < CW_JSON_ARRAY) { /* belongs to the frame around */
-            uint64_t bits = total(m);
+            uint64_t bits = m->fired;
             walk_value(m, i, number);
-            flat |= total(m) != bits;
+            flat |= m->fired != bits;
             continue;
         }
         uint32_t mark = m->hit_count;
-        uint64_t bits = total(m);
+        uint64_t bits = m->fired;
         m->serial = ++m->serial_last;
         walk_value(m, i, number);
         m->serial = serial;
-        now |= total(m) != bits;
+        now |= m->fired != bits;
         if (m->hit_count > mark) {
             close_frame(m, mark, group, array_serial);
         }

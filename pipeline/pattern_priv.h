@@ -319,7 +319,7 @@ struct cw_pattern_scratch {
     uint64_t *bits;
     uint32_t *hits; /* the bits that are set, frame after frame */
     uint32_t hit_count;
-    uint64_t set_total;           /* bits that were set and taken back: with hit_count, ever more */
+    uint64_t fired;               /* how often a bit was to be set, also one that was: ever more */
     uint64_t serial, serial_last; /* of the frame; never repeats */
     uint64_t *flat, *array;       /* by group: the frame it was last met in */
     uint64_t *vetoes, veto_now;   /* by anything-but: the value it was last vetoed for */
@@ -398,6 +398,7 @@ static inline void cw_pattern_set_bit(struct cw_pattern_scratch *m, uint32_t bit
 {
     uint64_t *word = &m->bits[bit >> 6];
     uint64_t mask = UINT64_C(1) << (bit & 63);
+    m->fired++;
     if ((*word & mask) == 0) {
         *word |= mask;
         m->hits[m->hit_count++] = bit;

@@ -637,6 +637,7 @@ void cw_pattern_seal_values(struct cw_pattern_set *set)
 {
     struct users users = users_of(set);
     struct builder b = {.set = set};
+    CW_PATTERN_PUSH(&set->actions, 0); /* nobody's: so that there is an array to point into */
     CW_PATTERN_VECTOR(uint32_t) tests = {0};
     for (uint32_t key = 0; key < set->keys.count; key++) {
         if (set->keys.at[key].condition == CW_PATTERN_NONE) {

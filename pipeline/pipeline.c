@@ -214,7 +214,12 @@ static enum cw_event_fate apply_to_customer(struct cw_pipeline *p, const struct 
         cw_order_placed(p, &customer, event);
         break;
     case CW_EVENT_ORDER_REFUNDED: p->fates.refunds++; break;
-    case CW_EVENT_CUSTOMER_UPDATED: cw_profile_update(p, &customer, event); break;
+    case CW_EVENT_CUSTOMER_UPDATED:
+        if (!cw_profile_update(p, &customer, event)) {
+            cw_seen_forget(p, &customer, event);
+            return CW_EVENT_FATE_REFUSED;
+        }
+        break;
     case CW_EVENT_CUSTOMER_ERASED: erase(p, &customer, event); break;
     case CW_EVENT_FEEDBACK:
         customer.at->ratings++;
@@ -341,9 +346,11 @@ static void fire(struct cw_pipeline *p, const struct cw_wheel_fired *fired, int6
     customer.at->timer = CW_TIMER_NONE;
     p->now = tick > p->now ? tick : p->now;
     /* The row may move while its customer is at work, so the id is kept apart. */
-    customer.id = cw_arena_copy(&p->scratch, cw_table_key(p->customers, row));
+    char id[CW_ID_BYTES_MAX];
+    customer.id = cw_table_key(p->customers, row);
+    memcpy(id, customer.id.data, customer.id.bytes);
+    customer.id.data = id;
     cw_customer_fire(p, &customer);
-    cw_arena_reset(&p->scratch);
 }
 
 void cw_pipeline_advance(struct cw_pipeline *p, int64_t now)

@@ -112,4 +112,9 @@ const struct cw_fates *cw_pipeline_fates(const struct cw_pipeline *pipeline);
 /* Counts candidates in flight and their pending touches in the rows themselves. */
 void cw_pipeline_count(const struct cw_pipeline *pipeline, uint64_t *in_flight, uint64_t *pending);
 
+/* Proves the invariants: every list well linked, both indexes hold what they should, every timer
+   is early enough, the counters reconcile with the rows. Says on standard error what does not hold.
+   Slow; for tests (check_ctl.c). */
+bool cw_pipeline_check(const struct cw_pipeline *pipeline);
+
 #endif

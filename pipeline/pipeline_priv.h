@@ -117,6 +117,10 @@ CW_MUST_USE bool cw_cart_set_raw(struct cw_pipeline *p, struct cw_customer *cust
 /* True when nothing of the cart counts any more: it is as if it had never been seen, whether it has
    been cleaned away yet or not. */
 bool cw_cart_forgotten(const struct cw_pipeline *p, const struct cw_cart_row *at);
+/* Into the list of carts whose session runs, and out of it; false when it is full. */
+CW_MUST_USE bool cw_cart_watch(struct cw_pipeline *p, struct cw_customer *customer, cw_row row,
+                               uint64_t slots);
+void cw_cart_unwatch(struct cw_pipeline *p, struct cw_customer *customer, cw_row row);
 struct cw_view cw_cart_key_cart(const struct cw_pipeline *p, cw_row row);
 
 /* The key of a cart in carts and scores. */
@@ -127,6 +131,10 @@ uint32_t cw_seen_key(char kind, struct cw_view customer, struct cw_view source, 
                      char key[CW_KEY_BYTES]);
 bool cw_seen_before(struct cw_pipeline *p, struct cw_customer *customer, char kind,
                     struct cw_view source, struct cw_view id, uint64_t hash);
+
+/* Takes back what cw_seen_before remembered, of an event that was refused after all. */
+void cw_seen_forget(struct cw_pipeline *p, struct cw_customer *customer,
+                    const struct cw_event *event);
 
 uint32_t cw_dedup_key(const struct cw_program *program, struct cw_view customer,
                       struct cw_view cart, char key[CW_TABLE_KEY_BYTES_MAX]);
@@ -143,6 +151,13 @@ struct cw_candidate_texts {
 };
 
 struct cw_candidate_texts cw_candidate_texts(struct cw_candidate_row *candidate);
+
+/* The customer's candidate of that serial, or NULL: also when it has ended too long ago. */
+struct cw_candidate_row *cw_candidate_by_serial(const struct cw_pipeline *p,
+                                                struct cw_view customer, uint32_t serial);
+
+/* True when nothing can ask for it any more: as if it were not there, cleaned or not. */
+bool cw_candidate_over(const struct cw_pipeline *p, const struct cw_candidate_row *candidate);
 
 /* The candidate in flight of that cart in that program, or CW_ROW_NONE. */
 cw_row cw_candidate_find(const struct cw_pipeline *p, const struct cw_customer *customer,
@@ -167,6 +182,9 @@ CW_MUST_USE cw_row cw_candidate_write(struct cw_pipeline *p, struct cw_item *ite
 void cw_candidate_end(struct cw_pipeline *p, struct cw_customer *customer, cw_row row,
                       enum cw_status status);
 void cw_candidate_index(struct cw_pipeline *p, cw_row row);
+/* After its times or the state of its touches changed. */
+void cw_candidate_settle(const struct cw_pipeline *p, struct cw_candidate_row *candidate);
+uint32_t cw_candidate_hash(const struct cw_pipeline *p, struct cw_view cart);
 void cw_candidate_unindex(struct cw_pipeline *p, cw_row row);
 void cw_candidate_remove(struct cw_pipeline *p, struct cw_customer *customer, cw_row row);
 
@@ -190,8 +208,9 @@ uint32_t cw_customer_zone(const struct cw_pipeline *p, const struct cw_customer 
                           struct cw_view marketplace);
 bool cw_customer_has_address(const struct cw_customer *customer, enum cw_channel channel);
 bool cw_customer_opted_out(const struct cw_customer *customer, enum cw_channel channel);
-void cw_profile_update(struct cw_pipeline *p, struct cw_customer *customer,
-                       const struct cw_event *event);
+/* False when the table is full and nothing has changed. */
+CW_MUST_USE bool cw_profile_update(struct cw_pipeline *p, struct cw_customer *customer,
+                                   const struct cw_event *event);
 void cw_profile_opt_out(struct cw_pipeline *p, struct cw_customer *customer,
                         enum cw_channel channel, int64_t time);
 void cw_profile_erase(struct cw_pipeline *p, struct cw_customer *customer);

@@ -37,6 +37,14 @@
 #define CW_SENDS_MAX 4096u
 
 /*
+ * Candidates in flight, and carts whose session runs, that one customer may have: what happens to
+ * a customer looks along both lists, so they bound what one event can cost. Only `parallel` comes
+ * near. An abandonment beyond is refused; a cart beyond is not watched.
+ */
+#define CW_IN_FLIGHT_MAX 1024u
+#define CW_WATCHED_MAX   1024u
+
+/*
  * Tail: sends_count entries of i64, oldest first: ms << 2 | enum cw_channel; then the strings of
  * CW_PROFILE_STRINGS in order, string_bytes[] long each.
  */
@@ -52,6 +60,7 @@ struct cw_customer_row {
     cw_row in_flight;     /* newest first, by cw_candidate_row.next */
     cw_row history;       /* candidates that have ended, newest first */
     cw_row carts;         /* all of this customer's cart rows */
+    cw_row watched;       /* those whose session runs */
     cw_row seen;          /* all of this customer's seen rows */
     int64_t last_sent;    /* any program, any channel */
     int64_t purchased_at; /* the latest order that named no cart */
@@ -65,12 +74,13 @@ struct cw_customer_row {
     uint32_t string_bytes[CW_PROFILE_STRINGS];
     double rating_sum;
     uint32_t ratings;
-    uint32_t sessions; /* session timers that run, over all carts and programs */
+    uint32_t in_flight_count, watched_count;
 };
 
 /* Tail: the text of the last CartUpdated that had content, raw_bytes long. */
 struct cw_cart_row {
-    cw_row next, prev; /* among the customer's carts */
+    cw_row next, prev;                 /* among the customer's carts */
+    cw_row watched_next, watched_prev; /* among those whose session runs, while it does */
     /* The latest of each by its own time. */
     int64_t purchased_at, cleared_at, updated_at, abandoned_at;
     int64_t session_time; /* of the last CartUpdated: sessions end a timeout after it */
@@ -118,23 +128,28 @@ struct cw_item_row {
  * marketplace, url, then each item's id, name, image.
  */
 struct cw_candidate_row {
-    cw_row next, prev;                   /* in the customer's in_flight or history */
+    /* What walks along a customer's candidates read stands together. */
+    cw_row next, prev; /* in the customer's in_flight or history */
+    int64_t next_due;  /* the earliest of its expiry and its pending touches */
+    int64_t t0;        /* abandonment time the journey counts from */
+    uint32_t slot;     /* of the program in this process, see cw_slots */
+    uint32_t cart_hash;
+    uint8_t pending[CW_CHANNEL_COUNT]; /* touches still to come */
+    uint8_t status;                    /* enum cw_status */
+    uint8_t touch_count;
+    bool holdout;
+    uint8_t confidence;
+    uint8_t pad;
     cw_row score_next, score_prev;       /* in its bucket of Program:Channel:Score */
     cw_row value_next, value_prev;       /* in its bucket of Program:CartValue:Date */
     uint32_t score_bucket, value_bucket; /* where it stands; CW_BUCKET_NONE: nowhere */
     uint32_t serial;
-    uint32_t slot;      /* of the program in this process, see cw_slots */
-    int64_t t0;         /* abandonment time the journey counts from */
     int64_t first_t0;   /* T0 when it was first created: part of its message ids */
     int64_t created_at; /* the clock at creation */
     int64_t ended_at;
     double cart_value, score, discount;
     double announced; /* percent a sent message carried, 0 when none did */
     int64_t code_expires_at;
-    uint8_t status; /* enum cw_status */
-    uint8_t confidence;
-    bool holdout;
-    uint8_t touch_count;
     uint32_t item_count;
     uint32_t cart_bytes, program_bytes, currency_bytes, marketplace_bytes, url_bytes;
 };

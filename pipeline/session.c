@@ -81,7 +81,9 @@ void cw_session_fire(struct cw_pipeline *p, struct cw_customer *customer, cw_row
     struct cw_cart_row *cart = cw_table_value(p->carts, row);
     CW_ASSERT_HOT((cart->sessions >> slot & 1u) != 0);
     cart->sessions &= ~(UINT64_C(1) << slot);
-    customer->at->sessions--;
+    if (cart->sessions == 0) {
+        cw_cart_unwatch(p, customer, row);
+    }
     int64_t left_at = cart->session_time + p->programs->list[slot].session_timeout_ms;
     char *raw = cw_arena_alloc(&p->scratch, cart->raw_bytes + CW_JSON_PADDING, 1);
     memcpy(raw, cart + 1, cart->raw_bytes);

@@ -46,12 +46,51 @@ struct cw_candidate_texts cw_candidate_texts(struct cw_candidate_row *candidate)
     return texts;
 }
 
+bool cw_candidate_over(const struct cw_pipeline *p, const struct cw_candidate_row *candidate)
+{
+    return candidate->status >= CW_STATUS_CONVERTED &&
+           candidate->ended_at + p->keep_history_ms <= p->now;
+}
+
+struct cw_candidate_row *cw_candidate_by_serial(const struct cw_pipeline *p,
+                                                struct cw_view customer, uint32_t serial)
+{
+    char key[CW_ID_BYTES_MAX + sizeof serial];
+    memcpy(key, customer.data, customer.bytes);
+    memcpy(key + customer.bytes, &serial, sizeof serial);
+    uint32_t bytes = customer.bytes + (uint32_t)sizeof serial;
+    cw_row row = cw_table_find(p->candidates, cw_table_hash(p->candidates, key, bytes), key, bytes);
+    struct cw_candidate_row *found = row == CW_ROW_NONE ? NULL : cw_candidate_at(p, row);
+    return found != NULL && cw_candidate_over(p, found) ? NULL : found;
+}
+
+uint32_t cw_candidate_hash(const struct cw_pipeline *p, struct cw_view cart)
+{
+    return (uint32_t)cw_table_hash(p->candidates, cart.data, cart.bytes);
+}
+
+void cw_candidate_settle(const struct cw_pipeline *p, struct cw_candidate_row *candidate)
+{
+    const struct cw_touch_row *touches = cw_candidate_touches(candidate);
+    int64_t due = candidate->t0 + cw_candidate_program(p, candidate)->candidate_ttl_ms;
+    memset(candidate->pending, 0, sizeof candidate->pending);
+    for (uint32_t i = 0; i < candidate->touch_count; i++) {
+        if (touches[i].state == CW_TOUCH_PENDING) {
+            candidate->pending[touches[i].channel]++;
+            due = touches[i].due < due ? touches[i].due : due;
+        }
+    }
+    candidate->next_due = due;
+}
+
 cw_row cw_candidate_find(const struct cw_pipeline *p, const struct cw_customer *customer,
                          uint32_t slot, struct cw_view cart)
 {
+    uint32_t hash = cw_candidate_hash(p, cart);
     for (cw_row row = customer->at->in_flight; row != CW_ROW_NONE;) {
         struct cw_candidate_row *candidate = cw_candidate_at(p, row);
-        if (candidate->slot == slot && cw_view_equal(cw_candidate_texts(candidate).cart, cart)) {
+        if (candidate->slot == slot && candidate->cart_hash == hash &&
+            cw_view_equal(cw_candidate_texts(candidate).cart, cart)) {
             return row;
         }
         row = candidate->next;
@@ -260,9 +299,11 @@ static cw_row make(struct cw_pipeline *p, const struct cw_item *item, const stru
     }
     CW_ASSERT(added);
     customer->at->candidate_serial = serial;
+    customer->at->in_flight_count++;
     struct cw_candidate_row *candidate = cw_candidate_at(p, row);
     candidate->serial = serial;
     candidate->slot = item->slot;
+    candidate->cart_hash = cw_candidate_hash(p, item->event->cart);
     candidate->t0 = candidate->first_t0 = item->event->time;
     candidate->created_at = p->now;
     candidate->ended_at = candidate->code_expires_at = CW_TIME_NONE;
@@ -350,6 +391,7 @@ cw_row cw_candidate_write(struct cw_pipeline *p, struct cw_item *item, cw_row ro
         }
     }
     write_texts(p, candidate, item, &shape);
+    cw_candidate_settle(p, candidate);
     list_add(p, &customer->at->in_flight, row);
     cw_candidate_index(p, row);
     return row;
@@ -366,6 +408,7 @@ void cw_candidate_end(struct cw_pipeline *p, struct cw_customer *customer, cw_ro
     }
     cw_candidate_unindex(p, row);
     list_take(p, &customer->at->in_flight, row);
+    customer->at->in_flight_count--;
     candidate->status = (uint8_t)status;
     candidate->ended_at = p->now;
     list_add(p, &customer->at->history, row);
@@ -412,6 +455,9 @@ bool cw_message_remember(struct cw_pipeline *p, struct cw_view customer,
         return false;
     }
     struct cw_message_row *message = cw_table_value(p->messages, row);
+    if (!added && cw_candidate_by_serial(p, customer, message->serial) == NULL) {
+        message->feedback = 0; /* what came back long ago is forgotten */
+    }
     message->serial = candidate->serial;
     message->touch = touch;
     message->customer_bytes = customer.bytes;

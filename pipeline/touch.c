@@ -277,6 +277,7 @@ static void send_touch(struct cw_pipeline *p, struct cw_customer *customer, cw_r
     cw_candidate_unindex(p, row);
     cw_candidate_touches(candidate)[number].state = CW_TOUCH_SENT;
     cw_candidate_touches(candidate)[number].sent_at = p->now;
+    cw_candidate_settle(p, candidate);
     candidate->status = CW_STATUS_ACTIVE;
     cw_candidate_index(p, row);
     customer->at->last_sent = p->now;
@@ -310,11 +311,13 @@ void cw_touch_fire(struct cw_pipeline *p, struct cw_customer *customer, cw_row r
     if (deferred) {
         CW_ASSERT(look.until > p->now);
         touch->due = look.until;
+        cw_candidate_settle(p, candidate);
         p->fates.deferred[look.reason]++;
     } else {
         cw_candidate_unindex(p, row);
         touch->state = CW_TOUCH_SKIPPED;
         touch->reason = (uint8_t)look.reason;
+        cw_candidate_settle(p, candidate);
         cw_candidate_index(p, row);
         p->fates.skipped[look.reason]++;
     }

@@ -102,17 +102,14 @@ void cw_files_close(struct cw_files *files)
     files->count = 0;
 }
 
-/* The first line start at or after an offset. */
-static size_t line_start(const char *text, size_t bytes, size_t offset)
+/* The first line start at or after an offset and before `end`, or `end`. */
+static size_t line_start(const char *text, size_t offset, size_t end)
 {
-    if (offset == 0) {
-        return 0;
+    if (offset == 0 || offset >= end) {
+        return offset == 0 ? 0 : end;
     }
-    if (offset >= bytes) {
-        return bytes;
-    }
-    const char *feed = memchr(text + offset - 1, '\n', bytes - offset + 1);
-    return feed == NULL ? bytes : (size_t)(feed - text) + 1;
+    const char *feed = memchr(text + offset - 1, '\n', end - offset);
+    return feed == NULL ? end : (size_t)(feed - text) + 1;
 }
 
 static enum cw_poll take(void *self, uint32_t shard, uint64_t sequence, struct cw_chunk *chunk)
@@ -129,8 +126,11 @@ static enum cw_poll take(void *self, uint32_t shard, uint64_t sequence, struct c
     uint64_t piece = sequence - files->list[file].first;
     const char *text = files->list[file].text;
     size_t bytes = files->list[file].bytes;
-    size_t from = line_start(text, bytes, piece * PIECE_BYTES);
-    size_t to = line_start(text, bytes, (piece + 1) * PIECE_BYTES);
+    /* A piece has the lines that start in it. Where none does, nothing is looked at behind it: a
+       line of many pieces would be searched to its end for each of them. */
+    size_t piece_end = (piece + 1) * PIECE_BYTES < bytes ? (piece + 1) * PIECE_BYTES : bytes;
+    size_t from = line_start(text, piece * PIECE_BYTES, piece_end);
+    size_t to = from < piece_end ? line_start(text, piece_end, bytes) : from;
     size_t chunk_bytes = to - from;
     if (chunk_bytes > CHUNK_BYTES_MAX) {
         chunk_bytes = CHUNK_BYTES_MAX; /* one line, and far too long in any case */

@@ -151,9 +151,15 @@ void cw_lane_settle(struct cw_lane *lane, int64_t until, bool end)
     next->end = false;
     cw_text_clear(&next->keys);
     cw_text_clear(&next->text);
-    uint32_t settled = segment->count;
+    bool waits = !end && segment->count > 0 && segment->lines[0].at >= until;
+    uint32_t settled = waits ? 0 : segment->count;
     while (!end && settled > 0 && segment->lines[settled - 1].at >= until) {
         settled--;
+    }
+    if (waits) { /* a clock that stands still costs the lines that wait nothing */
+        bool sent = cw_ring_push(lane->out, next);
+        CW_ASSERT(sent);
+        return;
     }
     for (uint32_t i = settled; i < segment->count; i++) {
         move_line(segment, &segment->lines[i], next);

@@ -5,6 +5,7 @@
 """
 import json
 import os
+import subprocess
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -137,8 +138,85 @@ def cleaning_decides_nothing():
                    [watching], journey)
 
 
+def lines_and_pieces():
+    """Files are read in pieces of 256 KiB: no line is lost or read twice at their edges."""
+    piece = 256 << 10
+    text = ""
+    wanted = []
+    number = 0
+    for size in (1, 2, piece - 1, piece, piece + 1, 3 * piece, 40 * piece, 5, piece - 6, piece):
+        text += "x" * (size - 1) + "\n"
+        number += 1
+        wanted += [number] if size > 1 else []
+    text += "\n" * (2 * piece + 1) + "last"
+    wanted.append(number + 2 * piece + 2)
+    for cores in (1, 3):
+        rc, out, err = replay(text, [program()], cores=cores)
+        R.equal(rc, 0, f"lines of all lengths {err}")
+        R.equal([d["line"] for d in decisions(out)], wanted, f"their numbers, {cores} cores")
+
+
+def pipes():
+    """A named pipe is opened once: opened again, its writer would break."""
+    folder = harness.Folder()
+    with folder:
+        name = os.path.join(folder.name, "pipe")
+        os.mkfifo(name)
+        rules = folder.write("p.yaml", program())
+        text = lines([event("CustomerUpdated", instant(START), profile()),
+                      event("CartAbandoned", instant(START), cart())]).encode() * 1000
+        with subprocess.Popen([CARTWHEEL, "replay", "--quiet", rules, name],
+                              stdout=subprocess.PIPE) as run:
+            broken = ""
+            try:
+                with open(name, "wb") as pipe:
+                    pipe.write(text)
+            except BrokenPipeError:
+                broken = "broken"
+                run.kill()
+            out = run.communicate(timeout=60)[0]
+        R.equal((broken, out.count(b"\n")), ("", 1003), "a named pipe is read")
+    rc, out, err = replay(b"", [program()])
+    R.equal((rc, out, err), (0, "", ""), "an empty file is no error")
+    for name in ("/", "/nowhere"):
+        rc, out, err = harness.execute([CARTWHEEL, "replay", "--quiet", "x.yaml", name])
+        R.check(rc in (1, 2) and not out and err, f"{name} is told to be no file", err)
+
+
+def one_customer_with_many_carts():
+    """1,024 candidates in flight and 1,024 watched carts at most; the rest is refused, counted and
+    costs nobody else."""
+    count = 1100
+    at = [instant(START + i) for i in range(count)]
+    text = lines([event("CustomerUpdated", at[0], profile())] +
+                 [event("CartAbandoned", at[i], cart(cart=f"k{i}")) for i in range(count)] +
+                 [event("OrderPlaced", instant(START + MINUTE),
+                        {"customerId": "c", "orderId": "o", "orderValue": 1}),
+                  event("CartAbandoned", instant(START + 2 * MINUTE), cart(cart="after")),
+                  event("CartCleared", instant(START + 3 * MINUTE),
+                        {"customerId": "c", "cartId": "after"})])
+    rc, out, err = replay(text, [program(more="onNewCart: parallel")])
+    R.equal(rc, 0, f"many parallel carts {err}")
+    kinds = shown(out)
+    R.equal((kinds.count("candidate"), kinds.count("converted"), kinds[-1]),
+            (1025, 1024, "cancelled/cart-cleared"), "candidates in flight are bounded")
+    updates = [event("CartUpdated", at[i], cart(cart=f"k{i}")) for i in range(count)]
+    # Those that are watched already are watched anew; an order makes room.
+    text = lines([event("CustomerUpdated", at[0], profile())] + updates + updates[:900] +
+                 [event("OrderPlaced", instant(START + MINUTE),
+                        {"customerId": "c", "orderId": "o", "orderValue": 1, "cartId": "k5"}),
+                  event("CartUpdated", instant(START + MINUTE), cart(cart="room"))])
+    rc, out, err = replay(text, [program(
+        more="onNewCart: parallel\nabandonmentDetection: {sessionTimeoutMinutes: 30}")],
+        "--until", instant(START + HOUR))
+    R.equal(rc, 0, f"many watched carts {err}")
+    R.equal(shown(out).count("candidate"), 1024, "watched carts are bounded")
+    R.check('"room"' in out and '"k5"' not in out, "an order makes room")
+
+
 def main():
-    for test in (the_last_years, long_keys, cleaning_decides_nothing):
+    for test in (the_last_years, long_keys, cleaning_decides_nothing, lines_and_pieces, pipes,
+                 one_customer_with_many_carts):
         test()
     R.finish()
 

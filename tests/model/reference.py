@@ -56,6 +56,10 @@ EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 # An event's time lies before 9990: what follows it must still be a time that can be written.
 LAST_TIME = 253_086_768_000_000
 
+# Candidates in flight, and carts whose session runs, that one customer may have.
+IN_FLIGHT_MAX = 1024
+WATCHED_MAX = 1024
+
 
 def parse_time(text: Any) -> Optional[int]:
     """Milliseconds since 1970, or None when it is no time (D1: the fraction is truncated)."""
@@ -1057,6 +1061,9 @@ class Replay:
             self.emit(cu, "superseded", program, ab.cart_id)
             return
 
+        if mine is None and len(cu.in_flight()) >= IN_FLIGHT_MAX:
+            return      # refused: a bound on state was reached
+
         known = self.features(cu, ab)
         intent = self.score(cu, program, ab, known)
         discount = self.discount(program, intent, known)
@@ -1375,11 +1382,12 @@ class Replay:
         # D9: armed by one "that carries cartValue and items (others re-arm with the last known
         # content; without content known nothing is armed)"
         content = latest_content(earlier + [fact])
+        watched = {key[1] for key in cu.sessions} - {fact.cart_id}
         for program in self.programs:
             if program.session_timeout is None:
                 continue
             cu.sessions.pop((program.id, fact.cart_id), None)
-            if content is None:
+            if content is None or len(watched) >= WATCHED_MAX:
                 continue
             # "An event takes effect by its own time, whenever it arrives": what disarms the timer
             # may have arrived first.
