@@ -229,8 +229,8 @@ static bool known_fact(const struct cw_pipeline *p, const struct cw_program *pro
 }
 
 /* Arms the session timers of the programs that watch, unless a later fact says it is over. */
-static void arm_sessions(struct cw_pipeline *p, struct cw_customer *customer,
-                         cw_row row, int64_t time)
+static void arm_sessions(struct cw_pipeline *p, struct cw_customer *customer, cw_row row,
+                         int64_t time)
 {
     struct cw_cart_row *cart = cw_table_value(p->carts, row);
     uint64_t slots = 0;
