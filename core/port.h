@@ -49,8 +49,9 @@ struct cw_app {
                    uint32_t count);
     /* Runs what came for this shard. Batches of an ordered shard come in the order of chunks. */
     void (*run)(void *self, const struct cw_batch *batch);
-    /* There will be no more batches. Called once. */
-    void (*finish)(void *self);
+    /* There will be no more batches: ends what is under way, a part each call. True when done; not
+       called while full() says so. */
+    bool (*finish)(void *self);
     /* A turn in which nothing came: background work in small slices. True when some was done. */
     bool (*idle)(void *self);
     /* True when what it has put out has no more room: the shard waits with run(). */

@@ -100,8 +100,11 @@ enum cw_step cw_shard_step(struct cw_shard *shard)
         worked = true;
     }
     if (shard->ended_from == cw_mesh_shards(shard->mesh)) {
-        shard->app.finish(shard->app.self);
-        shard->finished = true;
+        if (shard->app.full(shard->app.self)) {
+            shard->idle++;
+            return CW_STEP_IDLE;
+        }
+        shard->finished = shard->app.finish(shard->app.self);
         return CW_STEP_WORKED;
     }
     if (worked || shard->app.idle(shard->app.self)) {

@@ -12,7 +12,7 @@
 
 #include "core/view.h"
 
-#define CW_TEXT_BYTES_MAX ((size_t)1 << 31)
+#define CW_TEXT_BYTES_MAX ((size_t)1 << 36)
 
 struct cw_text {
     char *data;

@@ -380,13 +380,19 @@ bool cw_pipeline_earliest(const struct cw_pipeline *p, int64_t *due)
     return cw_wheel_earliest(p->wheel, due);
 }
 
-void cw_pipeline_finish(struct cw_pipeline *p, int64_t clock, int64_t until)
+bool cw_pipeline_finish(struct cw_pipeline *p, int64_t clock, int64_t until, uint32_t turns,
+                        int64_t *reached)
 {
     int64_t due;
     while (cw_pipeline_earliest(p, &due) &&
            (until == CW_TIME_NONE || due <= until)) { /* bounded: every journey expires */
-        cw_pipeline_advance(p, due > clock ? due : clock);
+        *reached = due > clock ? due : clock;
+        if (turns-- == 0) {
+            return false;
+        }
+        cw_pipeline_advance(p, *reached);
     }
+    return true;
 }
 
 const struct cw_fates *cw_pipeline_fates(const struct cw_pipeline *p)

@@ -77,9 +77,11 @@ void cw_pipeline_advance(struct cw_pipeline *pipeline, int64_t now);
 /* The earliest timer (exact or earlier); false when none is left. */
 CW_MUST_USE bool cw_pipeline_earliest(const struct cw_pipeline *pipeline, int64_t *due);
 
-/* There will be no more events: fires every timer that is left, or those due up to `until`
-   (CW_TIME_NONE: all). clock: the latest of all events. */
-void cw_pipeline_finish(struct cw_pipeline *pipeline, int64_t clock, int64_t until);
+/* There will be no more events: fires the timers that are left, or those due up to `until`
+   (CW_TIME_NONE: all), of at most `turns` instants. clock: the latest of all events. True when it
+   is through; else *reached is the instant that comes next, and it is called again. */
+CW_MUST_USE bool cw_pipeline_finish(struct cw_pipeline *pipeline, int64_t clock, int64_t until,
+                                    uint32_t turns, int64_t *reached);
 
 /* A slice of cleaning: visits so many rows of each table and frees what nothing can ask for any
    more. Never changes a decision. */

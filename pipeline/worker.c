@@ -5,7 +5,8 @@
 #include <string.h>
 
 enum {
-    BLOCK_EVENTS = 64
+    BLOCK_EVENTS = 64,
+    FINISH_TURNS = 1024 /* instants whose timers fire before what they decided is handed on */
 };
 
 /* Events of one chunk for one owner, in the order of the file. */
@@ -191,11 +192,15 @@ static void run(void *self, const struct cw_batch *batch)
     worker->options.settled(worker->options.self, batch->sequence, worker->clock, false);
 }
 
-static void finish(void *self)
+/* Fires the timers that are left, some instants of them a call. */
+static bool finish(void *self)
 {
     struct cw_worker *worker = self;
-    cw_pipeline_finish(worker->pipeline, worker->clock, worker->options.until);
-    worker->options.settled(worker->options.self, 0, INT64_MAX, true);
+    int64_t reached = 0;
+    bool done = cw_pipeline_finish(worker->pipeline, worker->clock, worker->options.until,
+                                   FINISH_TURNS, &reached);
+    worker->options.settled(worker->options.self, 0, done ? INT64_MAX : reached, done);
+    return done;
 }
 
 static bool idle(void *self)

@@ -400,7 +400,10 @@ static cw_err run_pass(struct explainer *x, struct cw_fault *fault)
         for (; x->pass.file < x->files.count; x->pass.file++) {
             run_file(x, &clock, &events);
         }
-        cw_pipeline_finish(x->pass.pipeline, clock, CW_TIME_NONE);
+        int64_t reached;
+        while (!cw_pipeline_finish(x->pass.pipeline, clock, CW_TIME_NONE, UINT32_MAX, &reached)) {
+            /* until nothing is left */
+        }
         settle(x);
         cw_pipeline_close(x->pass.pipeline);
     }

@@ -26,6 +26,7 @@ cw_err cw_lines_open(struct cw_lines *lines, uint32_t count, cw_line_writer *wri
     for (uint32_t i = 0; i < count; i++) {
         struct cw_lane *lane = &lines->lanes[i];
         lane->write = write;
+        lane->until = INT64_MIN;
         lane->out = cw_ring_create(&lines->own, RING_SLOTS);
         lane->home = cw_ring_create(&lines->own, RING_SLOTS);
         for (uint32_t s = 0; s < CW_LANE_SEGMENTS; s++) {
@@ -157,6 +158,7 @@ void cw_lane_settle(struct cw_lane *lane, int64_t until, bool end)
         settled--;
     }
     if (waits) { /* a clock that stands still costs the lines that wait nothing */
+        next->until = until;
         bool sent = cw_ring_push(lane->out, next);
         CW_ASSERT(sent);
         return;
@@ -166,6 +168,7 @@ void cw_lane_settle(struct cw_lane *lane, int64_t until, bool end)
     }
     segment->count = settled;
     segment->read = 0;
+    segment->until = end ? INT64_MAX : until;
     segment->end = end;
     sort(segment);
     lane->filling = next;
@@ -173,8 +176,19 @@ void cw_lane_settle(struct cw_lane *lane, int64_t until, bool end)
     CW_ASSERT(pushed);
 }
 
+static void give_back(struct cw_lane *lane)
+{
+    if (lane->reading != NULL) {
+        CW_ASSERT(lane->reading->read == lane->reading->count);
+        bool pushed = cw_ring_push(lane->home, lane->reading);
+        CW_ASSERT(pushed);
+        lane->reading = NULL;
+    }
+}
+
 static void wait_for(struct cw_lane *lane)
 {
+    give_back(lane);
     void *segment;
     for (uint32_t turn = 0; !cw_ring_pop(lane->out, &segment); turn++) { /* until it settles */
         if (turn < 64) {
@@ -185,42 +199,52 @@ static void wait_for(struct cw_lane *lane)
         }
     }
     lane->reading = segment;
+    lane->until = lane->reading->until;
+    lane->ended = lane->reading->end;
+    lane->taken++;
+}
+
+/* The lane that is furthest behind; NULL when all have ended. */
+static struct cw_lane *behind(struct cw_lines *lines)
+{
+    struct cw_lane *last = NULL;
+    for (uint32_t i = 0; i < lines->count; i++) {
+        struct cw_lane *lane = &lines->lanes[i];
+        if (!lane->ended && (last == NULL || lane->until < last->until ||
+                             (lane->until == last->until && lane->taken < last->taken))) {
+            last = lane;
+        }
+    }
+    return last;
+}
+
+/* The segment whose next line comes first; NULL when no lane has one. */
+static struct cw_segment *first(const struct cw_lines *lines)
+{
+    struct cw_segment *best = NULL;
+    for (uint32_t i = 0; i < lines->count; i++) {
+        struct cw_segment *other = lines->lanes[i].reading;
+        if (other != NULL && other->read < other->count &&
+            (best == NULL ||
+             compare(other, &other->lines[other->read], best, &best->lines[best->read]) < 0)) {
+            best = other;
+        }
+    }
+    return best;
 }
 
 bool cw_lines_merge(struct cw_lines *lines, void (*line)(void *self, struct cw_view text),
                     void *self)
 {
-    for (uint32_t i = 0; i < lines->count; i++) {
-        if (!lines->lanes[i].ended) {
-            wait_for(&lines->lanes[i]);
-        }
-    }
-    for (;;) { /* bounded by the lines of the segments */
-        struct cw_segment *best = NULL;
-        for (uint32_t i = 0; i < lines->count; i++) {
-            struct cw_segment *other = lines->lanes[i].reading;
-            if (other != NULL && other->read < other->count &&
-                (best == NULL ||
-                 compare(other, &other->lines[other->read], best, &best->lines[best->read]) < 0)) {
-                best = other;
-            }
-        }
-        if (best == NULL) {
-            break;
-        }
+    struct cw_lane *last = behind(lines);
+    CW_ASSERT(last != NULL);
+    wait_for(last);
+    last = behind(lines);
+    int64_t until = last == NULL ? INT64_MAX : last->until;
+    struct cw_segment *best;
+    while ((best = first(lines)) != NULL && best->lines[best->read].at < until) {
         const struct cw_line *next = &best->lines[best->read++];
         line(self, (struct cw_view){best->text.data + next->text, next->text_bytes});
     }
-    bool more = false;
-    for (uint32_t i = 0; i < lines->count; i++) {
-        struct cw_lane *lane = &lines->lanes[i];
-        if (lane->reading != NULL) {
-            lane->ended = lane->reading->end;
-            bool pushed = cw_ring_push(lane->home, lane->reading);
-            CW_ASSERT(pushed);
-            lane->reading = NULL;
-        }
-        more |= !lane->ended;
-    }
-    return more;
+    return last != NULL;
 }

@@ -3,8 +3,8 @@
  * the order in which one customer's things happened.
  *
  * A shard writes lines into its lane; when the shard says up to when all is settled, what is older
- * goes as a segment to the one thread that merges. A customer lives on one shard, so two lanes
- * never hold lines of the same customer.
+ * goes as a segment to the one thread that merges, which prints what is older than any lane can
+ * still write. A customer lives on one shard, so two lanes never hold lines of the same customer.
  *
  * Memory:  CW_LANE_SEGMENTS segments per lane, their buffers kept and grown to the largest need.
  * Threads: each lane its shard's; cw_lines_merge the one reader.
@@ -31,6 +31,7 @@ struct cw_segment {
     struct cw_line *lines;
     uint32_t count, capacity;
     uint32_t read;
+    int64_t until; /* what the lane writes after this segment is not older */
     bool end;
 };
 
@@ -43,8 +44,11 @@ struct cw_lane {
     uint32_t spares;
     struct cw_ring *out, *home;
     cw_line_writer *write;
-    struct cw_segment *reading; /* the merger's */
-    bool ended;                 /* the merger's */
+    /* The merger's. */
+    struct cw_segment *reading;
+    int64_t until;  /* of the latest segment that came, the end: INT64_MAX */
+    uint64_t taken; /* segments that came */
+    bool ended;
 };
 
 struct cw_lines {
@@ -63,8 +67,9 @@ bool cw_lane_full(struct cw_lane *lane);
 void cw_lane_settle(struct cw_lane *lane, int64_t until, bool end);
 
 /*
- * Merges the next segment of every lane, waiting for them, and hands each line to `line`. Returns
- * false after the last. segments of one call hold all lines settled in the same round.
+ * Waits for the next segment of the lane that is furthest behind and hands each line that is settled
+ * by now to `line`. Returns false after the last. Of lanes that are equally far the one that sent
+ * fewer segments counts as behind: it may be full, while another one waits for its batches.
  */
 CW_MUST_USE bool cw_lines_merge(struct cw_lines *lines,
                                 void (*line)(void *self, struct cw_view text), void *self);
