@@ -115,11 +115,34 @@ static void sooner(int64_t *due, bool *any, int64_t next)
     *any = true;
 }
 
+/* What a candidate in flight keeps of its touches, against the touches. */
+static bool check_waiting(const struct look *look, struct cw_candidate_row *candidate)
+{
+    const struct cw_touch_row *touches = cw_candidate_touches(candidate);
+    uint32_t pending[CW_CHANNEL_COUNT] = {0};
+    int64_t due = candidate->t0 + cw_candidate_program(look->p, candidate)->candidate_ttl_ms;
+    for (uint32_t i = 0; i < candidate->touch_count; i++) {
+        if (touches[i].state == CW_TOUCH_PENDING) {
+            due = touches[i].due < due ? touches[i].due : due;
+            pending[touches[i].channel]++;
+        }
+    }
+    PROVE(look, candidate->next_due == due, "a candidate is due at another time");
+    for (uint32_t i = 0; i < CW_CHANNEL_COUNT; i++) {
+        PROVE(look, candidate->pending[i] == pending[i], "pending touches are miscounted");
+    }
+    PROVE(look,
+          candidate->cart_hash == cw_candidate_hash(look->p, cw_candidate_texts(candidate).cart),
+          "a candidate under another cart's hash");
+    return true;
+}
+
 static bool check_candidates(struct look *look, cw_row head, bool in_flight, int64_t *due,
                              bool *any)
 {
     const struct cw_pipeline *p = look->p;
     uint64_t most = cw_table_count(p->candidates);
+    uint32_t in_list = 0;
     cw_row prev = CW_ROW_NONE;
     for (cw_row row = head; row != CW_ROW_NONE;) {
         PROVE(look, most-- > 0, "a list of candidates runs in a circle");
@@ -129,17 +152,17 @@ static bool check_candidates(struct look *look, cw_row head, bool in_flight, int
             return false;
         }
         if (in_flight) {
-            const struct cw_touch_row *touches = cw_candidate_touches(candidate);
-            sooner(due, any, candidate->t0 + cw_candidate_program(p, candidate)->candidate_ttl_ms);
-            for (uint32_t i = 0; i < candidate->touch_count; i++) {
-                if (touches[i].state == CW_TOUCH_PENDING) {
-                    sooner(due, any, touches[i].due);
-                }
+            if (!check_waiting(look, candidate)) {
+                return false;
             }
+            sooner(due, any, candidate->next_due);
+            in_list++;
         }
         prev = row;
         row = candidate->next;
     }
+    PROVE(look, !in_flight || in_list == look->customer.at->in_flight_count,
+          "a customer's candidates in flight are miscounted");
     return true;
 }
 
