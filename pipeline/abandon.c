@@ -45,10 +45,10 @@ static void decide_duplicate(struct cw_pipeline *p, const struct cw_item *item)
  * Drops: DUPLICATE, the same content or a T0 not later than the one known.
  * Cost: one look-up, prefetched with the batch.
  */
-enum cw_item_fate cw_stage_deduplicate(struct cw_pipeline *p, struct cw_item *item)
+enum cw_item_fate cw_look_deduplicate(struct cw_pipeline *p, struct cw_item *item)
 {
     item->content = content_of(p, &item->event->u.abandoned);
-    item->dedup = CW_ROW_NONE;
+    item->entry = item->dedup = CW_ROW_NONE;
     if (!item->program->dedup.enabled) {
         return CW_STAGE_GOES_ON;
     }
@@ -58,17 +58,25 @@ enum cw_item_fate cw_stage_deduplicate(struct cw_pipeline *p, struct cw_item *it
     if (row == CW_ROW_NONE) {
         return CW_STAGE_GOES_ON;
     }
+    item->entry = row;
     const struct cw_dedup_row *entry = cw_table_value(p->dedup, row);
     if (entry->until <= p->now) {
         return CW_STAGE_GOES_ON;
     }
     item->dedup = row;
     struct cw_view known = {(const char *)(entry + 1), entry->content_bytes};
-    if (item->event->time <= entry->t0 || cw_view_equal(known, item->content)) {
+    item->same_content = cw_view_equal(known, item->content);
+    return item->event->time <= entry->t0 || item->same_content ? CW_ITEM_FATE_DUPLICATE
+                                                                : CW_STAGE_GOES_ON;
+}
+
+enum cw_item_fate cw_stage_deduplicate(struct cw_pipeline *p, struct cw_item *item)
+{
+    enum cw_item_fate fate = cw_look_deduplicate(p, item);
+    if (fate == CW_ITEM_FATE_DUPLICATE) {
         decide_duplicate(p, item);
-        return CW_ITEM_FATE_DUPLICATE;
     }
-    return CW_STAGE_GOES_ON;
+    return fate;
 }
 
 /*
@@ -76,13 +84,12 @@ enum cw_item_fate cw_stage_deduplicate(struct cw_pipeline *p, struct cw_item *it
  * Writes: whether this is a new candidate or one abandoned again.
  * Drops: DUPLICATE, again with a T0 not later than the candidate's, or under `ignore`.
  */
-enum cw_item_fate cw_stage_candidate(struct cw_pipeline *p, struct cw_item *item)
+enum cw_item_fate cw_look_candidate(struct cw_pipeline *p, struct cw_item *item)
 {
     item->candidate = cw_candidate_find(p, item->customer, item->slot, item->event->cart);
     item->again = item->candidate != CW_ROW_NONE;
     if (item->again && (item->event->time <= cw_candidate_at(p, item->candidate)->t0 ||
                         item->program->on_reabandon == CW_REABANDON_IGNORE)) {
-        decide_duplicate(p, item);
         return CW_ITEM_FATE_DUPLICATE;
     }
     item->holdout = false;
@@ -99,11 +106,30 @@ enum cw_item_fate cw_stage_candidate(struct cw_pipeline *p, struct cw_item *item
     return CW_STAGE_GOES_ON;
 }
 
+enum cw_item_fate cw_stage_candidate(struct cw_pipeline *p, struct cw_item *item)
+{
+    enum cw_item_fate fate = cw_look_candidate(p, item);
+    if (fate == CW_ITEM_FATE_DUPLICATE) {
+        decide_duplicate(p, item);
+    }
+    return fate;
+}
+
 static void decide_superseded(struct cw_pipeline *p, const struct cw_item *item,
                               struct cw_view cart)
 {
     struct cw_decision decision;
     cw_decide(p, &decision, CW_DECISION_SUPERSEDED, item->program->id, item->customer->id, cart);
+}
+
+enum cw_standing cw_standing_of(const struct cw_pipeline *p, const struct cw_item *item, cw_row row)
+{
+    const struct cw_candidate_row *other = cw_candidate_at(p, row);
+    if (item->program->on_new_cart == CW_NEW_CART_PARALLEL || other->slot != item->slot ||
+        row == item->candidate) {
+        return CW_STANDING_APART;
+    }
+    return other->t0 > item->event->time ? CW_STANDING_STAYS : CW_STANDING_GIVES_WAY;
 }
 
 /*
@@ -112,49 +138,64 @@ static void decide_superseded(struct cw_pipeline *p, const struct cw_item *item,
  * Drops: SUPERSEDED, when another cart of the customer with a later T0 is in flight; REFUSED, when
  * the customer has too many in flight.
  */
-enum cw_item_fate cw_stage_place(struct cw_pipeline *p, struct cw_item *item)
+enum cw_item_fate cw_look_place(struct cw_pipeline *p, struct cw_item *item)
 {
-    bool full = !item->again && item->customer->at->in_flight_count >= CW_IN_FLIGHT_MAX;
-    if (item->program->on_new_cart == CW_NEW_CART_PARALLEL) {
-        return full ? CW_ITEM_FATE_REFUSED : CW_STAGE_GOES_ON;
+    /* Only parallel carts can be so many: of others there is one a program. */
+    if (!item->again && item->program->on_new_cart == CW_NEW_CART_PARALLEL &&
+        item->customer->at->in_flight_count >= CW_IN_FLIGHT_MAX) {
+        return CW_ITEM_FATE_REFUSED;
     }
     for (cw_row row = item->customer->at->in_flight; row != CW_ROW_NONE;
          row = cw_candidate_at(p, row)->next) {
-        const struct cw_candidate_row *other = cw_candidate_at(p, row);
-        if (other->slot == item->slot && row != item->candidate && other->t0 > item->event->time) {
-            decide_superseded(p, item, item->event->cart);
+        if (cw_standing_of(p, item, row) == CW_STANDING_STAYS) {
             return CW_ITEM_FATE_SUPERSEDED;
         }
+    }
+    return CW_STAGE_GOES_ON;
+}
+
+enum cw_item_fate cw_stage_place(struct cw_pipeline *p, struct cw_item *item)
+{
+    enum cw_item_fate fate = cw_look_place(p, item);
+    if (fate == CW_ITEM_FATE_SUPERSEDED) {
+        decide_superseded(p, item, item->event->cart);
+    }
+    if (fate != CW_STAGE_GOES_ON) {
+        return fate;
     }
     for (cw_row row = item->customer->at->in_flight; row != CW_ROW_NONE;) {
         struct cw_candidate_row *other = cw_candidate_at(p, row);
         cw_row next = other->next;
-        if (other->slot == item->slot && row != item->candidate) {
+        if (cw_standing_of(p, item, row) == CW_STANDING_GIVES_WAY) {
             decide_superseded(p, item, cw_candidate_texts(other).cart);
             cw_candidate_end(p, item->customer, row, CW_STATUS_SUPERSEDED);
             p->fates.superseded++;
-            full = false;
         }
         row = next;
     }
-    return full ? CW_ITEM_FATE_REFUSED : CW_STAGE_GOES_ON;
+    return CW_STAGE_GOES_ON;
 }
 
-/* Leaves the accepted abandonment's entry; false when the table is full. */
-static bool write_entry(struct cw_pipeline *p, const struct cw_item *item)
+/* Room for the accepted abandonment's entry, without a change of what it says; or none. */
+static cw_row reserve_entry(struct cw_pipeline *p, const struct cw_item *item, bool *added)
 {
     char key[CW_TABLE_KEY_BYTES_MAX];
     uint32_t bytes = cw_dedup_key(item->program, item->customer->id, item->event->cart, key);
     uint32_t value_bytes = (uint32_t)sizeof(struct cw_dedup_row) + item->content.bytes;
-    bool added = false;
-    cw_row row = cw_table_put(p->dedup, cw_table_hash(p->dedup, key, bytes), key, bytes,
-                              value_bytes, &added);
-    if (row != CW_ROW_NONE && !added) {
+    cw_row row =
+        cw_table_put(p->dedup, cw_table_hash(p->dedup, key, bytes), key, bytes, value_bytes, added);
+    if (row != CW_ROW_NONE && !*added && cw_table_value_bytes(p->dedup, row) < value_bytes) {
         row = cw_table_resize(p->dedup, row, value_bytes);
     }
-    if (row == CW_ROW_NONE) {
-        return false;
-    }
+    return row;
+}
+
+/* Leaves the accepted abandonment's entry in the room for it. */
+static void write_entry(struct cw_pipeline *p, const struct cw_item *item, cw_row row)
+{
+    row =
+        cw_table_resize(p->dedup, row, (uint32_t)sizeof(struct cw_dedup_row) + item->content.bytes);
+    CW_ASSERT(row != CW_ROW_NONE); /* to make a value shorter never fails */
     struct cw_dedup_row *entry = cw_table_value(p->dedup, row);
     if (!item->again || item->dedup == CW_ROW_NONE) {
         entry->until = p->now + item->program->dedup.ttl_ms;
@@ -162,7 +203,14 @@ static bool write_entry(struct cw_pipeline *p, const struct cw_item *item)
     entry->t0 = item->event->time;
     entry->content_bytes = item->content.bytes;
     memcpy(entry + 1, item->content.data, item->content.bytes);
-    return true;
+}
+
+/* Nothing is left to decide; whether there is room shows when it is written. */
+enum cw_item_fate cw_look_store(struct cw_pipeline *p, struct cw_item *item)
+{
+    (void)p;
+    (void)item;
+    return CW_STAGE_GOES_ON;
 }
 
 /*
@@ -171,15 +219,29 @@ static bool write_entry(struct cw_pipeline *p, const struct cw_item *item)
  */
 enum cw_item_fate cw_stage_store(struct cw_pipeline *p, struct cw_item *item)
 {
-    if (item->program->dedup.enabled && !write_entry(p, item)) {
+    bool added = false;
+    cw_row entry = item->program->dedup.enabled ? reserve_entry(p, item, &added) : CW_ROW_NONE;
+    if (item->program->dedup.enabled && entry == CW_ROW_NONE) {
         return CW_ITEM_FATE_REFUSED;
     }
     cw_row row = cw_candidate_write(p, item, item->candidate);
     if (row == CW_ROW_NONE) {
+        if (added) { /* else coming again later would be a duplicate of what never was */
+            cw_table_remove(p->dedup, entry);
+        }
         return CW_ITEM_FATE_REFUSED;
+    }
+    if (entry != CW_ROW_NONE) {
+        write_entry(p, item, entry);
     }
     item->candidate = row;
     return CW_STAGE_GOES_ON;
+}
+
+enum cw_item_fate cw_look_schedule(struct cw_pipeline *p, struct cw_item *item)
+{
+    (void)p;
+    return item->again ? CW_ITEM_FATE_UPDATED : CW_ITEM_FATE_CANDIDATE;
 }
 
 /* Reads: the stored candidate. Writes: the customer's timer. Ends the path. */
@@ -204,13 +266,13 @@ enum cw_item_fate cw_stage_schedule(struct cw_pipeline *p, struct cw_item *item)
     cw_customer_arm(p, item->customer, candidate->next_due);
     cw_decide(p, &decision, CW_DECISION_CANDIDATE, item->program->id, item->customer->id,
               item->event->cart);
-    if (item->again) {
-        return CW_ITEM_FATE_UPDATED;
+    enum cw_item_fate fate = cw_look_schedule(p, item);
+    if (fate == CW_ITEM_FATE_CANDIDATE) {
+        p->fates.created++;
+        p->fates.holdouts += candidate->holdout;
+        p->fates.planned += candidate->touch_count;
     }
-    p->fates.created++;
-    p->fates.holdouts += candidate->holdout;
-    p->fates.planned += candidate->touch_count;
-    return CW_ITEM_FATE_CANDIDATE;
+    return fate;
 }
 
 static void run_item(struct cw_pipeline *p, struct cw_item *item)
@@ -236,6 +298,7 @@ void cw_abandon_run(struct cw_pipeline *p, struct cw_customer *customer,
                                .slot = slot,
                                .customer = customer};
         p->fates.items++;
+        cw_tell_before(p, event, &item);
         run_item(p, &item);
     }
     customer->at->abandonments++;

@@ -115,6 +115,7 @@ static void expire(struct cw_pipeline *p, struct cw_customer *customer, cw_row r
     cw_decide(p, &decision, CW_DECISION_EXPIRED, texts.program, customer->id, texts.cart);
 }
 
+/* Uses the scratch arena anew for each of them: a customer may have any number. */
 void cw_customer_fire(struct cw_pipeline *p, struct cw_customer *customer)
 {
     struct due next;
@@ -132,5 +133,6 @@ void cw_customer_fire(struct cw_pipeline *p, struct cw_customer *customer)
         } else {
             cw_touch_fire(p, customer, next.row, next.touch - 1);
         }
+        cw_arena_reset(&p->scratch);
     }
 }

@@ -3,52 +3,23 @@
 #include <math.h>
 #include <string.h>
 
-#define NAMES(list, count) static const char *const names[count] = {list(CW_X)}
-
+/* The word of each value of an enum, from its list. */
 #define CW_X(name, text) text,
+#define NAME_OF(function, type, list)                    \
+    const char *function(type value)                     \
+    {                                                    \
+        static const char *const names[] = {list(CW_X)}; \
+        CW_ASSERT((uint32_t)value < CW_COUNTOF(names));  \
+        return names[value];                             \
+    }
 
-const char *cw_decision_name(enum cw_decision_kind kind)
-{
-    NAMES(CW_DECISIONS, CW_DECISION_COUNT);
-    CW_ASSERT(kind < CW_DECISION_COUNT);
-    return names[kind];
-}
-
-const char *cw_rejection_name(enum cw_rejection rejection)
-{
-    NAMES(CW_REJECTIONS, CW_REJECTION_COUNT);
-    CW_ASSERT(rejection < CW_REJECTION_COUNT);
-    return names[rejection];
-}
-
-const char *cw_outcome_name(enum cw_outcome outcome)
-{
-    NAMES(CW_OUTCOMES, CW_OUTCOME_COUNT);
-    CW_ASSERT(outcome < CW_OUTCOME_COUNT);
-    return names[outcome];
-}
-
-const char *cw_touch_reason_name(enum cw_touch_reason reason)
-{
-    NAMES(CW_TOUCH_REASONS, CW_TOUCH_REASON_COUNT);
-    CW_ASSERT(reason < CW_TOUCH_REASON_COUNT);
-    return names[reason];
-}
-
-const char *cw_cancel_name(enum cw_cancel cancel)
-{
-    NAMES(CW_CANCELS, CW_CANCEL_COUNT);
-    CW_ASSERT(cancel < CW_CANCEL_COUNT);
-    return names[cancel];
-}
-
-const char *cw_confidence_name(enum cw_confidence confidence)
-{
-    NAMES(CW_CONFIDENCES, CW_CONFIDENCE_COUNT);
-    CW_ASSERT(confidence < CW_CONFIDENCE_COUNT);
-    return names[confidence];
-}
-
+NAME_OF(cw_decision_name, enum cw_decision_kind, CW_DECISIONS)
+NAME_OF(cw_rejection_name, enum cw_rejection, CW_REJECTIONS)
+NAME_OF(cw_outcome_name, enum cw_outcome, CW_OUTCOMES)
+NAME_OF(cw_touch_reason_name, enum cw_touch_reason, CW_TOUCH_REASONS)
+NAME_OF(cw_cancel_name, enum cw_cancel, CW_CANCELS)
+NAME_OF(cw_confidence_name, enum cw_confidence, CW_CONFIDENCES)
+#undef NAME_OF
 #undef CW_X
 
 static void key(struct cw_text *out, const char *name)

@@ -145,6 +145,7 @@ bool cw_decode_refuse(struct cw_decoder *decoder, struct cw_event *event, const 
     uint32_t bytes = cw_formatv(reason, sizeof reason, format, args);
     va_end(args);
     event->type = CW_EVENT_INVALID;
+    memset(&event->u, 0, sizeof event->u); /* what was read so far of another kind */
     event->u.invalid.reason = cw_arena_copy(decoder->to, (struct cw_view){reason, bytes});
     return false;
 }
@@ -236,8 +237,20 @@ static void route(const struct cw_decoder *decoder, struct cw_event *event)
     }
 }
 
+bool cw_source_takes_bus(const struct cw_program_source *source, struct cw_view bus)
+{
+    struct cw_view own =
+        source->bus.data != NULL ? source->bus : CW_VIEW("default"); /* as EventBridge calls it */
+    return bus.data == NULL || cw_view_equal(bus, own);
+}
+
+struct cw_view cw_decoder_bus(const struct cw_decoder *decoder)
+{
+    return decoder->bus;
+}
+
 /* Which programs want this event: a pattern of theirs matches, on the bus it names. */
-static uint64_t match(struct cw_decoder *decoder, struct cw_view bus)
+static uint64_t match(struct cw_decoder *decoder)
 {
     const struct cw_programs *programs = decoder->options.programs;
     struct cw_pattern_matches matches;
@@ -247,10 +260,8 @@ static uint64_t match(struct cw_decoder *decoder, struct cw_view bus)
         const struct cw_program *program = &programs->list[i];
         for (uint32_t s = 0; s < program->source_count && program->enabled; s++) {
             uint32_t pattern = program->sources[s].pattern;
-            struct cw_view own = program->sources[s].bus;
-            own = own.data != NULL ? own : CW_VIEW("default"); /* as EventBridge calls it */
-            bool bus_fits = bus.data == NULL || cw_view_equal(bus, own);
-            if (bus_fits && (matches.words[pattern / 64] >> (pattern % 64) & 1u) != 0) {
+            if (cw_source_takes_bus(&program->sources[s], decoder->bus) &&
+                (matches.words[pattern / 64] >> (pattern % 64) & 1u) != 0) {
                 wanted |= UINT64_C(1) << i;
             }
         }
@@ -260,7 +271,7 @@ static uint64_t match(struct cw_decoder *decoder, struct cw_view bus)
 
 /* The envelope: source, detail-type, detail; id, time and bus when they are there. */
 static bool read_envelope(struct cw_decoder *decoder, const uint32_t at[CW_WORD_COUNT],
-                          struct cw_view *type, struct cw_view *bus, struct cw_event *event)
+                          struct cw_view *type, struct cw_event *event)
 {
     if (cw_decode_absent(decoder, at[CW_WORD_source]) ||
         cw_decode_absent(decoder, at[CW_WORD_detail_type]) ||
@@ -285,7 +296,7 @@ static bool read_envelope(struct cw_decoder *decoder, const uint32_t at[CW_WORD_
     }
     return cw_decode_absent(decoder, at[CW_WORD_eventBusName]) ||
            cw_decode_text(decoder, at[CW_WORD_eventBusName], CW_PLACE_ENVELOPE,
-                          CW_WORD_eventBusName, (struct cw_bounds){1, 1600}, bus, event);
+                          CW_WORD_eventBusName, (struct cw_bounds){1, 1600}, &decoder->bus, event);
 }
 
 static bool read_times(struct cw_decoder *decoder, uint32_t envelope, uint32_t own,
@@ -314,9 +325,9 @@ static bool decode(struct cw_decoder *decoder, struct cw_view text, struct cw_ev
     }
     uint32_t at[CW_WORD_COUNT];
     struct cw_view type = {0};
-    struct cw_view bus = {0};
+    decoder->bus = (struct cw_view){0};
     cw_decode_locate(decoder, 0, at);
-    if (!read_envelope(decoder, at, &type, &bus, event)) {
+    if (!read_envelope(decoder, at, &type, event)) {
         return false;
     }
     uint32_t envelope_time = at[CW_WORD_time];
@@ -349,7 +360,7 @@ static bool decode(struct cw_decoder *decoder, struct cw_view text, struct cw_ev
     }
     route(decoder, event);
     if (known == CW_EVENT_CART_ABANDONED && decoder->options.programs != NULL) {
-        event->programs = match(decoder, bus);
+        event->programs = match(decoder);
     }
     return true;
 }

@@ -54,6 +54,12 @@ void cw_decode(struct cw_decoder *decoder, struct cw_view text, struct cw_event 
 /* The document of the last cw_decode, for explain and match; NULL when it was malformed. */
 const struct cw_json *cw_decoder_document(const struct cw_decoder *decoder);
 
+/* The bus that the event of the last cw_decode named; NULL data: none. */
+struct cw_view cw_decoder_bus(const struct cw_decoder *decoder);
+
+/* True when a program's source takes what comes by that bus. */
+bool cw_source_takes_bus(const struct cw_program_source *source, struct cw_view bus);
+
 /* A copy of an event, with everything it points to, that lives as long as the arena. */
 struct cw_event *cw_event_copy(const struct cw_event *event, struct cw_arena *arena);
 

@@ -39,6 +39,7 @@ struct cw_decoder {
     struct cw_arena arena; /* what events point to, unless the caller gave another */
     struct cw_arena *to;
     struct cw_json doc;
+    struct cw_view bus; /* of the last event */
     bool parsed;
     bool sessions;                /* some program watches sessions: keep the text of carts */
     uint8_t slots[CW_WORD_SLOTS]; /* word + 1 by its hash, 0 empty */

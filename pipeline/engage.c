@@ -3,15 +3,44 @@
 
 #include <string.h>
 
-static struct cw_candidate_row *candidate_of(struct cw_pipeline *p, struct cw_view customer,
-                                             uint32_t serial)
+static uint32_t candidate_key(struct cw_view customer, uint32_t serial,
+                              char key[CW_ID_BYTES_MAX + sizeof(uint32_t)])
 {
-    char key[CW_ID_BYTES_MAX + sizeof serial];
     memcpy(key, customer.data, customer.bytes);
     memcpy(key + customer.bytes, &serial, sizeof serial);
-    uint32_t bytes = customer.bytes + (uint32_t)sizeof serial;
-    cw_row row = cw_table_find(p->candidates, cw_table_hash(p->candidates, key, bytes), key, bytes);
-    return row == CW_ROW_NONE ? NULL : cw_candidate_at(p, row);
+    return customer.bytes + (uint32_t)sizeof serial;
+}
+
+static struct cw_message_row *message_of(const struct cw_pipeline *p, struct cw_view id,
+                                         uint64_t hash)
+{
+    cw_row row = cw_table_find(p->messages, cw_hint_or(hash, p->messages, id.data, id.bytes),
+                               id.data, id.bytes);
+    return row == CW_ROW_NONE ? NULL : cw_table_value(p->messages, row);
+}
+
+static struct cw_view owner_of(const struct cw_message_row *message)
+{
+    return (struct cw_view){(const char *)(message + 1), message->customer_bytes};
+}
+
+void cw_engage_prefetch(const struct cw_pipeline *p, const struct cw_event *event,
+                        struct cw_hints *hints)
+{
+    const struct cw_message_row *message = message_of(p, event->u.message.id, hints->cart);
+    if (message == NULL) {
+        return;
+    }
+    struct cw_view owner = owner_of(message);
+    char key[CW_KEY_BYTES];
+    uint32_t bytes = candidate_key(owner, message->serial, key);
+    cw_table_prefetch(p->candidates, cw_table_hash(p->candidates, key, bytes));
+    cw_table_prefetch(p->customers, cw_table_hash(p->customers, owner.data, owner.bytes));
+    if (event->id.data != NULL) {
+        bytes = cw_seen_key('e', owner, event->source, event->id, key);
+        hints->seen = cw_table_hash(p->seen, key, bytes);
+        cw_table_prefetch_put(p->seen, hints->seen);
+    }
 }
 
 static void note(struct cw_pipeline *p, struct cw_customer *customer, struct cw_touch_row *touch,
@@ -42,24 +71,23 @@ static void note(struct cw_pipeline *p, struct cw_customer *customer, struct cw_
 
 enum cw_event_fate cw_engage(struct cw_pipeline *p, const struct cw_event *event)
 {
-    struct cw_view id = event->u.message.id;
-    uint64_t hash =
-        cw_hint_or(p->hints != NULL ? p->hints->cart : 0, p->messages, id.data, id.bytes);
-    cw_row row = cw_table_find(p->messages, hash, id.data, id.bytes);
-    if (row == CW_ROW_NONE) {
+    const struct cw_hints *hints = p->hints;
+    struct cw_message_row *message =
+        message_of(p, event->u.message.id, hints != NULL ? hints->cart : 0);
+    if (message == NULL) {
         return CW_EVENT_FATE_UNKNOWN_MESSAGE;
     }
-    struct cw_message_row *message = cw_table_value(p->messages, row);
-    struct cw_view owner = {(const char *)(message + 1), message->customer_bytes};
+    struct cw_view owner = owner_of(message);
     struct cw_customer customer;
-    struct cw_candidate_row *candidate = candidate_of(p, owner, message->serial);
+    struct cw_candidate_row *candidate = cw_candidate_by_serial(p, owner, message->serial);
     if (candidate == NULL || !cw_customer_find(p, owner, &customer)) {
         return CW_EVENT_FATE_UNKNOWN_MESSAGE;
     }
     if (candidate->status >= CW_STATUS_CONVERTED && candidate->ended_at + CW_HISTORY_MS <= p->now) {
         return CW_EVENT_FATE_UNKNOWN_MESSAGE; /* whether or not it has been cleaned away yet */
     }
-    if (event->id.data != NULL && cw_seen_before(p, &customer, 'e', event->source, event->id, 0)) {
+    if (event->id.data != NULL && cw_seen_before(p, &customer, 'e', event->source, event->id,
+                                                 hints != NULL ? hints->seen : 0)) {
         return CW_EVENT_FATE_REPEATED;
     }
     uint32_t bit = 1u << (event->type - CW_EVENT_DELIVERED);

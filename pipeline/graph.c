@@ -6,8 +6,8 @@
 
 /* The path, top to bottom. Matching, the stage before, runs where the event was received
    (decode.c), so that cores that do not own the customer share the work. Adding a stage is adding
-   a row here and a function. Columns: name and run, reads, writes, fates. */
-#define STAGE(name) #name, cw_stage_##name
+   a row here and its two functions. Columns: name, look and run, reads, writes, fates. */
+#define STAGE(name) #name, cw_look_##name, cw_stage_##name
 const struct cw_stage cw_graph[CW_STAGE_COUNT] = {
     [CW_STAGE_DEDUPLICATE] = {STAGE(deduplicate), HAS(EVENT), HAS(CONTENT), FATE(DUPLICATE)},
     [CW_STAGE_CANDIDATE] = {STAGE(candidate), HAS(CONTENT), HAS(AGAIN), FATE(DUPLICATE)},

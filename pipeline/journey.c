@@ -222,12 +222,6 @@ static void forget_entries(struct cw_pipeline *p, const struct cw_customer *cust
     }
 }
 
-static bool known_fact(const struct cw_pipeline *p, const struct cw_program *program, int64_t fact,
-                       int64_t since)
-{
-    return fact != CW_TIME_NONE && fact >= since && p->now < fact + cw_facts_ms(program);
-}
-
 /* Arms the session timers of the programs that watch, unless a later fact says it is over. */
 static void arm_sessions(struct cw_pipeline *p, struct cw_customer *customer, cw_row row,
                          int64_t time)
@@ -240,10 +234,10 @@ static void arm_sessions(struct cw_pipeline *p, struct cw_customer *customer, cw
     for (uint32_t slot = 0; slot < p->programs->count; slot++) {
         const struct cw_program *program = &p->programs->list[slot];
         if (program->session_timeout_ms == 0 || !program->enabled || cart->raw_bytes == 0 ||
-            known_fact(p, program, cart->purchased_at, time) ||
-            known_fact(p, program, customer->at->purchased_at, time) ||
-            known_fact(p, program, cart->cleared_at, time) ||
-            known_fact(p, program, cart->abandoned_at, time)) {
+            cw_fact_counts(p, program, cart->purchased_at, time) ||
+            cw_fact_counts(p, program, customer->at->purchased_at, time) ||
+            cw_fact_counts(p, program, cart->cleared_at, time) ||
+            cw_fact_counts(p, program, cart->abandoned_at, time)) {
             continue;
         }
         slots |= UINT64_C(1) << slot;

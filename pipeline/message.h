@@ -54,7 +54,10 @@ CW_MUST_USE cw_err cw_templates_open(struct cw_templates **templates, struct cw_
 void cw_templates_close(struct cw_templates *templates);
 
 /* file: the name without its folder: ID.html, ID.txt, ID.LOCALE.html (`cart-recovery-v3.de.html`).
-   CW_ERR_INVALID when the text is no template: the fault says where. */
+   CW_ERR_INVALID, the fault says where, when the text is no template or could not be safe whatever
+   the values: unescaped tags, partials, changed delimiters, deep nesting; in HTML a variable where
+   escaping does not help (script, style, handlers, unquoted attributes, the beginning of an
+   address that is none). Wrong variables are for the lint. */
 CW_MUST_USE cw_err cw_templates_add(struct cw_templates *templates, struct cw_view file,
                                     struct cw_view text, struct cw_fault *fault);
 

@@ -150,6 +150,7 @@ static uint32_t take_tag_line(struct cw_view text, uint32_t from, struct cw_text
 static char prepared(char c)
 {
     switch (c) {
+    case '\r':
     case '\n': return CW_PREPARED_NEWLINE;
     case ' ': return CW_PREPARED_SPACE;
     case '\t': return CW_PREPARED_TAB;
@@ -171,7 +172,8 @@ static uint32_t take_line(struct cw_view text, uint32_t from, struct cw_tag *tag
             continue;
         }
         char c = text.data[i++];
-        if (c != '\r') {
+        bool pair = c == '\r' && i < text.bytes && text.data[i] == '\n';
+        if (!pair) { /* nothing else is dropped: two braces must not meet that were apart */
             cw_text_char(out, prepared(c));
         }
         if (c == '\n') {
@@ -194,6 +196,16 @@ static void prepare(struct cw_view text, struct cw_text *out)
         uint32_t next = take_tag_line(text, i, out);
         i = next > i ? next : take_line(text, i, &tag, out);
     }
+}
+
+static uint32_t count_tags(struct cw_view text)
+{
+    uint32_t count = 0;
+    for (struct cw_tag tag = cw_tag_next(text, 0); tag.kind != CW_TAG_NONE;
+         tag = cw_tag_next(text, tag.end)) {
+        count++;
+    }
+    return count;
 }
 
 cw_err cw_templates_add(struct cw_templates *templates, struct cw_view file, struct cw_view text,
@@ -226,8 +238,11 @@ cw_err cw_templates_add(struct cw_templates *templates, struct cw_view file, str
     char why[128];
     cw_text_clear(&templates->values);
     prepare(text, &templates->values);
-    enum cw_mustache_result result = cw_mustache_open(
-        &made.parsed, templates->values.data, templates->values.bytes, made.html, why, sizeof why);
+    CW_ASSERT(templates->values.bytes <= text.bytes);
+    struct cw_view ready = {templates->values.data, (uint32_t)templates->values.bytes};
+    CW_ASSERT(count_tags(ready) == count_tags(text)); /* what was checked is what is parsed */
+    enum cw_mustache_result result =
+        cw_mustache_open(&made.parsed, ready.data, ready.bytes, made.html, why, sizeof why);
     if (result != CW_MUSTACHE_OK) {
         return cw_fail(fault, result == CW_MUSTACHE_MEMORY ? CW_ERR_LIMIT : CW_ERR_INVALID,
                        "the template %s: %s", made.name, why);

@@ -339,8 +339,10 @@ static bool read_lines(const struct cw_option_reader *reader, const struct cw_op
         return false;
     }
     bool good = true;
-    struct cw_option item = {
-        .name = option->name, .type = CW_OPTION_LINE, .min = 1, .max = ITEM_BYTES_MAX};
+    struct cw_option item = {.name = option->name,
+                             .type = CW_OPTION_LINE,
+                             .min = 1,
+                             .max = option->item_max > 0 ? option->item_max : ITEM_BYTES_MAX};
     for (uint32_t i = cw_yaml_first(doc, node); i != 0; i = doc->nodes[i].next) {
         struct cw_setting ignored;
         if (doc->nodes[i].type == CW_YAML_REFUSED || !read_text(reader, &item, i, &ignored)) {

@@ -36,6 +36,7 @@ struct cw_option {
     bool whole; /* numbers: no fraction */
     bool above; /* numbers: min itself is not allowed */
     double min, max;
+    uint32_t item_max; /* bytes of each of LINES; 0: 128 */
     const char *unit;
     const char *fallback; /* the default as YAML would write it; NULL: none */
     const char *help;

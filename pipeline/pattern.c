@@ -5,7 +5,9 @@
  */
 #include "pipeline/pattern_priv.h"
 
-static uint32_t child_of(const struct cw_pattern_node *node, const char *name, uint32_t bytes)
+#define CW_INLINE static inline __attribute__((always_inline))
+
+CW_INLINE uint32_t child_of(const struct cw_pattern_node *node, const char *name, uint32_t bytes)
 {
     if (node->children.count == 0) {
         return CW_PATTERN_NONE;
@@ -13,11 +15,10 @@ static uint32_t child_of(const struct cw_pattern_node *node, const char *name, u
     return cw_pattern_lookup(&node->children, name, bytes);
 }
 
-/* The whole name is a child, or it is several names that dots join. */
-static uint32_t step_by(const struct cw_pattern_set *set, uint32_t from, const char *name,
-                        uint32_t bytes)
+static __attribute__((noinline)) uint32_t step_dots(const struct cw_pattern_set *set, uint32_t from,
+                                                    const char *name, uint32_t bytes)
 {
-    uint32_t child = child_of(&set->nodes.at[from], name, bytes);
+    uint32_t child = CW_PATTERN_NONE;
     while (child == CW_PATTERN_NONE && set->nodes.at[from].deep) {
         const char *dot = memchr(name, '.', bytes);
         if (dot == NULL) {
@@ -35,6 +36,18 @@ static uint32_t step_by(const struct cw_pattern_set *set, uint32_t from, const c
     return child;
 }
 
+/* The whole name is a child, or it is several names that dots join. */
+CW_INLINE uint32_t step_by(const struct cw_pattern_set *set, uint32_t from, const char *name,
+                           uint32_t bytes)
+{
+    const struct cw_pattern_node *node = &set->nodes.at[from];
+    uint32_t child = child_of(node, name, bytes);
+    if (child != CW_PATTERN_NONE || !node->deep) {
+        return child;
+    }
+    return step_dots(set, from, name, bytes);
+}
+
 static CW_COLD uint32_t step_escaped(struct cw_pattern_scratch *m, uint32_t from,
                                      const struct cw_json_node *member)
 {
@@ -43,8 +56,8 @@ static CW_COLD uint32_t step_escaped(struct cw_pattern_scratch *m, uint32_t from
     return step_by(m->set, from, m->unescaped, bytes);
 }
 
-static inline uint32_t step(struct cw_pattern_scratch *m, uint32_t from,
-                            const struct cw_json_node *member)
+CW_INLINE uint32_t step(struct cw_pattern_scratch *m, uint32_t from,
+                        const struct cw_json_node *member)
 {
     if (CW_UNLIKELY(member->key_escaped)) {
         return step_escaped(m, from, member);
@@ -112,42 +125,52 @@ static uint32_t part_around(const struct cw_pattern_set *set, uint32_t part, uin
     return part;
 }
 
+/* What a bit of a closing frame leads to: parts of the group that may be met now, a presence to be
+   told at the array's end, or a part of the group that is met and leaves the frame. */
+static void settle(struct cw_pattern_scratch *m, uint32_t bit, uint32_t group,
+                   uint64_t array_serial)
+{
+    const struct cw_pattern_set *set = m->set;
+    if (bit < set->condition_bits) {
+        for (uint32_t t = set->within.first[bit]; t < set->within.first[bit + 1]; t++) {
+            if (set->parts.at[set->within.parts[t]].group == group) {
+                decide_within(m, set->within.parts[t]);
+            }
+        }
+        return;
+    }
+    bit -= set->condition_bits;
+    if (bit < set->presence_bits) {
+        if (m->pended[bit] != array_serial) {
+            m->pended[bit] = array_serial;
+            CW_ASSERT_HOT(m->pending_count < m->text_room);
+            m->pending[m->pending_count++] = bit + set->condition_bits;
+        }
+        return;
+    }
+    uint32_t part = set->part_of.at[bit - set->presence_bits];
+    if (set->parts.at[part].group == group) {
+        m->promoted[m->promoted_count++] = set->parts.at[part].bit;
+        return;
+    }
+    part = part_around(set, part, group);
+    if (part != CW_PATTERN_NONE) {
+        decide_within(m, part);
+    }
+}
+
 /* Ends the frame of one element of an array at a group: the bits from mark on go, but for the
-   group's own parts; presences wait for the array's end. */
+   group's own parts. */
 static void close_frame(struct cw_pattern_scratch *m, uint32_t mark, uint32_t group,
                         uint64_t array_serial)
 {
-    const struct cw_pattern_set *set = m->set;
     uint32_t promoted = m->promoted_count;
-    uint32_t parts_from = set->condition_bits + set->presence_bits;
-    for (uint32_t k = mark; k < m->hit_count; k++) { /* which adds to the hits */
-        uint32_t bit = m->hits[k];
-        if (bit < set->condition_bits) {
-            for (uint32_t t = set->within.first[bit]; t < set->within.first[bit + 1]; t++) {
-                uint32_t part = set->within.parts[t];
-                if (set->parts.at[part].group == group) {
-                    decide_within(m, part);
-                }
-            }
-        } else if (bit < parts_from) {
-            if (m->pended[bit - set->condition_bits] != array_serial) {
-                m->pended[bit - set->condition_bits] = array_serial;
-                CW_ASSERT_HOT(m->pending_count < m->text_room);
-                m->pending[m->pending_count++] = bit;
-            }
-        } else {
-            uint32_t part = set->part_of.at[bit - parts_from];
-            if (set->parts.at[part].group == group) {
-                m->promoted[m->promoted_count++] = bit;
-            } else if ((part = part_around(set, part, group)) != CW_PATTERN_NONE) {
-                decide_within(m, part);
-            }
-        }
+    for (uint32_t k = mark; k < m->hit_count; k++) { /* which settling adds to */
+        settle(m, m->hits[k], group, array_serial);
     }
     for (uint32_t k = mark; k < m->hit_count; k++) {
         m->bits[m->hits[k] >> 6] &= ~(UINT64_C(1) << (m->hits[k] & 63));
     }
-    m->set_total += m->hit_count - mark;
     m->hit_count = mark;
     while (m->promoted_count > promoted) {
         cw_pattern_set_bit(m, m->promoted[--m->promoted_count]);
@@ -158,15 +181,19 @@ static void close_frame(struct cw_pattern_scratch *m, uint32_t mark, uint32_t gr
 
 static void walk_value(struct cw_pattern_scratch *m, uint32_t at, uint32_t number);
 
-static inline uint64_t total(const struct cw_pattern_scratch *m)
+/* A member's value, reached from node `from` by the name that leads to `to`, has set bits, or
+   would have if they were not set: it belongs to the groups on the way. An array has noted its own
+   group. */
+static void note_groups(struct cw_pattern_scratch *m, uint32_t from, uint32_t to, bool array)
 {
-    return m->set_total + m->hit_count;
-}
-
-static inline void met_flat(struct cw_pattern_scratch *m, uint32_t group)
-{
-    m->flat[group] = m->serial;
-    m->overlap |= m->array[group] == m->serial;
+    const struct cw_pattern_node *nodes = m->set->nodes.at;
+    for (uint32_t n = array ? nodes[to].up : to; n != from; n = nodes[n].up) {
+        uint32_t group = nodes[n].group;
+        if (group != CW_PATTERN_NONE) {
+            m->flat[group] = m->serial;
+            m->overlap |= m->array[group] == m->serial;
+        }
+    }
 }
 
 static void walk_members(struct cw_pattern_scratch *m, uint32_t object, uint32_t number)
@@ -178,25 +205,28 @@ static void walk_members(struct cw_pattern_scratch *m, uint32_t object, uint32_t
         if (child == CW_PATTERN_NONE) {
             continue;
         }
-        uint64_t before = total(m);
+        uint64_t before = m->fired;
         walk_value(m, i, child);
-        if (m->set->group_count > 0 && total(m) != before) {
-            /* The group of an array has been noted there. */
-            uint32_t n = nodes[i].type == CW_JSON_ARRAY ? m->set->nodes.at[child].up : child;
-            for (; n != number; n = m->set->nodes.at[n].up) {
-                if (m->set->nodes.at[n].group != CW_PATTERN_NONE) {
-                    met_flat(m, m->set->nodes.at[n].group);
-                }
-            }
+        if (m->set->group_count > 0 && m->fired != before) {
+            note_groups(m, number, child, nodes[i].type == CW_JSON_ARRAY);
         }
     }
 }
 
+/* Nothing of a scalar is wanted at a node without a value. */
 static void walk_plain_array(struct cw_pattern_scratch *m, uint32_t array, uint32_t number)
 {
     const struct cw_json_node *nodes = m->nodes;
-    for (uint32_t i = array + 1; i < nodes[array].next; i = nodes[i].next) {
-        walk_value(m, i, number);
+    const struct cw_pattern_node *node = &m->set->nodes.at[number];
+    const struct cw_pattern_value *value =
+        node->value == CW_PATTERN_NONE ? NULL : &m->set->values.at[node->value];
+    uint32_t end = nodes[array].next;
+    for (uint32_t i = array + 1; i < end; i = nodes[i].next) {
+        if (nodes[i].type >= CW_JSON_ARRAY) {
+            walk_value(m, i, number);
+        } else if (value != NULL) {
+            cw_pattern_test_value(m, value, &nodes[i]);
+        }
     }
 }
 
@@ -213,17 +243,17 @@ static void walk_group_array(struct cw_pattern_scratch *m, uint32_t array, uint3
     bool now = false;
     for (uint32_t i = array + 1; i < nodes[array].next; i = nodes[i].next) {
         if (nodes[i].type < CW_JSON_ARRAY) { /* belongs to the frame around */
-            uint64_t bits = total(m);
+            uint64_t bits = m->fired;
             walk_value(m, i, number);
-            flat |= total(m) != bits;
+            flat |= m->fired != bits;
             continue;
         }
         uint32_t mark = m->hit_count;
-        uint64_t bits = total(m);
+        uint64_t bits = m->fired;
         m->serial = ++m->serial_last;
         walk_value(m, i, number);
         m->serial = serial;
-        now |= total(m) != bits;
+        now |= m->fired != bits;
         if (m->hit_count > mark) {
             close_frame(m, mark, group, array_serial);
         }

@@ -5,13 +5,19 @@
  * with every operator: exact values, prefix, suffix, equals-ignore-case (also inside prefix and
  * suffix), anything-but (values, lists, prefix, suffix, wildcard, equals-ignore-case), numeric,
  * cidr, exists, wildcard, $or. Numbers compare as binary64. Array consistency as EventBridge has
- * it: members of one array element belong together. Duplicate keys: every value is seen.
+ * it: members of one array element belong together; {"exists": false} in arrays is about the
+ * elements that meet the pattern's other fields, in whatever order. Duplicate keys: every value is
+ * seen. Of a path that a pattern names twice the last list counts. Numbers that binary64 does not
+ * hold without loss are in no range and equal only their own spelling.
  *
  * Life:    set open -> add* -> seal -> match* -> close.
  * Memory:  the set owns what it compiles; matching needs a cw_pattern_scratch per thread and
  *          allocates nothing once the scratch has seen its largest document.
  * Threads: a sealed set is read-only and shared; a scratch belongs to one thread.
- * Bounds:  CW_PATTERNS_MAX patterns a set, 64 KiB each; alternatives of $or at most 1,000.
+ * Bounds:  CW_PATTERNS_MAX patterns a set, 64 KiB each; alternatives of $or at most 1,000. Matching
+ *          is linear in the document, but for repeated or dotted keys around arrays and patterns
+ *          that ask for a field and for something below it: those are searched with at most 2^20
+ *          steps a document, and what is not decided by then does not match.
  */
 #ifndef CW_PIPELINE_PATTERN_H
 #define CW_PIPELINE_PATTERN_H

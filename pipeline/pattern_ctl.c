@@ -13,12 +13,18 @@
 
 /* ---- Memory ---- */
 
-void cw_pattern_grow(void **at, uint32_t count, uint32_t *capacity, size_t size)
+void cw_pattern_room(void *at, uint32_t count, uint32_t *capacity, size_t size)
 {
-    CW_ASSERT(count == *capacity && count < UINT32_MAX / 2);
+    if (count < *capacity) {
+        return;
+    }
+    CW_ASSERT(count < UINT32_MAX / 2);
+    void *array;
+    memcpy(&array, at, sizeof array);
     *capacity = count == 0 ? 16 : count * 2;
-    *at = realloc(*at, *capacity * size);
-    CW_ASSERT(*at != NULL);
+    array = realloc(array, *capacity * size);
+    CW_ASSERT(array != NULL);
+    memcpy(at, &array, sizeof array);
 }
 
 void *cw_pattern_keep(struct cw_pattern_set *set, size_t bytes)

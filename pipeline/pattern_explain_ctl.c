@@ -27,8 +27,8 @@ static void put_cut(struct cw_text *out, struct cw_view text, uint32_t bytes_max
         }
     }
     for (uint32_t i = 0; i < bytes; i++) { /* one line it is */
-        uint8_t c = (uint8_t)text.data[i];
-        cw_text_char(out, c < ' ' ? ' ' : text.data[i]);
+        bool control = (uint8_t)text.data[i] < ' ';
+        cw_text_put(out, control ? " " : &text.data[i], 1);
     }
     cw_text_puts(out, bytes < text.bytes ? "..." : "");
 }

@@ -34,6 +34,20 @@ static int hex_digit(char c)
     return low >= 'a' && low <= 'f' ? low - 'a' + 10 : -1;
 }
 
+/* groups of 16 bits; before number gap stand as many zeros as are missing. */
+static struct cw_pattern_ip address_of(const uint16_t *groups, uint32_t count, uint32_t gap)
+{
+    uint64_t halves[2] = {0, 0};
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t at = i < gap ? i : i + 8 - count;
+        halves[at / 4] |= (uint64_t)groups[i] << (48 - at % 4 * 16);
+    }
+    if (halves[0] == 0 && halves[1] >> 32 == 0xffff) {
+        return (struct cw_pattern_ip){.low = halves[1] & 0xffffffffu};
+    }
+    return (struct cw_pattern_ip){.high = halves[0], .low = halves[1], .v6 = true};
+}
+
 static bool read_v6(struct cw_view text, struct cw_pattern_ip *ip)
 {
     uint16_t groups[8] = {0};
@@ -72,15 +86,7 @@ static bool read_v6(struct cw_view text, struct cw_pattern_ip *ip)
     if (gap == 9 ? count != 8 : count == 8) {
         return false;
     }
-    uint64_t halves[2] = {0, 0};
-    for (uint32_t i = 0; i < count; i++) {
-        uint32_t at = i < gap ? i : i + 8 - count;
-        halves[at / 4] |= (uint64_t)groups[i] << (48 - at % 4 * 16);
-    }
-    *ip = (struct cw_pattern_ip){.high = halves[0], .low = halves[1], .v6 = true};
-    if (halves[0] == 0 && halves[1] >> 32 == 0xffff) {
-        *ip = (struct cw_pattern_ip){.low = halves[1] & 0xffffffffu};
-    }
+    *ip = address_of(groups, count, gap);
     return true;
 }
 

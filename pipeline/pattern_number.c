@@ -23,20 +23,93 @@ static const double powers[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
                                 1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
                                 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
 
-/* Eight digits at once: is it eight, and which number are they? (Each step joins neighbours.) */
-static inline bool eight_digits(const char *p, uint64_t *value)
+#define ZEROS UINT64_C(0x3030303030303030)
+
+static const uint64_t whole_powers[] = {
+    1,
+    10,
+    100,
+    1000,
+    10000,
+    100000,
+    1000000,
+    10000000,
+    100000000,
+    1000000000,
+    UINT64_C(10000000000),
+    UINT64_C(100000000000),
+    UINT64_C(1000000000000),
+    UINT64_C(10000000000000),
+    UINT64_C(100000000000000),
+    UINT64_C(1000000000000000),
+    UINT64_C(10000000000000000),
+};
+
+/* Marks (0x80) the bytes of 8 characters, less '0' each, that are no digits. */
+static inline uint64_t not_digits(uint64_t d)
 {
-    uint64_t x = cw_pattern_load8(p);
-    uint64_t d = x ^ UINT64_C(0x3030303030303030);
-    if (((d + UINT64_C(0x7676767676767676)) | d) & UINT64_C(0x8080808080808080)) {
-        return false;
-    }
-    d = (d * 10) + (d >> 8);
+    return ((d + UINT64_C(0x7676767676767676)) | d) & UINT64_C(0x8080808080808080);
+}
+
+/* The number that 8 digits are; each step joins neighbours. */
+static inline uint64_t join(uint64_t d)
+{
+    d = d * 10 + (d >> 8);
     d = ((d & UINT64_C(0x000000ff000000ff)) * UINT64_C(0x000f424000000064) +
          (d >> 16 & UINT64_C(0x000000ff000000ff)) * UINT64_C(0x0000271000000001)) >>
         32;
-    *value = d & 0xffffffffu;
-    return true;
+    return d & 0xffffffffu;
+}
+
+static inline uint32_t digit_count(uint64_t value)
+{
+    uint32_t count = 0;
+    for (; value >= 10000; value /= 10000) {
+        count += 4;
+    }
+    return count + (value >= 1000) + (value >= 100) + (value >= 10) + (value >= 1);
+}
+
+/* The usual spellings, without a loop: up to 7 digits, up to 16 decimals, no exponent. A number in
+   a document is never the last thing of it, so that what follows is known to be no digit. */
+static inline bool read_short(struct cw_view raw, struct cw_pattern_number *n)
+{
+    n->minus = *raw.data == '-';
+    const char *p = raw.data + n->minus;
+    const char *end = raw.data + raw.bytes;
+    uint64_t x = cw_pattern_load8(p) ^ ZEROS;
+    uint64_t other = not_digits(x);
+    if (other == 0) {
+        return false;
+    }
+    uint32_t before = (uint32_t)__builtin_ctzll(other) / 8;
+    n->whole = before == 0 ? 0 : join(x << (64 - before * 8));
+    n->digits = before;
+    p += before + 1;
+    if (p > end) {
+        n->digits = n->whole == 0 ? 0 : before;
+        return true;
+    }
+    uint32_t after = (uint32_t)(end - p);
+    if (p[-1] != '.' || after > 16 || before + after > 19) {
+        return false;
+    }
+    uint64_t fraction;
+    uint64_t first = cw_pattern_load8(p) ^ ZEROS;
+    if (after <= 8) {
+        first <<= 64 - after * 8;
+        other = not_digits(first);
+        fraction = join(first);
+    } else {
+        uint32_t twice = (16 - after) * 8; /* bits of digits that are in both eights */
+        uint64_t last = (cw_pattern_load8(end - 8) ^ ZEROS) >> twice << twice;
+        other = not_digits(first) | not_digits(last);
+        fraction = join(first) * whole_powers[after - 8] + join(last);
+    }
+    n->digits = n->whole != 0 ? before + after : digit_count(fraction);
+    n->whole = n->whole * whole_powers[after] + fraction;
+    n->exponent = -(int32_t)after;
+    return other == 0;
 }
 
 struct reader {
@@ -48,13 +121,6 @@ struct reader {
 static void read_digits(struct reader *r, int32_t shift)
 {
     struct cw_pattern_number *n = &r->n;
-    uint64_t eight;
-    while (r->end - r->p >= 8 && n->whole != 0 && n->digits <= 11 && eight_digits(r->p, &eight)) {
-        n->whole = n->whole * 100000000 + eight;
-        n->digits += 8;
-        n->exponent += 8 * shift;
-        r->p += 8;
-    }
     for (; r->p < r->end && (uint8_t)(*r->p - '0') < 10; r->p++) {
         uint32_t digit = (uint32_t)(*r->p - '0');
         if (n->digits < 19) {
@@ -68,7 +134,7 @@ static void read_digits(struct reader *r, int32_t shift)
     }
 }
 
-struct cw_pattern_number cw_pattern_number_read(struct cw_view raw)
+static __attribute__((noinline)) struct cw_pattern_number read_long(struct cw_view raw)
 {
     struct reader r = {.p = raw.data, .end = raw.data + raw.bytes};
     struct cw_pattern_number *n = &r.n;
@@ -89,19 +155,28 @@ struct cw_pattern_number cw_pattern_number_read(struct cw_view raw)
         }
         n->exponent += minus ? -exponent : exponent;
     }
-    if (n->exponent >= -22 && n->exponent <= 22) {
-        double value = (double)(int64_t)n->whole;
-        if (n->whole >> 63 != 0) {
-            value = (double)n->whole;
-        }
-        value = n->exponent < 0 ? value / powers[-n->exponent] : value * powers[n->exponent];
-        n->value = n->minus ? -value : value;
-        n->exact = n->whole <= UINT64_C(1) << 53 && !n->cut;
-    } else {
-        n->value = cw_json_number(raw);
-        n->exact = true;
-    }
     return *n;
+}
+
+struct cw_pattern_number cw_pattern_number_read(struct cw_view raw)
+{
+    struct cw_pattern_number n = {.value = 0};
+    if (CW_UNLIKELY(!read_short(raw, &n))) {
+        n = read_long(raw);
+    }
+    if (n.exponent >= -22 && n.exponent <= 22) {
+        double value = (double)(int64_t)n.whole;
+        if (n.whole >> 63 != 0) {
+            value = (double)n.whole;
+        }
+        value = n.exponent < 0 ? value / powers[-n.exponent] : value * powers[n.exponent];
+        n.value = n.minus ? -value : value;
+        n.exact = n.whole <= UINT64_C(1) << 53 && !n.cut;
+    } else {
+        n.value = cw_json_number(raw);
+        n.exact = true;
+    }
+    return n;
 }
 
 /* ---- Whole numbers of many digits ---- */
@@ -203,10 +278,9 @@ static bool is_shortest(uint64_t mantissa, int32_t twos, uint64_t whole, int32_t
 static bool is_shortest_small(uint64_t mantissa, int32_t twos, uint64_t whole, int32_t tens)
 {
     __int128 unit = (__int128)1 << (-twos + 1);
-    __int128 gap = 2;
-    for (; tens < 0; tens++) {
-        gap *= 10;
-    }
+    uint32_t low = -tens > 16 ? 16 : (uint32_t)-tens;
+    __int128 gap =
+        (__int128)(2 * whole_powers[low]) * (__int128)whole_powers[(uint32_t)-tens - low];
     __int128 gap_below = mantissa == UINT64_C(1) << 52 ? gap / 2 : gap;
     __int128 value = gap * (__int128)mantissa;
     __int128 off = value - unit * (__int128)whole;
@@ -215,6 +289,12 @@ static bool is_shortest_small(uint64_t mantissa, int32_t twos, uint64_t whole, i
     int even = (mantissa & 1) == 0;
     return 2 * (off < 0 ? -off : off) <= unit && 2 * below >= gap_below + even &&
            2 * above >= gap + even;
+}
+
+bool cw_pattern_number_too_long(const struct cw_pattern_number *number)
+{
+    return number->cut || (number->digits == DIGITS_MAX + 1 && number->whole % 10 != 0) ||
+           (number->digits == DIGITS_MAX + 2 && number->whole % 100 != 0);
 }
 
 bool cw_pattern_number_held(const struct cw_pattern_number *number)

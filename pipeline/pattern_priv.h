@@ -133,7 +133,7 @@ struct cw_pattern_slot {
 };
 
 struct cw_pattern_table {
-    const struct cw_pattern_slot *slots; /* mask + 1 of them, at most half are taken */
+    struct cw_pattern_slot *slots; /* mask + 1 of them, at most half are taken */
     uint32_t mask, count;
 };
 
@@ -319,7 +319,7 @@ struct cw_pattern_scratch {
     uint64_t *bits;
     uint32_t *hits; /* the bits that are set, frame after frame */
     uint32_t hit_count;
-    uint64_t set_total;           /* bits that were set and taken back: with hit_count, ever more */
+    uint64_t fired;               /* how often a bit was to be set, also one that was: ever more */
     uint64_t serial, serial_last; /* of the frame; never repeats */
     uint64_t *flat, *array;       /* by group: the frame it was last met in */
     uint64_t *vetoes, veto_now;   /* by anything-but: the value it was last vetoed for */
@@ -398,6 +398,7 @@ static inline void cw_pattern_set_bit(struct cw_pattern_scratch *m, uint32_t bit
 {
     uint64_t *word = &m->bits[bit >> 6];
     uint64_t mask = UINT64_C(1) << (bit & 63);
+    m->fired++;
     if ((*word & mask) == 0) {
         *word |= mask;
         m->hits[m->hit_count++] = bit;
@@ -438,24 +439,21 @@ struct cw_pattern_number cw_pattern_number_read(struct cw_view raw);
    lost by comparing that. number->value must be exact. */
 bool cw_pattern_number_held(const struct cw_pattern_number *number);
 
+/* Longer than any such decimal; to be known before the value is exact. */
+bool cw_pattern_number_too_long(const struct cw_pattern_number *number);
+
 /* pattern_ip.c: dotted IPv4 (leading zeros are decimal) or IPv6 in hexadecimal. */
 CW_MUST_USE bool cw_pattern_ip_read(struct cw_view text, struct cw_pattern_ip *ip);
 int cw_pattern_ip_compare(const struct cw_pattern_ip *a, const struct cw_pattern_ip *b);
 
 /* ---- Control plane ---- */
 
-/* Makes room for one more in a vector. */
-void cw_pattern_grow(void **at, uint32_t count, uint32_t *capacity, size_t size);
+/* Makes room for one more in a vector, whose array the pointer at `at` leads to. */
+void cw_pattern_room(void *at, uint32_t count, uint32_t *capacity, size_t size);
 
 #define CW_PATTERN_PUSH(vector, ...)                                                             \
-    do {                                                                                         \
-        if ((vector)->count == (vector)->capacity) {                                             \
-            void *grown = (vector)->at;                                                          \
-            cw_pattern_grow(&grown, (vector)->count, &(vector)->capacity, sizeof *(vector)->at); \
-            (vector)->at = grown;                                                                \
-        }                                                                                        \
-        (vector)->at[(vector)->count++] = (__VA_ARGS__);                                         \
-    } while (0)
+    (cw_pattern_room(&(vector)->at, (vector)->count, &(vector)->capacity, sizeof *(vector)->at), \
+     (void)((vector)->at[(vector)->count++] = (__VA_ARGS__)))
 
 /* Memory that lives as long as the set. */
 void *cw_pattern_keep(struct cw_pattern_set *set, size_t bytes);

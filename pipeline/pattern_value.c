@@ -4,7 +4,7 @@
  * are; only number ranges, folded letters beyond ASCII and wildcards that start and end with * are
  * gone through one by one.
  */
-#define _GNU_SOURCE 1 /* memmem */
+#define _GNU_SOURCE 1 /* memmem */ /* NOLINT(bugprone-reserved-identifier) */
 #include "pipeline/pattern_priv.h"
 
 enum {
@@ -14,21 +14,30 @@ enum {
 static bool wildcard_holds(const struct cw_pattern_set *set, const struct cw_pattern_wildcard *w,
                            struct cw_view text);
 
-static void act(struct cw_pattern_scratch *m, struct cw_pattern_actions actions,
-                struct cw_view text)
+static __attribute__((noinline)) void act_otherwise(struct cw_pattern_scratch *m, uint32_t action,
+                                                    struct cw_view text);
+
+static inline void act(struct cw_pattern_scratch *m, struct cw_pattern_actions actions,
+                       struct cw_view text)
+{
+    const uint32_t *at = m->set->actions.at + actions.first;
+    for (uint32_t i = 0; i < actions.count; i++) {
+        if (CW_LIKELY((at[i] & CW_PATTERN_ACTION_KIND) == CW_PATTERN_ACTION_SET)) {
+            cw_pattern_set_bit(m, at[i]);
+        } else {
+            act_otherwise(m, at[i], text);
+        }
+    }
+}
+
+static void act_otherwise(struct cw_pattern_scratch *m, uint32_t action, struct cw_view text)
 {
     const struct cw_pattern_set *set = m->set;
-    for (uint32_t i = actions.first; i < actions.first + actions.count; i++) {
-        uint32_t on = set->actions.at[i] & ~CW_PATTERN_ACTION_KIND;
-        switch (set->actions.at[i] & CW_PATTERN_ACTION_KIND) {
-        case CW_PATTERN_ACTION_SET: cw_pattern_set_bit(m, on); break;
-        case CW_PATTERN_ACTION_VETO: m->vetoes[on] = m->veto_now; break;
-        default:
-            if (wildcard_holds(set, &set->wildcards.at[on], text)) {
-                act(m, set->wildcards.at[on].actions, text); /* holds no further check */
-            }
-            break;
-        }
+    uint32_t on = action & ~CW_PATTERN_ACTION_KIND;
+    if ((action & CW_PATTERN_ACTION_KIND) == CW_PATTERN_ACTION_VETO) {
+        m->vetoes[on] = m->veto_now;
+    } else if (wildcard_holds(set, &set->wildcards.at[on], text)) {
+        act(m, set->wildcards.at[on].actions, text); /* holds no further check */
     }
 }
 
@@ -236,26 +245,29 @@ static void test_number(struct cw_pattern_scratch *m, const struct cw_pattern_va
     static const double slack = 1.0 / (1ull << 50);
     struct cw_pattern_number number = cw_pattern_number_read(raw);
     double off = number.exact ? 0 : slack * (number.value < 0 ? -number.value : number.value);
+    double least = number.value - off;
+    double most = number.value + off;
     if (value->spellings.count > 0) {
         uint32_t outcome = cw_pattern_lookup(&value->spellings, raw.data, raw.bytes);
         if (outcome != CW_PATTERN_NONE) {
             act(m, m->set->outcomes.at[outcome], raw);
         }
     }
-    if (number.value + off < value->low || number.value - off > value->high) {
+    if (most < value->low || least > value->high || cw_pattern_number_too_long(&number)) {
         return;
     }
     bool asked = false;
-    for (uint32_t i = 0; i < value->range_count; i++) {
-        const struct cw_pattern_range *range = &value->ranges[i];
-        if (number.value + off < range->low || number.value - off > range->high) {
+    const struct cw_pattern_range *end = value->ranges + value->range_count;
+    for (const struct cw_pattern_range *range = value->ranges; range < end; range++) {
+        if (most < range->low || least > range->high) {
             continue;
         }
         if (!number.exact) {
             number.value = cw_json_number(raw);
             number.exact = true;
-            off = 0;
-            if (number.value < range->low || number.value > range->high) {
+            least = number.value;
+            most = number.value;
+            if (most < range->low || least > range->high) {
                 continue;
             }
         }
@@ -315,7 +327,7 @@ static void test_string(struct cw_pattern_scratch *m, const struct cw_pattern_va
 void cw_pattern_test_value(struct cw_pattern_scratch *m, const struct cw_pattern_value *value,
                            const struct cw_json_node *node)
 {
-    struct cw_view none = {NULL, 0};
+    struct cw_view none = {"", 0};
     if (value->presence != CW_PATTERN_NONE) {
         cw_pattern_set_bit(m, value->presence);
     }

@@ -61,7 +61,7 @@ void cw_pattern_table_put(struct cw_pattern_table *table, struct cw_view text, u
         .target = target,
         .text = text.data,
     };
-    struct cw_pattern_slot *slots = (struct cw_pattern_slot *)(uintptr_t)table->slots;
+    struct cw_pattern_slot *slots = table->slots;
     uint32_t at = cw_pattern_spread(slot.head, slot.bytes) & table->mask;
     while (slots[at].target != CW_PATTERN_NONE) {
         at = (at + 1) & table->mask;
@@ -546,6 +546,23 @@ struct users {
     uint32_t *first, *bits;
 };
 
+/* Counts the users of each test, or, when they are counted, puts their bits. */
+static void gather_users(const struct cw_pattern_set *set, struct users *users, bool count)
+{
+    for (uint32_t c = 0; c < set->conditions.count; c++) {
+        const struct cw_pattern_condition *condition = &set->conditions.at[c];
+        uint32_t used = condition->uses == 0 ? 0 : condition->test_count;
+        for (uint32_t i = 0; i < used; i++) {
+            uint32_t test = set->condition_tests.at[condition->test + i];
+            if (count) {
+                users->first[test + 2]++;
+            } else {
+                users->bits[users->first[test + 1]++] = condition->bit;
+            }
+        }
+    }
+}
+
 static struct users users_of(const struct cw_pattern_set *set)
 {
     struct users users = {
@@ -553,25 +570,11 @@ static struct users users_of(const struct cw_pattern_set *set)
         .bits = calloc(set->condition_tests.count + 1, sizeof *users.bits),
     };
     CW_ASSERT(users.first != NULL && users.bits != NULL);
-    for (int pass = 0; pass < 2; pass++) {
-        for (uint32_t c = 0; c < set->conditions.count; c++) {
-            const struct cw_pattern_condition *condition = &set->conditions.at[c];
-            for (uint32_t i = 0; i < condition->test_count; i++) {
-                uint32_t test = set->condition_tests.at[condition->test + i];
-                if (condition->uses == 0) {
-                    continue;
-                }
-                if (pass == 0) {
-                    users.first[test + 2]++;
-                } else {
-                    users.bits[users.first[test + 1]++] = condition->bit;
-                }
-            }
-        }
-        for (uint32_t t = 0; pass == 0 && t < set->tests.count; t++) {
-            users.first[t + 2] += users.first[t + 1];
-        }
+    gather_users(set, &users, true);
+    for (uint32_t t = 0; t < set->tests.count; t++) {
+        users.first[t + 2] += users.first[t + 1];
     }
+    gather_users(set, &users, false);
     return users;
 }
 
@@ -634,6 +637,7 @@ void cw_pattern_seal_values(struct cw_pattern_set *set)
 {
     struct users users = users_of(set);
     struct builder b = {.set = set};
+    CW_PATTERN_PUSH(&set->actions, 0); /* nobody's: so that there is an array to point into */
     CW_PATTERN_VECTOR(uint32_t) tests = {0};
     for (uint32_t key = 0; key < set->keys.count; key++) {
         if (set->keys.at[key].condition == CW_PATTERN_NONE) {

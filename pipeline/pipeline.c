@@ -74,10 +74,11 @@ static cw_err open_parts(struct cw_pipeline *p, struct cw_fault *fault)
     }
     if (err == CW_ERR_OK) {
         /* What cartwheel makes itself may be a little longer than what it was made from. */
-        struct cw_decoder_options decoder = {.programs = p->programs,
+        struct cw_decoder_options decoder = {.names = p->options.names,
+                                             .programs = p->programs,
                                              .zones = p->options.zones,
                                              .partitions = p->options.partitions,
-                                             .event_bytes_max = p->options.event_bytes_max + 256};
+                                             .event_bytes_max = p->options.event_bytes_max + 2048};
         err = cw_decoder_open(&p->decoder, &decoder, fault);
     }
     if (err == CW_ERR_OK) {
@@ -100,6 +101,9 @@ cw_err cw_pipeline_open(struct cw_pipeline **pipeline, const struct cw_pipeline_
     struct cw_pipeline *p = cw_arena_zalloc(&own, sizeof *p, CW_CACHE_LINE);
     p->index = cw_arena_zalloc(&own, sizeof *p->index, CW_CACHE_LINE);
     p->options = *options;
+    if (p->options.names == NULL) {
+        p->options.names = &cw_event_names_default;
+    }
     p->programs = options->programs;
     p->now = options->start_ms;
     p->keep_cart_ms = CW_WEEK_MS;
@@ -210,7 +214,12 @@ static enum cw_event_fate apply_to_customer(struct cw_pipeline *p, const struct 
         cw_order_placed(p, &customer, event);
         break;
     case CW_EVENT_ORDER_REFUNDED: p->fates.refunds++; break;
-    case CW_EVENT_CUSTOMER_UPDATED: cw_profile_update(p, &customer, event); break;
+    case CW_EVENT_CUSTOMER_UPDATED:
+        if (!cw_profile_update(p, &customer, event)) {
+            cw_seen_forget(p, &customer, event);
+            return CW_EVENT_FATE_REFUSED;
+        }
+        break;
     case CW_EVENT_CUSTOMER_ERASED: erase(p, &customer, event); break;
     case CW_EVENT_FEEDBACK:
         customer.at->ratings++;
@@ -300,6 +309,11 @@ static void prefetch(const struct cw_pipeline *p, const struct cw_event *const *
             cw_table_prefetch_row(hints[i].customer != 0 ? p->carts : p->messages, hints[i].cart);
         }
     }
+    for (uint32_t i = 0; i < count; i++) {
+        if (hints[i].customer == 0 && hints[i].cart != 0) {
+            cw_engage_prefetch(p, events[i], &hints[i]);
+        }
+    }
 }
 
 void cw_pipeline_run(struct cw_pipeline *p, const struct cw_event *const *events, uint32_t count)
@@ -316,6 +330,7 @@ void cw_pipeline_run(struct cw_pipeline *p, const struct cw_event *const *events
                 p->now = event->clock;
             }
             p->hints = &hints[i];
+            cw_tell_before(p, event, NULL);
             apply(p, event);
             p->hints = NULL;
             cw_arena_reset(&p->scratch);
@@ -331,9 +346,11 @@ static void fire(struct cw_pipeline *p, const struct cw_wheel_fired *fired, int6
     customer.at->timer = CW_TIMER_NONE;
     p->now = tick > p->now ? tick : p->now;
     /* The row may move while its customer is at work, so the id is kept apart. */
-    customer.id = cw_arena_copy(&p->scratch, cw_table_key(p->customers, row));
+    char id[CW_ID_BYTES_MAX];
+    customer.id = cw_table_key(p->customers, row);
+    memcpy(id, customer.id.data, customer.id.bytes);
+    customer.id.data = id;
     cw_customer_fire(p, &customer);
-    cw_arena_reset(&p->scratch);
 }
 
 void cw_pipeline_advance(struct cw_pipeline *p, int64_t now)
@@ -361,6 +378,29 @@ void cw_pipeline_advance(struct cw_pipeline *p, int64_t now)
 bool cw_pipeline_earliest(const struct cw_pipeline *p, int64_t *due)
 {
     return cw_wheel_earliest(p->wheel, due);
+}
+
+bool cw_pipeline_finish_some(struct cw_pipeline *p, int64_t clock, int64_t until, uint32_t instants,
+                             int64_t *next)
+{
+    int64_t due;
+    while (cw_pipeline_earliest(p, &due) && (until == CW_TIME_NONE || due <= until)) {
+        due = due > clock ? due : clock;
+        if (instants-- == 0) {
+            *next = due;
+            return false;
+        }
+        cw_pipeline_advance(p, due);
+    }
+    return true;
+}
+
+void cw_pipeline_finish(struct cw_pipeline *p, int64_t clock, int64_t until)
+{
+    int64_t next;
+    while (!cw_pipeline_finish_some(p, clock, until, UINT32_MAX, &next)) {
+        /* bounded: every journey expires */
+    }
 }
 
 const struct cw_fates *cw_pipeline_fates(const struct cw_pipeline *p)

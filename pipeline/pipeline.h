@@ -24,6 +24,8 @@
 #include "pipeline/message.h"
 
 struct cw_pipeline; /* opaque: owns its memory */
+struct cw_event_names;
+struct cw_item; /* an event in one program, see graph.h */
 
 /* A touch that is to be sent now: everything a channel needs. Valid during the call. */
 struct cw_send {
@@ -38,18 +40,23 @@ struct cw_pipeline_port {
     void (*decide)(void *self, const struct cw_decision *decision);
     /* NULL: sending is only decided. In a replay a send always succeeds at once. */
     void (*send)(void *self, const struct cw_send *send);
+    /* NULL in service; for explain.h. Called before an event takes effect (item NULL), then before
+       its path through each program that wants it. It may look at all and must change nothing. */
+    void (*before)(void *self, struct cw_pipeline *pipeline, const struct cw_event *event,
+                   const struct cw_item *item);
 };
 
 struct cw_pipeline_options {
     const struct cw_programs *programs;
     const struct cw_zones *zones;
     struct cw_pipeline_port port;
-    uint32_t core; /* 0 counts what is told to all cores */
+    const struct cw_event_names *names; /* NULL: the default ones; for events it makes itself */
+    uint32_t core;                      /* 0 counts what is told to all cores */
     uint32_t partitions;
     uint32_t event_bytes_max;
-    struct cw_hash_key hash; /* keys the tables: not guessable by who sends events */
+    struct cw_hash_key hash;  /* keys the tables: not guessable by who sends events */
     struct cw_hash_key codes; /* keys unique discount codes: the same for all cores and runs */
-    int64_t start_ms;        /* the earliest clock: timers before it are overdue */
+    int64_t start_ms;         /* the earliest clock: timers before it are overdue */
     uint64_t rows_max, bytes_max;
     struct cw_view shop_link, shop_name; /* the cart's link when an event brings none */
 };
@@ -70,13 +77,49 @@ void cw_pipeline_advance(struct cw_pipeline *pipeline, int64_t now);
 /* The earliest timer (exact or earlier); false when none is left. */
 CW_MUST_USE bool cw_pipeline_earliest(const struct cw_pipeline *pipeline, int64_t *due);
 
+/* There will be no more events: fires every timer that is left, or those due up to `until`
+   (CW_TIME_NONE: all). clock: the latest of all events. */
+void cw_pipeline_finish(struct cw_pipeline *pipeline, int64_t clock, int64_t until);
+
+/* The same for so many instants. True when done; else *next is the earliest that what is left can
+   happen. */
+CW_MUST_USE bool cw_pipeline_finish_some(struct cw_pipeline *pipeline, int64_t clock, int64_t until,
+                                         uint32_t instants, int64_t *next);
+
 /* A slice of cleaning: visits so many rows of each table and frees what nothing can ask for any
    more. Never changes a decision. */
 void cw_pipeline_clean(struct cw_pipeline *pipeline, uint32_t rows);
+
+/* A candidate in flight as the indexes show it. Views are valid until the next event or timer. */
+struct cw_candidate_view {
+    struct cw_view customer, cart, currency;
+    double score, cart_value, discount;
+    int64_t t0, expires_at;
+    bool active; /* a touch was sent */
+};
+
+/*
+ * Program:Channel:Score: candidates in flight of a program whose next touch goes by that channel,
+ * the highest score first, then by customer and cart. Returns how many were written, at most room.
+ * Cost: the candidates of the score buckets that it reaches into.
+ */
+uint32_t cw_pipeline_by_score(struct cw_pipeline *pipeline, struct cw_view program,
+                              enum cw_channel channel, struct cw_candidate_view *list,
+                              uint32_t room);
+
+/* Program:CartValue:Date: candidates in flight of a program abandoned on the UTC day that holds
+   day_ms, the highest cart value first, then by customer and cart. As above otherwise. */
+uint32_t cw_pipeline_by_value(struct cw_pipeline *pipeline, struct cw_view program, int64_t day_ms,
+                              struct cw_candidate_view *list, uint32_t room);
 
 const struct cw_fates *cw_pipeline_fates(const struct cw_pipeline *pipeline);
 
 /* Counts candidates in flight and their pending touches in the rows themselves. */
 void cw_pipeline_count(const struct cw_pipeline *pipeline, uint64_t *in_flight, uint64_t *pending);
+
+/* Proves the invariants: every list well linked, both indexes hold what they should, every timer
+   is early enough, the counters reconcile with the rows. Says on standard error what does not hold.
+   Slow; for tests (check_ctl.c). */
+bool cw_pipeline_check(const struct cw_pipeline *pipeline);
 
 #endif

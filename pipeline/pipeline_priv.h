@@ -76,13 +76,17 @@ struct cw_item {
     uint32_t slot;
     struct cw_customer *customer;
     struct cw_view content; /* canonical content of the cart, for dedup */
-    cw_row dedup;           /* the live entry, or none */
+    cw_row entry;           /* the dedup entry of its key, or none */
+    cw_row dedup;           /* the same, while its window is open */
+    bool same_content;      /* as the entry's, while its window is open */
     cw_row candidate;       /* the one in flight for this cart, or none */
     bool again;             /* abandoned again while in flight */
     bool holdout;
     struct cw_view filter; /* who rejected it */
     enum cw_rejection rejection;
     struct cw_features features;
+    cw_row score_entry; /* the cached score of this cart, or none */
+    bool cached;        /* it counts */
     double score, discount;
     enum cw_confidence confidence;
 };
@@ -128,6 +132,10 @@ uint32_t cw_seen_key(char kind, struct cw_view customer, struct cw_view source, 
 bool cw_seen_before(struct cw_pipeline *p, struct cw_customer *customer, char kind,
                     struct cw_view source, struct cw_view id, uint64_t hash);
 
+/* Takes back what cw_seen_before remembered, of an event that was refused after all. */
+void cw_seen_forget(struct cw_pipeline *p, struct cw_customer *customer,
+                    const struct cw_event *event);
+
 uint32_t cw_dedup_key(const struct cw_program *program, struct cw_view customer,
                       struct cw_view cart, char key[CW_TABLE_KEY_BYTES_MAX]);
 
@@ -144,9 +152,28 @@ struct cw_candidate_texts {
 
 struct cw_candidate_texts cw_candidate_texts(struct cw_candidate_row *candidate);
 
+/* The customer's candidate of that serial, or NULL: also when it has ended too long ago. */
+struct cw_candidate_row *cw_candidate_by_serial(const struct cw_pipeline *p,
+                                                struct cw_view customer, uint32_t serial);
+
+/* True when nothing can ask for it any more: as if it were not there, cleaned or not. */
+bool cw_candidate_over(const struct cw_pipeline *p, const struct cw_candidate_row *candidate);
+
 /* The candidate in flight of that cart in that program, or CW_ROW_NONE. */
 cw_row cw_candidate_find(const struct cw_pipeline *p, const struct cw_customer *customer,
                          uint32_t slot, struct cw_view cart);
+
+/* What a candidate will be after an item: worked out once, for the store and for explain. */
+struct cw_plan {
+    int64_t t0;
+    double discount; /* one that was announced is never lowered */
+    bool holdout;
+    uint32_t touch_count;
+    bool pending[CW_TOUCHES_MAX];
+    int64_t due[CW_TOUCHES_MAX]; /* of the pending ones */
+};
+
+struct cw_plan cw_candidate_plan(const struct cw_pipeline *p, const struct cw_item *item);
 
 /* Makes or rewrites (row not none) a candidate from an item; returns its row, linked everywhere. */
 CW_MUST_USE cw_row cw_candidate_write(struct cw_pipeline *p, struct cw_item *item, cw_row row);
@@ -181,8 +208,9 @@ uint32_t cw_customer_zone(const struct cw_pipeline *p, const struct cw_customer 
                           struct cw_view marketplace);
 bool cw_customer_has_address(const struct cw_customer *customer, enum cw_channel channel);
 bool cw_customer_opted_out(const struct cw_customer *customer, enum cw_channel channel);
-void cw_profile_update(struct cw_pipeline *p, struct cw_customer *customer,
-                       const struct cw_event *event);
+/* False when the table is full and nothing has changed. */
+CW_MUST_USE bool cw_profile_update(struct cw_pipeline *p, struct cw_customer *customer,
+                                   const struct cw_event *event);
 void cw_profile_opt_out(struct cw_pipeline *p, struct cw_customer *customer,
                         enum cw_channel channel, int64_t time);
 void cw_profile_erase(struct cw_pipeline *p, struct cw_customer *customer);
@@ -193,6 +221,12 @@ uint32_t cw_sends_count(const struct cw_pipeline *p, const struct cw_customer *c
                         uint32_t cap);
 void cw_features_read(const struct cw_customer *customer, const struct cw_event_cart *cart,
                       struct cw_features *features);
+/* The features that confidence counts: what is known of the customer. */
+enum {
+    CW_CONFIDENCE_FIRST = CW_FEATURE_purchase_history,
+    CW_CONFIDENCE_LAST = CW_FEATURE_email_engagement
+};
+
 enum cw_confidence cw_features_confidence(const struct cw_features *features);
 
 /* filter.c, score.c, touch.c, engage.c, session.c */
@@ -203,10 +237,24 @@ cw_row cw_product_find(const struct cw_pipeline *p, struct cw_view id);
 /* The product's row, made as one that counts as in stock when nothing was told; or none. */
 cw_row cw_product_make(struct cw_pipeline *p, struct cw_view id);
 bool cw_product_in_stock(const struct cw_pipeline *p, cw_row product, uint32_t quantity);
-double cw_discount(const struct cw_program *program, double score, double sensitivity);
+
+/* A discount and the numbers on the way to it. */
+struct cw_discount {
+    double sensitivity;
+    double urge;    /* 0 to 1: how far from base to max */
+    double value;   /* percent before rounding */
+    double percent; /* what is offered */
+};
+
+struct cw_discount cw_discount(const struct cw_program *program, double score, double sensitivity);
 uint32_t cw_discount_code(const struct cw_pipeline *p, const struct cw_program *program,
                           const struct cw_candidate_row *candidate, struct cw_view customer,
                           char code[32]);
+/* The variant of the touch that a customer gets, by hash; NULL when it has none. Its delay. */
+const struct cw_variant *cw_touch_variant(const struct cw_program *program,
+                                          const struct cw_touch *touch, struct cw_view customer);
+int64_t cw_touch_delay(const struct cw_program *program, const struct cw_touch *touch,
+                       struct cw_view customer);
 void cw_touch_fire(struct cw_pipeline *p, struct cw_customer *customer, cw_row candidate,
                    uint32_t touch);
 void cw_session_fire(struct cw_pipeline *p, struct cw_customer *customer, cw_row cart,
@@ -222,6 +270,9 @@ void cw_cart_abandoned(struct cw_pipeline *p, struct cw_customer *customer,
 void cw_cancel_erased(struct cw_pipeline *p, struct cw_customer *customer);
 void cw_order_placed(struct cw_pipeline *p, struct cw_customer *customer,
                      const struct cw_event *event);
+/* Requests what cw_engage will ask for once the message names its customer. */
+void cw_engage_prefetch(const struct cw_pipeline *p, const struct cw_event *event,
+                        struct cw_hints *hints);
 enum cw_event_fate cw_engage(struct cw_pipeline *p, const struct cw_event *event);
 void cw_cancel_opted_out(struct cw_pipeline *p, struct cw_customer *customer);
 void cw_cancel(struct cw_pipeline *p, struct cw_customer *customer, cw_row row,
@@ -231,11 +282,27 @@ void cw_cancel(struct cw_pipeline *p, struct cw_customer *customer, cw_row row,
 void cw_decide(struct cw_pipeline *p, struct cw_decision *decision, enum cw_decision_kind kind,
                struct cw_view program, struct cw_view customer, struct cw_view cart);
 
+/* Tells who explains, if anybody does. */
+static inline void cw_tell_before(struct cw_pipeline *p, const struct cw_event *event,
+                                  const struct cw_item *item)
+{
+    if (p->options.port.before != NULL) {
+        p->options.port.before(p->options.port.self, p, event, item);
+    }
+}
+
 /* How long facts about a cart count for a program (decision D19). */
 static inline int64_t cw_facts_ms(const struct cw_program *program)
 {
     return program->dedup.ttl_ms > program->candidate_ttl_ms ? program->dedup.ttl_ms
                                                              : program->candidate_ttl_ms;
+}
+
+/* A fact at or after `since` counts while the program remembers it. */
+static inline bool cw_fact_counts(const struct cw_pipeline *p, const struct cw_program *program,
+                                  int64_t fact, int64_t since)
+{
+    return fact != CW_TIME_NONE && fact >= since && p->now < fact + cw_facts_ms(program);
 }
 
 #endif

@@ -40,13 +40,9 @@ bool cw_customer_opted_out(const struct cw_customer *customer, enum cw_channel c
 }
 
 /* The value with the latest time stands, on a tie the later arrival. */
-static bool stands(struct cw_customer_row *row, enum cw_profile_field field, int64_t time)
+static bool stands(const struct cw_customer_row *row, enum cw_profile_field field, int64_t time)
 {
-    if (row->field_time[field] != CW_TIME_NONE && time < row->field_time[field]) {
-        return false;
-    }
-    row->field_time[field] = time;
-    return true;
+    return row->field_time[field] == CW_TIME_NONE || time >= row->field_time[field];
 }
 
 static void set_flag(struct cw_customer_row *row, enum cw_profile_field field,
@@ -103,41 +99,59 @@ static bool set_strings(struct cw_pipeline *p, struct cw_customer *customer,
     return true;
 }
 
-void cw_profile_update(struct cw_pipeline *p, struct cw_customer *customer,
+/* The fields that an event tells or removes, but for those that a later one has told already. */
+static uint32_t fields_that_stand(const struct cw_customer_row *row, const struct cw_event *event)
+{
+    uint32_t fields = event->u.profile.told | event->u.profile.removed;
+    for (uint32_t left = fields; left != 0; left &= left - 1) {
+        uint32_t field = (uint32_t)__builtin_ctz(left);
+        if (!stands(row, (enum cw_profile_field)field, event->time)) {
+            fields &= ~(1u << field);
+        }
+    }
+    return fields;
+}
+
+/* The strings as they will be; true when one of them is written. */
+static bool merge_strings(const struct cw_customer_row *row, const struct cw_event_profile *profile,
+                          uint32_t fields, struct cw_view strings[CW_PROFILE_STRINGS])
+{
+    for (uint32_t i = 0; i < CW_PROFILE_STRINGS; i++) {
+        strings[i] = (fields >> i & 1u) == 0 ? cw_customer_string(row, (enum cw_profile_field)i)
+                     : (profile->told >> i & 1u) != 0 ? profile->strings[i]
+                                                      : (struct cw_view){0};
+    }
+    return (fields & ((1u << CW_PROFILE_STRINGS) - 1)) != 0;
+}
+
+bool cw_profile_update(struct cw_pipeline *p, struct cw_customer *customer,
                        const struct cw_event *event)
 {
     const struct cw_event_profile *profile = &event->u.profile;
     struct cw_view strings[CW_PROFILE_STRINGS];
-    bool strings_change = false;
-    for (uint32_t i = 0; i < CW_PROFILE_STRINGS; i++) {
-        strings[i] = cw_customer_string(customer->at, (enum cw_profile_field)i);
-    }
-    uint32_t told = customer->at->told;
-    for (uint32_t i = 0; i < CW_PROFILE_FIELD_COUNT; i++) {
-        enum cw_profile_field field = (enum cw_profile_field)i;
-        bool is_told = (profile->told >> i & 1u) != 0;
-        bool is_removed = (profile->removed >> i & 1u) != 0;
-        if ((!is_told && !is_removed) || !stands(customer->at, field, event->time)) {
-            continue;
-        }
-        told = is_told ? told | 1u << i : told & ~(1u << i);
-        if (i < CW_PROFILE_STRINGS) {
-            strings[i] = is_told ? profile->strings[i] : (struct cw_view){0};
-            strings_change = true;
-        } else if (i < CW_PROFILE_PURCHASE_HISTORY) {
-            set_flag(customer->at, field, profile, is_told);
-        } else {
-            set_number(customer->at, field,
-                       is_told ? profile->numbers[i - CW_PROFILE_PURCHASE_HISTORY] : NAN);
-        }
-    }
-    if (strings_change && !set_strings(p, customer, strings)) {
+    uint32_t fields = fields_that_stand(customer->at, event);
+    /* What can fail comes first. */
+    if (merge_strings(customer->at, profile, fields, strings) &&
+        !set_strings(p, customer, strings)) {
         p->fates.not_remembered++;
-        return;
+        return false;
     }
-    customer->at->told = told;
-    customer->at->known = true;
+    struct cw_customer_row *row = customer->at;
+    for (uint32_t left = fields; left != 0; left &= left - 1) {
+        uint32_t i = (uint32_t)__builtin_ctz(left);
+        enum cw_profile_field field = (enum cw_profile_field)i;
+        bool told = (profile->told >> i & 1u) != 0;
+        row->field_time[i] = event->time;
+        row->told = told ? row->told | 1u << i : row->told & ~(1u << i);
+        if (i >= CW_PROFILE_PURCHASE_HISTORY) {
+            set_number(row, field, told ? profile->numbers[i - CW_PROFILE_PURCHASE_HISTORY] : NAN);
+        } else if (i >= CW_PROFILE_STRINGS) {
+            set_flag(row, field, profile, told);
+        }
+    }
+    row->known = true;
     cw_cancel_opted_out(p, customer);
+    return true;
 }
 
 void cw_profile_opt_out(struct cw_pipeline *p, struct cw_customer *customer,
@@ -146,6 +160,7 @@ void cw_profile_opt_out(struct cw_pipeline *p, struct cw_customer *customer,
     enum cw_profile_field field =
         (enum cw_profile_field)(CW_PROFILE_OPT_OUT_EMAIL + (uint32_t)channel);
     if (stands(customer->at, field, time)) {
+        customer->at->field_time[field] = time;
         customer->at->told |= 1u << field;
         customer->at->opted_out = (uint8_t)(customer->at->opted_out | 1u << (uint32_t)channel);
         cw_cancel_opted_out(p, customer);

@@ -2,8 +2,8 @@
  * program_keys: every key of a program file, one row each (rows of struct cw_option).
  *
  * A row's name in the enum of its table is its place in the settings that cw_options_read fills.
- * PRODUCT.md's word for a key is its help; whoever adds a key adds a row here and the line that
- * uses it in program_file_ctl.c or program_channel_ctl.c.
+ * The product reference's word for a key is its help; whoever adds a key adds a row here and the
+ * line that uses it in program_file_ctl.c or program_channel_ctl.c.
  */
 #ifndef CW_PIPELINE_PROGRAM_KEYS_CTL_H
 #define CW_PIPELINE_PROGRAM_KEYS_CTL_H

@@ -8,28 +8,32 @@ enum cw_confidence cw_features_confidence(const struct cw_features *features)
 {
     /* How much is known of the customer: decision D6. */
     uint32_t known = 0;
-    for (uint32_t i = CW_FEATURE_purchase_history; i <= CW_FEATURE_email_engagement; i++) {
+    for (uint32_t i = CW_CONFIDENCE_FIRST; i <= CW_CONFIDENCE_LAST; i++) {
         known += isnan(features->numeric[i]) ? 0 : 1;
     }
     return known == 4 ? CW_CONFIDENCE_HIGH : known >= 2 ? CW_CONFIDENCE_MEDIUM : CW_CONFIDENCE_LOW;
 }
 
-double cw_discount(const struct cw_program *program, double score, double sensitivity)
+struct cw_discount cw_discount(const struct cw_program *program, double score, double sensitivity)
 {
+    struct cw_discount found = {.sensitivity = isnan(sensitivity) ? 0.5 : sensitivity};
+    double base = program->discount.base;
     if (!program->discount.enabled) {
-        return 0;
+        return found;
     }
     if (!program->discount.dynamic) {
-        return program->discount.base;
+        found.value = found.percent = base;
+        return found;
     }
-    double urge = (sensitivity * (1 - score) - 0.2) / 0.6;
-    urge = urge < 0 ? 0 : urge > 1 ? 1 : urge;
-    double value = program->discount.base + (program->discount.max - program->discount.base) * urge;
-    double steps = value / program->discount.step;
+    double urge = (found.sensitivity * (1 - score) - 0.2) / 0.6;
+    found.urge = urge < 0 ? 0 : urge > 1 ? 1 : urge;
+    found.value = base + (program->discount.max - base) * found.urge;
+    double steps = found.value / program->discount.step;
     double whole = floor(steps);
     whole += steps - whole > 0.5 ? 1 : 0; /* ties down */
     double most = floor(program->discount.max / program->discount.step);
-    return (whole < most ? whole : most) * program->discount.step;
+    found.percent = (whole < most ? whole : most) * program->discount.step;
+    return found;
 }
 
 static bool cached(const struct cw_pipeline *p, const struct cw_item *item,
@@ -41,46 +45,61 @@ static bool cached(const struct cw_pipeline *p, const struct cw_item *item,
            cw_view_equal(content, item->content);
 }
 
-static double score(struct cw_pipeline *p, struct cw_item *item)
-{
-    char key[CW_KEY_BYTES];
-    uint32_t bytes = cw_cart_key(item->customer->id, item->event->cart, key);
-    uint64_t hash = cw_hint_or(p->hints != NULL ? p->hints->cart : 0, p->scores, key, bytes);
-    uint32_t value_bytes = (uint32_t)sizeof(struct cw_score_row) + item->content.bytes;
-    bool added = false;
-    cw_row row = cw_table_put(p->scores, hash, key, bytes, value_bytes, &added);
-    if (row != CW_ROW_NONE && !added && cached(p, item, cw_table_value(p->scores, row))) {
-        p->fates.score_hits++;
-        return ((const struct cw_score_row *)cw_table_value(p->scores, row))->score;
-    }
-    p->fates.score_misses++;
-    double intent = cw_model_score(item->program->model, &item->features);
-    if (row != CW_ROW_NONE && !added) {
-        row = cw_table_resize(p->scores, row, value_bytes);
-    }
-    if (row != CW_ROW_NONE) { /* a full cache only costs the next one's time */
-        struct cw_score_row *at = cw_table_value(p->scores, row);
-        *at = (struct cw_score_row){.cached_at = p->now,
-                                    .model = cw_model_content(item->program->model),
-                                    .score = intent,
-                                    .content_bytes = item->content.bytes};
-        memcpy(at + 1, item->content.data, item->content.bytes);
-    }
-    return intent;
-}
-
 /*
  * Reads: the customer's features, the cart's. Writes: score, confidence, discount.
  * Cost: one look-up, prefetched; a logistic model some 50 ns.
  */
+enum cw_item_fate cw_look_score(struct cw_pipeline *p, struct cw_item *item)
+{
+    char key[CW_KEY_BYTES];
+    uint32_t bytes = cw_cart_key(item->customer->id, item->event->cart, key);
+    cw_features_read(item->customer, &item->event->u.abandoned, &item->features);
+    uint64_t hash = cw_hint_or(p->hints != NULL ? p->hints->cart : 0, p->scores, key, bytes);
+    item->score_entry = cw_table_find(p->scores, hash, key, bytes);
+    const struct cw_score_row *row =
+        item->score_entry == CW_ROW_NONE ? NULL : cw_table_value(p->scores, item->score_entry);
+    item->cached = row != NULL && cached(p, item, row);
+    item->score = item->cached ? row->score : cw_model_score(item->program->model, &item->features);
+    item->confidence = cw_features_confidence(&item->features);
+    item->discount = cw_discount(item->program, item->score,
+                                 item->features.numeric[CW_FEATURE_discount_sensitivity])
+                         .percent;
+    return CW_STAGE_GOES_ON;
+}
+
+/* A full cache only costs the next one's time. */
+static void cache(struct cw_pipeline *p, const struct cw_item *item)
+{
+    uint32_t value_bytes = (uint32_t)sizeof(struct cw_score_row) + item->content.bytes;
+    cw_row row = item->score_entry;
+    if (row == CW_ROW_NONE) {
+        char key[CW_KEY_BYTES];
+        uint32_t bytes = cw_cart_key(item->customer->id, item->event->cart, key);
+        bool added = false;
+        uint64_t hash = cw_hint_or(p->hints != NULL ? p->hints->cart : 0, p->scores, key, bytes);
+        row = cw_table_put(p->scores, hash, key, bytes, value_bytes, &added);
+    } else {
+        row = cw_table_resize(p->scores, row, value_bytes);
+    }
+    if (row == CW_ROW_NONE) {
+        return;
+    }
+    struct cw_score_row *at = cw_table_value(p->scores, row);
+    *at = (struct cw_score_row){.cached_at = p->now,
+                                .model = cw_model_content(item->program->model),
+                                .score = item->score,
+                                .content_bytes = item->content.bytes};
+    memcpy(at + 1, item->content.data, item->content.bytes);
+}
+
 enum cw_item_fate cw_stage_score(struct cw_pipeline *p, struct cw_item *item)
 {
-    const struct cw_event_cart *cart = &item->event->u.abandoned;
-    cw_features_read(item->customer, cart, &item->features);
-    item->score = score(p, item);
-    item->confidence = cw_features_confidence(&item->features);
-    double sensitivity = item->features.numeric[CW_FEATURE_discount_sensitivity];
-    item->discount =
-        cw_discount(item->program, item->score, isnan(sensitivity) ? 0.5 : sensitivity);
-    return CW_STAGE_GOES_ON;
+    enum cw_item_fate fate = cw_look_score(p, item);
+    if (item->cached) {
+        p->fates.score_hits++;
+    } else {
+        p->fates.score_misses++;
+        cache(p, item);
+    }
+    return fate;
 }

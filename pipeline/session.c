@@ -62,7 +62,11 @@ static void make_event(struct cw_pipeline *p, struct cw_view raw, int64_t left_a
     cw_text_clear(out);
     cw_text_char(out, '{');
     copy_members(doc, 0, of_envelope, out);
-    cw_text_puts(out, "\"source\":\"ecommerce.cart\",\"detail-type\":\"CartAbandoned\",\"time\":");
+    cw_text_puts(out, "\"source\":");
+    cw_text_json(out, p->options.names->of[CW_EVENT_CART_ABANDONED].source);
+    cw_text_puts(out, ",\"detail-type\":");
+    cw_text_json(out, p->options.names->of[CW_EVENT_CART_ABANDONED].type);
+    cw_text_puts(out, ",\"time\":");
     cw_text_json_time(out, left_at);
     cw_text_puts(out, ",\"detail\":{");
     copy_members(doc, detail, of_detail, out);
@@ -88,14 +92,15 @@ void cw_session_fire(struct cw_pipeline *p, struct cw_customer *customer, cw_row
     make_event(p, (struct cw_view){raw, cart->raw_bytes}, left_at);
     struct cw_event event;
     cw_decode(p->decoder, (struct cw_view){p->made.data, (uint32_t)p->made.bytes}, &event);
+    event.programs &= UINT64_C(1) << slot;
+    event.clock = p->now;
+    cw_tell_before(p, &event, NULL);
     p->fates.received++;
     p->fates.made++;
     if (event.type != CW_EVENT_CART_ABANDONED) { /* the two additions made it too long */
         p->fates.events[CW_EVENT_FATE_INVALID]++;
         return;
     }
-    event.programs &= UINT64_C(1) << slot;
-    event.clock = p->now;
     p->fates.events[event.programs != 0 ? CW_EVENT_FATE_APPLIED : CW_EVENT_FATE_UNMATCHED]++;
     cw_abandon_run(p, customer, &event);
 }

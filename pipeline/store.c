@@ -97,12 +97,13 @@ struct cw_view cw_customer_string(const struct cw_customer_row *row, enum cw_pro
 
 bool cw_cart_forgotten(const struct cw_pipeline *p, const struct cw_cart_row *at)
 {
-    int64_t last = at->purchased_at;
-    last = at->cleared_at > last ? at->cleared_at : last;
-    last = at->updated_at > last ? at->updated_at : last;
-    last = at->abandoned_at > last ? at->abandoned_at : last;
-    last = at->session_time > last ? at->session_time : last;
-    return at->sessions == 0 && last + p->keep_cart_ms <= p->now;
+    const int64_t times[] = {at->purchased_at, at->cleared_at, at->updated_at, at->abandoned_at,
+                             at->session_time};
+    int64_t last = CW_TIME_NONE;
+    for (uint32_t i = 0; i < CW_COUNTOF(times); i++) {
+        last = times[i] > last ? times[i] : last;
+    }
+    return at->sessions == 0 && (last == CW_TIME_NONE || last + p->keep_cart_ms <= p->now);
 }
 
 struct cw_cart_row *cw_cart_find(struct cw_pipeline *p, struct cw_view customer,
@@ -112,7 +113,16 @@ struct cw_cart_row *cw_cart_find(struct cw_pipeline *p, struct cw_view customer,
     uint32_t bytes = cw_cart_key(customer, cart, key);
     uint64_t hash = cw_hint_or(p->hints != NULL ? p->hints->cart : 0, p->carts, key, bytes);
     *row = cw_table_find(p->carts, hash, key, bytes);
+    if (*row != CW_ROW_NONE && cw_cart_forgotten(p, cw_table_value(p->carts, *row))) {
+        *row = CW_ROW_NONE;
+    }
     return *row == CW_ROW_NONE ? NULL : cw_table_value(p->carts, *row);
+}
+
+static void forget_facts(struct cw_cart_row *at)
+{
+    at->purchased_at = at->cleared_at = at->updated_at = CW_TIME_NONE;
+    at->abandoned_at = at->session_time = CW_TIME_NONE;
 }
 
 struct cw_cart_row *cw_cart_make(struct cw_pipeline *p, struct cw_customer *customer,
@@ -127,18 +137,19 @@ struct cw_cart_row *cw_cart_make(struct cw_pipeline *p, struct cw_customer *cust
         return NULL;
     }
     struct cw_cart_row *at = cw_table_value(p->carts, *row);
-    if (added || cw_cart_forgotten(p, at)) {
-        at->purchased_at = at->cleared_at = at->updated_at = CW_TIME_NONE;
-        at->abandoned_at = at->session_time = CW_TIME_NONE;
-        at->raw_bytes = 0;
-    }
     if (added) {
+        forget_facts(at);
         at->next = customer->at->carts;
         if (at->next != CW_ROW_NONE) {
             struct cw_cart_row *next = cw_table_value(p->carts, at->next);
             next->prev = *row;
         }
         customer->at->carts = *row;
+    } else if (cw_cart_forgotten(p, at)) {
+        bool shorter = cw_cart_set_raw(p, customer, row, CW_VIEW(""));
+        CW_ASSERT(shorter);
+        at = cw_table_value(p->carts, *row);
+        forget_facts(at);
     }
     return at;
 }
@@ -186,6 +197,9 @@ void cw_cart_unwatch(struct cw_pipeline *p, struct cw_customer *customer, cw_row
 bool cw_cart_set_raw(struct cw_pipeline *p, struct cw_customer *customer, cw_row *row,
                      struct cw_view raw)
 {
+    if (raw.bytes > CW_TABLE_VALUE_MAX - sizeof(struct cw_cart_row)) {
+        return false; /* only where events over 1 MiB are allowed */
+    }
     cw_row moved =
         cw_table_resize(p->carts, *row, (uint32_t)sizeof(struct cw_cart_row) + raw.bytes);
     if (moved == CW_ROW_NONE) {
@@ -263,6 +277,11 @@ uint32_t cw_seen_key(char kind, struct cw_view customer, struct cw_view source, 
     return bytes + id.bytes;
 }
 
+static bool is_recent(const struct cw_pipeline *p, const struct cw_seen_row *at)
+{
+    return p->now < at->first_at + CW_WEEK_MS;
+}
+
 bool cw_seen_before(struct cw_pipeline *p, struct cw_customer *customer, char kind,
                     struct cw_view source, struct cw_view id, uint64_t hash)
 {
@@ -284,11 +303,23 @@ bool cw_seen_before(struct cw_pipeline *p, struct cw_customer *customer, char ki
         }
         customer->at->seen = row;
     }
-    if (!added && p->now < at->first_at + CW_WEEK_MS) {
+    if (!added && is_recent(p, at)) {
         return true;
     }
     at->first_at = p->now;
     return false;
+}
+
+void cw_seen_forget(struct cw_pipeline *p, struct cw_customer *customer,
+                    const struct cw_event *event)
+{
+    char key[CW_KEY_BYTES];
+    uint32_t bytes = cw_seen_key('e', customer->id, event->source, event->id, key);
+    cw_row row = cw_table_find(p->seen, cw_table_hash(p->seen, key, bytes), key, bytes);
+    if (event->id.data != NULL && row != CW_ROW_NONE) {
+        seen_unlink(p, customer, cw_table_value(p->seen, row));
+        cw_table_remove(p->seen, row);
+    }
 }
 
 uint32_t cw_dedup_key(const struct cw_program *program, struct cw_view customer,
@@ -375,7 +406,7 @@ static void clean_cart(struct cw_pipeline *p, cw_row row)
 static void clean_seen(struct cw_pipeline *p, cw_row row)
 {
     struct cw_seen_row *at = cw_table_value(p->seen, row);
-    if (p->now < at->first_at + CW_WEEK_MS) {
+    if (is_recent(p, at)) {
         return;
     }
     struct cw_view key = cw_table_key(p->seen, row);
@@ -403,8 +434,7 @@ static void clean_score(struct cw_pipeline *p, cw_row row)
 
 static void clean_candidate(struct cw_pipeline *p, cw_row row)
 {
-    const struct cw_candidate_row *at = cw_candidate_at(p, row);
-    if (at->status < CW_STATUS_CONVERTED || at->ended_at + p->keep_history_ms > p->now) {
+    if (!cw_candidate_over(p, cw_candidate_at(p, row))) {
         return;
     }
     struct cw_view key = cw_table_key(p->candidates, row);

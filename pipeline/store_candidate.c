@@ -46,6 +46,24 @@ struct cw_candidate_texts cw_candidate_texts(struct cw_candidate_row *candidate)
     return texts;
 }
 
+bool cw_candidate_over(const struct cw_pipeline *p, const struct cw_candidate_row *candidate)
+{
+    return candidate->status >= CW_STATUS_CONVERTED &&
+           candidate->ended_at + p->keep_history_ms <= p->now;
+}
+
+struct cw_candidate_row *cw_candidate_by_serial(const struct cw_pipeline *p,
+                                                struct cw_view customer, uint32_t serial)
+{
+    char key[CW_ID_BYTES_MAX + sizeof serial];
+    memcpy(key, customer.data, customer.bytes);
+    memcpy(key + customer.bytes, &serial, sizeof serial);
+    uint32_t bytes = customer.bytes + (uint32_t)sizeof serial;
+    cw_row row = cw_table_find(p->candidates, cw_table_hash(p->candidates, key, bytes), key, bytes);
+    struct cw_candidate_row *found = row == CW_ROW_NONE ? NULL : cw_candidate_at(p, row);
+    return found != NULL && cw_candidate_over(p, found) ? NULL : found;
+}
+
 uint32_t cw_candidate_hash(const struct cw_pipeline *p, struct cw_view cart)
 {
     return (uint32_t)cw_table_hash(p->candidates, cart.data, cart.bytes);
@@ -221,7 +239,7 @@ static struct shape shape_of(const struct cw_item *item, uint32_t touch_count)
     for (uint32_t i = 0; i < cart->items_count; i++) {
         bytes += cart->items[i].id.bytes + cart->items[i].name.bytes + image_bytes(&cart->items[i]);
     }
-    shape.value_bytes = (uint32_t)bytes; /* an event is at most 1 MiB */
+    shape.value_bytes = (uint32_t)bytes; /* an event is at most 64 MiB */
     return shape;
 }
 
@@ -302,15 +320,47 @@ static cw_row make(struct cw_pipeline *p, const struct cw_item *item, const stru
     return row;
 }
 
+struct cw_plan cw_candidate_plan(const struct cw_pipeline *p, const struct cw_item *item)
+{
+    const struct cw_program *program = item->program;
+    bool fresh = item->candidate == CW_ROW_NONE;
+    struct cw_plan plan = {.t0 = item->event->time,
+                           .discount = item->discount,
+                           .holdout = item->holdout,
+                           .touch_count = item->holdout ? 0 : program->touch_count};
+    const struct cw_touch_row *touches = NULL;
+    if (!fresh) {
+        struct cw_candidate_row *candidate = cw_candidate_at(p, item->candidate);
+        touches = cw_candidate_touches(candidate);
+        plan.holdout = candidate->holdout;
+        plan.touch_count = candidate->touch_count;
+        if (program->on_reabandon != CW_REABANDON_RESTART) {
+            plan.t0 = candidate->t0;
+        }
+        if (candidate->announced > plan.discount) {
+            plan.discount = candidate->announced;
+        }
+    }
+    for (uint32_t i = 0; i < plan.touch_count; i++) {
+        plan.pending[i] = fresh || touches[i].state == CW_TOUCH_PENDING;
+        plan.due[i] =
+            fresh || program->on_reabandon == CW_REABANDON_RESTART
+                ? plan.t0 + cw_touch_delay(program, &program->touches[i], item->customer->id)
+                : touches[i].due;
+    }
+    return plan;
+}
+
 cw_row cw_candidate_write(struct cw_pipeline *p, struct cw_item *item, cw_row row)
 {
     struct cw_customer *customer = item->customer;
+    CW_ASSERT_HOT(row == item->candidate);
     bool fresh = row == CW_ROW_NONE;
-    bool holdout = fresh ? item->holdout : cw_candidate_at(p, row)->holdout;
-    uint32_t touch_count = holdout ? 0
-                           : fresh ? item->program->touch_count
-                                   : cw_candidate_at(p, row)->touch_count;
-    struct shape shape = shape_of(item, touch_count);
+    struct cw_plan plan = cw_candidate_plan(p, item);
+    struct shape shape = shape_of(item, plan.touch_count);
+    if (shape.value_bytes > CW_TABLE_VALUE_MAX) { /* only where events over 1 MiB are allowed */
+        return CW_ROW_NONE;
+    }
     if (fresh) {
         row = make(p, item, &shape);
         if (row == CW_ROW_NONE) {
@@ -328,20 +378,16 @@ cw_row cw_candidate_write(struct cw_pipeline *p, struct cw_item *item, cw_row ro
         row = moved;
     }
     struct cw_candidate_row *candidate = cw_candidate_at(p, row);
-    candidate->holdout = holdout;
-    if (!fresh && item->program->on_reabandon == CW_REABANDON_RESTART) {
-        candidate->t0 = item->event->time;
-    }
+    candidate->holdout = plan.holdout;
+    candidate->t0 = plan.t0;
     candidate->cart_value = item->event->u.abandoned.value;
     candidate->score = item->score;
     candidate->confidence = (uint8_t)item->confidence;
-    candidate->discount =
-        item->discount > candidate->announced ? item->discount : candidate->announced;
+    candidate->discount = plan.discount;
     struct cw_touch_row *touches = cw_candidate_touches(candidate);
-    for (uint32_t i = 0; i < touch_count; i++) {
-        if (touches[i].state == CW_TOUCH_PENDING &&
-            (fresh || item->program->on_reabandon == CW_REABANDON_RESTART)) {
-            touches[i].due = candidate->t0 + item->program->touches[i].delay_ms;
+    for (uint32_t i = 0; i < plan.touch_count; i++) {
+        if (plan.pending[i]) {
+            touches[i].due = plan.due[i];
         }
     }
     write_texts(p, candidate, item, &shape);
@@ -409,6 +455,9 @@ bool cw_message_remember(struct cw_pipeline *p, struct cw_view customer,
         return false;
     }
     struct cw_message_row *message = cw_table_value(p->messages, row);
+    if (!added && cw_candidate_by_serial(p, customer, message->serial) == NULL) {
+        message->feedback = 0; /* what came back long ago is forgotten */
+    }
     message->serial = candidate->serial;
     message->touch = touch;
     message->customer_bytes = customer.bytes;

@@ -15,6 +15,41 @@ bool cw_items_in_stock(struct cw_pipeline *p, struct cw_candidate_row *candidate
     return true;
 }
 
+const struct cw_variant *cw_touch_variant(const struct cw_program *program,
+                                          const struct cw_touch *touch, struct cw_view customer)
+{
+    if (touch->variant_count == 0) {
+        return NULL;
+    }
+    char key[3 * CW_ID_BYTES_MAX + 2];
+    const struct cw_view parts[] = {program->id, touch->channel_id, customer};
+    uint32_t bytes = 0;
+    for (uint32_t i = 0; i < CW_COUNTOF(parts); i++) {
+        CW_ASSERT(parts[i].bytes <= CW_ID_BYTES_MAX);
+        if (i > 0) {
+            key[bytes++] = '\0';
+        }
+        memcpy(key + bytes, parts[i].data, parts[i].bytes);
+        bytes += parts[i].bytes;
+    }
+    double place = (double)((cw_murmur2(key, bytes) & 0x7fffffffu) % 10000) / 10000;
+    double upto = 0;
+    for (uint32_t i = 0; i + 1 < touch->variant_count; i++) {
+        upto += touch->variants[i].share;
+        if (place < upto) {
+            return &touch->variants[i];
+        }
+    }
+    return &touch->variants[touch->variant_count - 1];
+}
+
+int64_t cw_touch_delay(const struct cw_program *program, const struct cw_touch *touch,
+                       struct cw_view customer)
+{
+    const struct cw_variant *variant = cw_touch_variant(program, touch, customer);
+    return variant != NULL ? variant->delay_ms : touch->delay_ms;
+}
+
 static bool capped(const struct cw_pipeline *p, const struct cw_customer *customer,
                    const struct cw_program *program, enum cw_channel channel, struct cw_view market)
 {
@@ -166,10 +201,15 @@ static const struct cw_message_item *message_items(struct cw_pipeline *p,
 /* The end of the offer that a message announces: codeValidHours on, or, where a push says "today",
    the end of the day in the customer's zone. */
 static int64_t offer_end(const struct cw_pipeline *p, const struct cw_program *program,
-                         const struct cw_touch *touch, uint32_t zone)
+                         const struct cw_touch *touch, struct cw_view customer, uint32_t zone)
 {
+    const struct cw_variant *variant = cw_touch_variant(program, touch, customer);
+    struct cw_view body =
+        variant != NULL && variant->body.data != NULL ? variant->body : touch->body;
+    struct cw_view title =
+        variant != NULL && variant->title.data != NULL ? variant->title : touch->title;
     if (touch->channel == CW_CHANNEL_PUSH &&
-        (cw_message_says_today(touch->body) || cw_message_says_today(touch->title))) {
+        (cw_message_says_today(body) || cw_message_says_today(title))) {
         return cw_zone_next(p->options.zones, zone, p->now, 0);
     }
     return p->now + program->code_valid_ms;
@@ -187,6 +227,7 @@ static void hand_over(struct cw_pipeline *p, struct cw_customer *customer,
     struct cw_message_input input = {
         .program = program,
         .touch = touch,
+        .variant = cw_touch_variant(program, touch, customer->id),
         .customer_name = cw_customer_string(customer->at, CW_PROFILE_NAME),
         .locale = cw_customer_string(customer->at, CW_PROFILE_LOCALE),
         .marketplace = cw_customer_marketplace(customer, texts.marketplace),
@@ -194,6 +235,7 @@ static void hand_over(struct cw_pipeline *p, struct cw_customer *customer,
         .cart_link = texts.url.data != NULL ? texts.url : p->options.shop_link,
         .unsubscribe_link = p->options.shop_link,
         .shop_name = p->options.shop_name,
+        .shop_link = p->options.shop_link,
         .cart_value = candidate->cart_value,
         .items = message_items(p, candidate),
         .item_count = candidate->item_count,
@@ -230,7 +272,7 @@ static void send_touch(struct cw_pipeline *p, struct cw_customer *customer, cw_r
         code = (struct cw_view){code_text,
                                 cw_discount_code(p, program, candidate, customer->id, code_text)};
         candidate->announced = candidate->discount;
-        candidate->code_expires_at = offer_end(p, program, touch, zone);
+        candidate->code_expires_at = offer_end(p, program, touch, customer->id, zone);
     }
     cw_candidate_unindex(p, row);
     cw_candidate_touches(candidate)[number].state = CW_TOUCH_SENT;

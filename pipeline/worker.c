@@ -52,7 +52,8 @@ cw_err cw_worker_open(struct cw_worker **worker, const struct cw_worker_options 
                                          .event_bytes_max = options->pipeline.event_bytes_max};
     err = cw_decoder_open(&made->decoder, &decoder, fault);
     if (err == CW_ERR_OK) {
-        err = cw_pipeline_open(&made->pipeline, &options->pipeline, fault);
+        made->options.pipeline.names = options->names;
+        err = cw_pipeline_open(&made->pipeline, &made->options.pipeline, fault);
     }
     made->own = own;
     if (err != CW_ERR_OK) {
@@ -195,21 +196,11 @@ static void run(void *self, const struct cw_batch *batch)
 static bool finish(void *self)
 {
     struct cw_worker *worker = self;
-    int64_t due = 0;
-    int64_t until = worker->options.until;
-    for (uint32_t turn = 0;; turn++) { /* bounded: every journey expires */
-        if (!cw_pipeline_earliest(worker->pipeline, &due) ||
-            (until != CW_TIME_NONE && due > until)) {
-            worker->options.settled(worker->options.self, 0, INT64_MAX, true);
-            return true;
-        }
-        due = due > worker->clock ? due : worker->clock;
-        if (turn == FINISH_TURNS) {
-            worker->options.settled(worker->options.self, 0, due, false);
-            return false;
-        }
-        cw_pipeline_advance(worker->pipeline, due);
-    }
+    int64_t next = INT64_MAX;
+    bool done = cw_pipeline_finish_some(worker->pipeline, worker->clock, worker->options.until,
+                                        FINISH_TURNS, &next);
+    worker->options.settled(worker->options.self, 0, next, done);
+    return done;
 }
 
 static bool idle(void *self)

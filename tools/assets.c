@@ -394,7 +394,9 @@ cw_err cw_programs_read(struct cw_programs **programs, const char *const *paths,
         good > 0 ? cw_programs_load(&read, files, good, &needs, &problems, fault) : CW_ERR_INVALID;
     cw_program_files_free(files, good);
     cw_templates_lint(assets->templates, &problems);
-    cw_problems_print(&problems, stderr);
+    if (problems.errors > 0) { /* remarks alone are for `cartwheel check` */
+        cw_problems_print(&problems, stderr);
+    }
     if (problems.errors > 0 && (err == CW_ERR_OK || err == CW_ERR_INVALID)) {
         cw_programs_close(read);
         err = cw_fail(fault, CW_ERR_INVALID, "%u error%s in the program files", problems.errors,

@@ -1,23 +1,26 @@
-/* check: validates program files as one set and tells every problem of every file. */
+/* check: validates program files as one set, and an engine file, and tells every problem. */
 #include "core/text.h"
 #include "pipeline/option_ctl.h"
 #include "pipeline/program_keys_ctl.h"
-#include "tools/cli.h"
+#include "tools/engine_file.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 static const char help[] =
-    "usage: cartwheel check [OPTIONS] PROGRAM.yaml...\n"
+    "usage: cartwheel check [OPTIONS] FILE.yaml...\n"
     "\n"
     "Validates program files, all of them as one set, and prints every problem on standard "
     "output:\n"
     "FILE:LINE:COLUMN: error|remark: what is wrong; what to do\n"
+    "An engine file (known by its keys) is checked with the programs, models and templates that "
+    "it\n"
+    "names.\n"
     "\n"
     "  --models DIR     models to know beside the shipped ones\n"
     "  --templates DIR  templates to know beside the shipped ones\n"
     "  --json           problems as JSON lines: file, line, column, severity, text\n"
-    "  --keys           print all keys of a program file, with types and defaults, and stop\n"
+    "  --keys           print all keys of program and engine files, with types and defaults\n"
     "  --help           print this\n"
     "\n"
     "FILE may be - for standard input. exit: 0 no errors (remarks are none), 2 errors or wrong "
@@ -27,11 +30,14 @@ static const char help[] =
 struct check {
     const char *models_dir, *templates_dir;
     bool json, keys, help;
-    const char *paths[CW_PROGRAMS_MAX];
+    const char *paths[2 * CW_PROGRAMS_MAX + 1]; /* those named, then the engine file's */
     uint32_t count;
+    bool has_engine;
+    struct cw_engine_file engine;
+    const char *engine_path;
 };
 
-enum option {
+enum check_option {
     OPTION_MODELS,
     OPTION_TEMPLATES,
     OPTION_JSON,
@@ -44,19 +50,20 @@ static const char *const options[OPTION_COUNT] = {"--models", "--templates", "--
                                                   "--help"};
 
 /* The option that a word is; *value is what follows its `=`, NULL without one. */
-static enum option find_option(const char *word, const char **value)
+static enum check_option find_option(const char *word, const char **value)
 {
     size_t bytes = strcspn(word, "=");
     *value = word[bytes] == '=' ? word + bytes + 1 : NULL;
     for (uint32_t i = 0; i < OPTION_COUNT; i++) {
         if (strlen(options[i]) == bytes && strncmp(word, options[i], bytes) == 0) {
-            return (enum option)i;
+            return (enum check_option)i;
         }
     }
     return strcmp(word, "-h") == 0 ? OPTION_HELP : OPTION_COUNT;
 }
 
-static int set_option(struct check *check, enum option option, const char *word, const char *value)
+static int set_option(struct check *check, enum check_option option, const char *word,
+                      const char *value)
 {
     bool directory = option == OPTION_MODELS || option == OPTION_TEMPLATES;
     if (option == OPTION_COUNT) {
@@ -90,10 +97,10 @@ static int parse(struct check *check, int argc, char **argv)
             words_only = true;
         } else if (!words_only && word[0] == '-' && word[1] != '\0') {
             const char *value;
-            enum option option = find_option(word, &value);
+            enum check_option option = find_option(word, &value);
             bool next = (option == OPTION_MODELS || option == OPTION_TEMPLATES) && value == NULL;
             code = set_option(check, option, word, next && i + 1 < argc ? argv[++i] : value);
-        } else if (check->count == CW_PROGRAMS_MAX) {
+        } else if (check->count == CW_PROGRAMS_MAX + 1) { /* one may be the engine file */
             code = cw_usage_error("check", "at most %u programs can run at once", CW_PROGRAMS_MAX);
         } else {
             check->paths[check->count++] = word;
@@ -102,9 +109,9 @@ static int parse(struct check *check, int argc, char **argv)
     return code;
 }
 
-static void print_keys(void)
+static void print_tables(const struct cw_options *const *tables)
 {
-    for (const struct cw_options *const *table = cw_program_tables; *table != NULL; table++) {
+    for (const struct cw_options *const *table = tables; *table != NULL; table++) {
         (void)printf("%s%s:\n", table == cw_program_tables ? "" : "\n", (*table)->what);
         for (uint32_t i = 0; i < (*table)->count; i++) {
             const struct cw_option *option = &(*table)->list[i];
@@ -113,6 +120,12 @@ static void print_keys(void)
                          cw_option_describe(option, text), "", option->help);
         }
     }
+}
+
+static void print_keys(void)
+{
+    print_tables(cw_program_tables);
+    print_tables(cw_engine_tables);
 }
 
 /* ---- problems ---- */
@@ -194,33 +207,126 @@ static void summarize_all(const struct check *check, const struct cw_problems *p
     }
 }
 
-static int run(const struct check *check, struct cw_assets *assets)
+/* ---- files ---- */
+
+struct files {
+    struct cw_program_file list[2 * CW_PROGRAMS_MAX + 1];
+    uint32_t count;
+};
+
+static bool is_named(const struct check *check, const char *path)
 {
-    struct cw_program_file files[CW_PROGRAMS_MAX];
-    struct cw_problems problems = {0};
-    struct cw_programs *programs = NULL;
-    struct cw_fault fault;
-    cw_err err = CW_ERR_OK;
-    uint32_t good = cw_program_files_read(check->paths, check->count, files, &problems);
-    if (good > 0) {
-        struct cw_program_needs needs = cw_assets_needs(assets);
-        err = cw_programs_load(&programs, files, good, &needs, &problems, &fault);
+    for (uint32_t i = 0; i < check->count; i++) {
+        if (strcmp(check->paths[i], path) == 0) {
+            return true;
+        }
     }
-    cw_program_files_free(files, good);
-    cw_programs_close(programs);
-    cw_templates_lint(assets->templates, &problems);
-    if (check->json) {
-        print_json(&problems);
+    return false;
+}
+
+/* Takes the engine file out of the list and puts in the programs that it names. */
+static cw_err take_engine(struct check *check, struct files *files, uint32_t place,
+                          struct cw_problems *problems, struct cw_fault *fault)
+{
+    struct cw_program_file own = files->list[place];
+    memmove(&files->list[place], &files->list[place + 1],
+            (--files->count - place) * sizeof files->list[0]);
+    cw_err err = CW_ERR_OK;
+    if (check->has_engine) {
+        cw_problem_error(problems, own.path, 0, 0,
+                         "%.120s is an engine file too; name one of the two", check->engine_path);
     } else {
-        cw_problems_print(&problems, stdout);
+        err = cw_engine_file_parse(&check->engine, own.yaml, own.path, problems, fault);
+        check->has_engine = true;
+        check->engine_path = own.path;
+        err = err == CW_ERR_INVALID ? CW_ERR_OK : err; /* told as problems */
+    }
+    cw_program_files_free(&own, 1);
+    for (uint32_t i = 0; err == CW_ERR_OK && i < check->engine.program_count; i++) {
+        if (!is_named(check, check->engine.programs[i])) {
+            check->paths[check->count++] = check->engine.programs[i];
+            files->count += cw_program_files_read(&check->engine.programs[i], 1,
+                                                  &files->list[files->count], problems);
+        }
+    }
+    return err;
+}
+
+static cw_err read_files(struct check *check, struct files *files, struct cw_problems *problems,
+                         struct cw_fault *fault)
+{
+    cw_err err = CW_ERR_OK;
+    files->count = cw_program_files_read(check->paths, check->count, files->list, problems);
+    for (uint32_t i = 0; i < files->count && err == CW_ERR_OK;) {
+        if (cw_engine_file_is(files->list[i].yaml)) {
+            err = take_engine(check, files, i, problems, fault);
+        } else {
+            i++;
+        }
+    }
+    return err;
+}
+
+/* Programs, with the models and templates that they may name. */
+static cw_err load(const struct check *check, const struct files *files,
+                   struct cw_problems *problems, struct cw_fault *fault)
+{
+    struct cw_assets *assets = calloc(1, sizeof *assets);
+    CW_ASSERT(assets != NULL);
+    cw_err err = cw_assets_open(
+        assets, check->models_dir != NULL ? check->models_dir : check->engine.models,
+        check->templates_dir != NULL ? check->templates_dir : check->engine.templates, fault);
+    if (err == CW_ERR_OK) {
+        struct cw_programs *programs = NULL;
+        if (files->count > CW_PROGRAMS_MAX) {
+            err = cw_fail(fault, CW_ERR_LIMIT, "%u programs; at most %u can run at once",
+                          files->count, CW_PROGRAMS_MAX);
+        } else if (files->count > 0) {
+            struct cw_program_needs needs = cw_assets_needs(assets);
+            err = cw_programs_load(&programs, files->list, files->count, &needs, problems, fault);
+        }
+        err = err == CW_ERR_INVALID ? CW_ERR_OK : err; /* told as problems */
+        cw_programs_close(programs);
+        cw_templates_lint(assets->templates, problems);
+        cw_assets_close(assets);
+    }
+    free(assets);
+    return err;
+}
+
+static int tell(const struct check *check, const struct cw_problems *problems)
+{
+    if (check->json) {
+        print_json(problems);
+    } else {
+        cw_problems_print(problems, stdout);
     }
     (void)fflush(stdout);
-    summarize_all(check, &problems);
-    int code = problems.errors > 0 ? CW_EXIT_USAGE : CW_EXIT_OK;
-    if (err != CW_ERR_OK && err != CW_ERR_INVALID) {
+    summarize_all(check, problems);
+    return problems->errors > 0 ? CW_EXIT_USAGE : CW_EXIT_OK;
+}
+
+static int run(struct check *check)
+{
+    struct files files = {.count = 0};
+    struct cw_problems problems = {0};
+    struct cw_fault fault;
+    cw_err err = read_files(check, &files, &problems, &fault);
+    if (err == CW_ERR_OK) {
+        err = load(check, &files, &problems, &fault);
+    }
+    cw_program_files_free(files.list, files.count);
+    int code;
+    if (err == CW_ERR_OK) {
+        code = tell(check, &problems);
+    } else {
         code = cw_failure(&fault);
+        code = err == CW_ERR_INVALID ? CW_EXIT_USAGE : code;
     }
     cw_problems_deinit(&problems);
+    if (check->has_engine) {
+        cw_engine_file_close(&check->engine);
+    }
     return code;
 }
 
@@ -242,17 +348,5 @@ int cw_cmd_check(int argc, char **argv)
     if (check.count == 0) {
         return cw_usage_error("check", "no program file is named");
     }
-    struct cw_assets *assets = calloc(1, sizeof *assets);
-    CW_ASSERT(assets != NULL);
-    struct cw_fault fault;
-    cw_err err = cw_assets_open(assets, check.models_dir, check.templates_dir, &fault);
-    if (err == CW_ERR_OK) {
-        code = run(&check, assets);
-        cw_assets_close(assets);
-    } else {
-        code = cw_failure(&fault);
-        code = err == CW_ERR_INVALID ? CW_EXIT_USAGE : code;
-    }
-    free(assets);
-    return code;
+    return run(&check);
 }

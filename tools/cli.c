@@ -3,10 +3,10 @@
 #include "core/json.h"
 
 #include <errno.h>
+#include <getopt.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 int cw_usage_error(const char *command, const char *format, ...)
 {
@@ -17,6 +17,48 @@ int cw_usage_error(const char *command, const char *format, ...)
     (void)fprintf(stderr, "; see cartwheel %s --help\n", command);
     va_end(args);
     return CW_EXIT_USAGE;
+}
+
+enum {
+    OPTIONS_MAX = 64
+};
+
+/* The nearest known long option to a word such as --corse=2. */
+static const char *nearest_option(const char *word, const struct option *known)
+{
+    const char *names[OPTIONS_MAX];
+    char name[64];
+    uint32_t count = 0;
+    while (count < OPTIONS_MAX && known[count].name != NULL) {
+        names[count] = known[count].name;
+        count++;
+    }
+    (void)snprintf(name, sizeof name, "%.*s", (int)strcspn(word, "="), word);
+    return cw_nearest(name, names, count);
+}
+
+int cw_next_option(const char *command, int argc, char **argv, const char *shorts,
+                   const struct option *known)
+{
+    opterr = 0;
+    int option = getopt_long(argc, argv, shorts, known, NULL); /* NOLINT: one thread */
+    if (option != '?') {
+        return option;
+    }
+    const char letter[] = {'-', (char)optopt, '\0'};
+    const char *word = optopt > 0 && optopt < 128 ? letter : argv[optind - 1];
+    for (const struct option *o = known; o->name != NULL; o++) {
+        if (optopt != 0 && o->val == optopt) {
+            (void)cw_usage_error(command, "option --%s %s", o->name,
+                                 o->has_arg == no_argument ? "takes no value" : "needs a value");
+            return option;
+        }
+    }
+    const char *near = strncmp(word, "--", 2) == 0 ? nearest_option(word + 2, known) : NULL;
+    (void)cw_usage_error(command, "unknown option %s%s%s%s", word,
+                         near == NULL ? "" : ", did you mean --", near == NULL ? "" : near,
+                         near == NULL ? "" : "?");
+    return option;
 }
 
 int cw_failure(const struct cw_fault *fault)
@@ -91,21 +133,6 @@ cw_err cw_file_read(const char *path, size_t bytes_max, struct cw_view *content,
         return cw_fail(fault, CW_ERR_IO, "opening %s", path);
     }
     cw_err err = read_stream(file, path, bytes_max, content, fault);
-    (void)fclose(file);
-    return err;
-}
-
-cw_err cw_descriptor_read(int fd, const char *name, size_t bytes_max, struct cw_view *content,
-                          struct cw_fault *fault)
-{
-    CW_ASSERT(bytes_max < UINT32_MAX);
-    FILE *file = fdopen(fd, "rb");
-    if (file == NULL) {
-        cw_err err = cw_fail(fault, CW_ERR_IO, "opening %s", name);
-        (void)close(fd);
-        return err;
-    }
-    cw_err err = read_stream(file, name, bytes_max, content, fault);
     (void)fclose(file);
     return err;
 }

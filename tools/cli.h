@@ -30,6 +30,12 @@ cw_command_fn cw_cmd_check, cw_cmd_replay, cw_cmd_match, cw_cmd_gen, cw_cmd_expl
 int cw_usage_error(const char *command, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* getopt_long that tells in one line of cartwheel's own what is wrong with an option, with the
+   nearest that exists; it returns '?' then. */
+struct option;
+int cw_next_option(const char *command, int argc, char **argv, const char *shorts,
+                   const struct option *known);
+
 /* Prints `cartwheel: ...` on standard error; returns CW_EXIT_FAILURE. */
 int cw_failure(const struct cw_fault *fault);
 
@@ -40,10 +46,6 @@ void cw_problems_print(const struct cw_problems *problems, FILE *to);
    by CW_JSON_PADDING zero bytes. free() data when done. */
 CW_MUST_USE cw_err cw_file_read(const char *path, size_t bytes_max, struct cw_view *content,
                                 struct cw_fault *fault);
-
-/* The same from an open descriptor, which it closes; name is for messages. */
-CW_MUST_USE cw_err cw_descriptor_read(int fd, const char *name, size_t bytes_max,
-                                      struct cw_view *content, struct cw_fault *fault);
 
 /* Files that are part of the program: `models/purchase-intent-v4.json`, `templates/...`,
    `programs/...`. NULL data when there is no such file. */
@@ -80,7 +82,7 @@ uint32_t cw_program_files_read(const char *const *paths, uint32_t count,
                                struct cw_program_file *files, struct cw_problems *problems);
 void cw_program_files_free(struct cw_program_file *files, uint32_t count);
 
-/* Loads program files; prints all problems on standard error. */
+/* Loads program files; when one has an error, prints all problems on standard error. */
 CW_MUST_USE cw_err cw_programs_read(struct cw_programs **programs, const char *const *paths,
                                     uint32_t count, struct cw_assets *assets,
                                     struct cw_fault *fault);

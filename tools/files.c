@@ -19,25 +19,28 @@ enum {
 /* The file over anonymous memory, so that the padding after its last byte can be read. */
 static cw_err map_file(const char *name, struct cw_files *files, struct cw_fault *fault)
 {
-    int fd = open(name, O_RDONLY | O_CLOEXEC);
-    struct stat stat;
-    if (fd < 0 || fstat(fd, &stat) != 0) {
-        cw_err err = cw_fail(fault, CW_ERR_IO, "opening %s", name);
-        if (fd >= 0) {
-            (void)close(fd);
-        }
-        return err;
+    struct stat info;
+    if (stat(name, &info) != 0) {
+        return cw_fail(fault, CW_ERR_IO, "opening %s", name);
     }
-    if (!S_ISREG(stat.st_mode)) { /* a pipe or a terminal; opened again, its writer would break */
+    if (!S_ISREG(info.st_mode)) { /* a pipe or a terminal: opened once, it cannot be taken back */
         struct cw_view content;
-        cw_err err = cw_descriptor_read(fd, name, UINT32_MAX - (1u << 20), &content, fault);
+        cw_err err = cw_file_read(name, UINT32_MAX - (1u << 20), &content, fault);
         if (err == CW_ERR_OK) {
             files->list[files->count].text = content.data;
             files->list[files->count].bytes = content.bytes;
         }
         return err;
     }
-    size_t bytes = (size_t)stat.st_size;
+    int fd = open(name, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &info) != 0) {
+        cw_err err = cw_fail(fault, CW_ERR_IO, "opening %s", name);
+        if (fd >= 0) {
+            (void)close(fd);
+        }
+        return err;
+    }
+    size_t bytes = (size_t)info.st_size;
     size_t mapped = (bytes + CW_JSON_PADDING + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES;
     void *base = mmap(NULL, mapped, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (base != MAP_FAILED && bytes > 0 &&

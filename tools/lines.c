@@ -8,6 +8,7 @@
 
 enum {
     RING_SLOTS = 16,
+    KEYS_BYTES = 4096,
     WAIT_NS = 50000
 };
 
@@ -29,6 +30,9 @@ cw_err cw_lines_open(struct cw_lines *lines, uint32_t count, cw_line_writer *wri
         lane->out = cw_ring_create(&lines->own, RING_SLOTS);
         lane->home = cw_ring_create(&lines->own, RING_SLOTS);
         for (uint32_t s = 0; s < CW_LANE_SEGMENTS; s++) {
+            /* There is never a NULL to point into. */
+            (void)cw_text_room(&lane->segments[s].keys, KEYS_BYTES);
+            (void)cw_text_room(&lane->segments[s].text, KEYS_BYTES);
             lane->spare[lane->spares++] = &lane->segments[s];
         }
         lane->filling = lane->spare[--lane->spares];

@@ -17,6 +17,7 @@ struct cw_command {
 static const struct cw_command commands[] = {
     {"replay", cw_cmd_replay, "run events through programs on event time"},
     {"check", cw_cmd_check, "validate program files and tell every problem"},
+    {"explain", cw_cmd_explain, "every verdict on one abandonment or event, and what followed"},
     {"match", cw_cmd_match, "does each event match an EventBridge pattern?"},
     {"preview", cw_cmd_preview, "a message as a given customer would get it"},
     {"gen", cw_cmd_gen, "a synthetic shop: customers, carts, orders, opens, clicks"},

@@ -182,7 +182,7 @@ static int open_pattern(struct match *m, const char *path, struct cw_fault *faul
         cw_pattern_set_seal(m->set);
         remark_rest(m, path, pattern);
     }
-    free((void *)(uintptr_t)pattern.data);
+    free((void *)(uintptr_t)pattern.data); /* NOLINT(performance-no-int-to-ptr) */
     return result;
 }
 

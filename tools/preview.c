@@ -122,7 +122,7 @@ static int parse_option(struct options *options, int option, const char *value)
     case 't': options->templates = value; return CW_EXIT_OK;
     case 'j': options->json = true; return CW_EXIT_OK;
     case 'h': options->help = true; return CW_EXIT_OK;
-    default: return cw_usage_error("preview", "unknown or incomplete option");
+    default: return CW_EXIT_USAGE; /* told already */
     }
 }
 
@@ -146,7 +146,7 @@ static int parse(struct options *options, int argc, char **argv)
                                 .shop_name = "Example Shop",
                                 .shop_link = "https://shop.example/"};
     int option;
-    while ((option = getopt_long(argc, argv, "", known, NULL)) != -1) { /* NOLINT: one thread */
+    while ((option = cw_next_option("preview", argc, argv, "", known)) != -1) {
         int rc = parse_option(options, option, optarg);
         if (rc != CW_EXIT_OK) {
             return rc;
@@ -393,10 +393,14 @@ static void put(FILE *to, const struct cw_text *text)
     (void)fwrite(text->data, 1, text->bytes, to);
 }
 
+/* One line, whatever the text holds. */
 static void put_field(const char *name, const struct cw_text *text)
 {
     (void)printf("%s: ", name);
-    put(stdout, text);
+    for (size_t i = 0; i < text->bytes; i++) {
+        bool control = (unsigned char)text->data[i] < 0x20 || text->data[i] == 0x7f;
+        (void)putchar(control ? ' ' : text->data[i]);
+    }
     (void)printf("\n");
 }
 

@@ -1,8 +1,9 @@
 /* replay: the pipeline on event time, from files, on any number of cores. */
 #include "core/runtime.h"
 #include "core/time.h"
+#include "io/clock.h"
 #include "pipeline/worker.h"
-#include "tools/cli.h"
+#include "tools/engine_file.h"
 #include "tools/files.h"
 #include "tools/lines.h"
 #include "tools/summary.h"
@@ -11,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <time.h>
 #include <unistd.h>
 
 static const char help[] =
@@ -29,6 +29,9 @@ static const char help[] =
     "  --timeline       print a readable line per decision instead of JSON\n"
     "  --json           print the summary as one JSON object\n"
     "  --quiet          print no summary\n"
+    "  -c, --config FILE\n"
+    "                   an engine file; what the command line says wins, and programs that it\n"
+    "                   names replace those of the file\n"
     "  --models DIR     models to use besides the shipped ones\n"
     "  --templates DIR  templates to use besides the shipped ones\n"
     "  --partitions N   partitions of the state, a power of two (default 256)\n"
@@ -46,13 +49,14 @@ struct options {
     const char *programs[CW_PROGRAMS_MAX];
     const char *events[CW_FILES_MAX];
     uint32_t program_count, event_count, cores, partitions;
-    const char *models, *templates;
+    const char *config, *models, *templates;
     int64_t until;
     bool timeline, json, quiet, help;
 };
 
 struct replay {
     struct options options;
+    struct cw_engine_file engine;
     struct cw_assets assets;
     struct cw_programs *programs;
     struct cw_zones *zones;
@@ -94,7 +98,7 @@ static int parse_option(struct options *options, int option, const char *value)
                                   value);
         }
         return CW_EXIT_OK;
-    case 'c':
+    case 'n':
         if (!parse_number(value, 1, CW_MESH_SHARDS_MAX, &options->cores)) {
             return cw_usage_error("replay", "--cores is a number from 1 to %u", CW_MESH_SHARDS_MAX);
         }
@@ -105,20 +109,22 @@ static int parse_option(struct options *options, int option, const char *value)
             return cw_usage_error("replay", "--partitions is a power of two up to 65536");
         }
         return CW_EXIT_OK;
+    case 'c': options->config = value; return CW_EXIT_OK;
     case 'm': options->models = value; return CW_EXIT_OK;
     case 't': options->templates = value; return CW_EXIT_OK;
     case 'l': options->timeline = true; return CW_EXIT_OK;
     case 'j': options->json = true; return CW_EXIT_OK;
     case 'q': options->quiet = true; return CW_EXIT_OK;
     case 'h': options->help = true; return CW_EXIT_OK;
-    default: return cw_usage_error("replay", "unknown or incomplete option");
+    default: return CW_EXIT_USAGE; /* told already */
     }
 }
 
 static int parse(struct options *options, int argc, char **argv)
 {
     static const struct option known[] = {{"until", required_argument, NULL, 'u'},
-                                          {"cores", required_argument, NULL, 'c'},
+                                          {"cores", required_argument, NULL, 'n'},
+                                          {"config", required_argument, NULL, 'c'},
                                           {"models", required_argument, NULL, 'm'},
                                           {"templates", required_argument, NULL, 't'},
                                           {"partitions", required_argument, NULL, 'p'},
@@ -127,9 +133,9 @@ static int parse(struct options *options, int argc, char **argv)
                                           {"quiet", no_argument, NULL, 'q'},
                                           {"help", no_argument, NULL, 'h'},
                                           {NULL, 0, NULL, 0}};
-    *options = (struct options){.cores = 1, .partitions = 256, .until = CW_TIME_NONE};
+    *options = (struct options){.cores = 1, .until = CW_TIME_NONE};
     int option;
-    while ((option = getopt_long(argc, argv, "", known, NULL)) != -1) { /* NOLINT: one thread */
+    while ((option = cw_next_option("replay", argc, argv, "c:", known)) != -1) {
         int rc = parse_option(options, option, optarg);
         if (rc != CW_EXIT_OK) {
             return rc;
@@ -147,8 +153,8 @@ static int parse(struct options *options, int argc, char **argv)
             options->events[options->event_count++] = argv[i];
         }
     }
-    if (!options->help && options->program_count == 0) {
-        return cw_usage_error("replay", "no program: name at least one .yaml file");
+    if (!options->help && options->program_count == 0 && options->config == NULL) {
+        return cw_usage_error("replay", "no program: name at least one .yaml file, or -c");
     }
     if (!options->help && options->event_count == 0) {
         return cw_usage_error("replay", "no events: name a file of them, or - for standard input");
@@ -201,22 +207,26 @@ static cw_err open_all(struct replay *replay, struct cw_fault *fault)
     }
     for (uint32_t i = 0; i < options->cores && err == CW_ERR_OK; i++) {
         struct cw_lane *lane = &replay->lines.lanes[i];
-        struct cw_worker_options worker = {.pipeline = {.programs = replay->programs,
-                                                        .zones = replay->zones,
-                                                        .port = {.self = lane, .decide = decide},
-                                                        .core = i,
-                                                        .partitions = options->partitions,
-                                                        .event_bytes_max = CW_EVENT_BYTES_MAX,
-                                                        .hash = hash,
-                                                        .rows_max = UINT64_C(1) << 28,
-                                                        .bytes_max = UINT64_C(1) << 35},
-                                           .shards = options->cores,
-                                           .files = replay->files.names,
-                                           .until = options->until,
-                                           .clean_rows = CLEAN_ROWS,
-                                           .settled = settled,
-                                           .full = full,
-                                           .self = lane};
+        struct cw_worker_options worker = {
+            .pipeline = {.programs = replay->programs,
+                         .zones = replay->zones,
+                         .port = {.self = lane, .decide = decide},
+                         .core = i,
+                         .partitions = replay->engine.partitions,
+                         .event_bytes_max = replay->engine.event_bytes_max,
+                         .hash = hash,
+                         .shop_link = replay->engine.shop_url,
+                         .shop_name = replay->engine.shop_name,
+                         .rows_max = UINT64_C(1) << 28,
+                         .bytes_max = UINT64_C(1) << 35},
+            .names = &replay->engine.names,
+            .shards = options->cores,
+            .files = replay->files.names,
+            .until = options->until,
+            .clean_rows = CLEAN_ROWS,
+            .settled = settled,
+            .full = full,
+            .self = lane};
         err = cw_worker_open(&replay->workers[i], &worker, fault);
         if (err == CW_ERR_OK) {
             replay->shards[i] = (struct cw_shard){.index = i,
@@ -282,16 +292,9 @@ static int finish(struct replay *replay, double seconds)
     return CW_EXIT_OK;
 }
 
-static double now(void)
-{
-    struct timespec ts;
-    (void)clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
-}
-
 static int run(struct replay *replay, struct cw_fault *fault)
 {
-    double start = now();
+    uint64_t start_ns = cw_clock_monotonic_ns();
     struct cw_runtime runtime;
     if (cw_runtime_start(&runtime, replay->shards, replay->options.cores, true, fault) !=
         CW_ERR_OK) {
@@ -302,7 +305,7 @@ static int run(struct replay *replay, struct cw_fault *fault)
         /* until every lane has ended */
     }
     cw_runtime_join(&runtime);
-    return finish(replay, now() - start);
+    return finish(replay, (double)(cw_clock_monotonic_ns() - start_ns) / 1e9);
 }
 
 int cw_cmd_replay(int argc, char **argv)
@@ -315,22 +318,20 @@ int cw_cmd_replay(int argc, char **argv)
         (void)fputs(help, stdout);
     } else if (rc == CW_EXIT_OK) {
         const struct options *options = &replay->options;
-        cw_err err = cw_assets_open(&replay->assets, options->models, options->templates, &fault);
-        if (err != CW_ERR_OK) {
-            rc = cw_failure(&fault);
-        } else {
-            err = cw_programs_read(&replay->programs, options->programs, options->program_count,
-                                   &replay->assets, &fault);
-            rc = err == CW_ERR_INVALID ? CW_EXIT_USAGE
-                 : err != CW_ERR_OK    ? cw_failure(&fault)
-                                       : CW_EXIT_OK;
-            if (rc == CW_EXIT_OK) {
-                rc = open_all(replay, &fault) == CW_ERR_OK ? run(replay, &fault)
-                                                           : cw_failure(&fault);
-                close_all(replay);
-                cw_programs_close(replay->programs);
+        rc = cw_setup_open(&replay->engine, &replay->assets, &replay->programs,
+                           &(struct cw_setup){.command = "replay",
+                                              .config = options->config,
+                                              .models = options->models,
+                                              .templates = options->templates,
+                                              .programs = options->programs,
+                                              .program_count = options->program_count});
+        if (rc == CW_EXIT_OK) {
+            if (options->partitions > 0) {
+                replay->engine.partitions = options->partitions;
             }
-            cw_assets_close(&replay->assets);
+            rc = open_all(replay, &fault) == CW_ERR_OK ? run(replay, &fault) : cw_failure(&fault);
+            close_all(replay);
+            cw_setup_close(&replay->engine, &replay->assets, replay->programs);
         }
     }
     free(replay);

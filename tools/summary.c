@@ -107,32 +107,62 @@ static double percent(uint64_t part, uint64_t whole)
     return whole == 0 ? 0 : 100.0 * (double)part / (double)whole;
 }
 
-static void write_list(FILE *to, const char *const *names, const uint64_t *counts, uint32_t count)
+enum {
+    INDENT = 15,
+    WIDTH = 100
+};
+
+/* A list of counts that are not 0, broken before WIDTH columns; `column` is where it begins. */
+static void write_list(FILE *to, uint32_t column, const char *const *names, const uint64_t *counts,
+                       uint32_t count)
 {
-    const char *between = "";
+    bool first = true;
     for (uint32_t i = 0; i < count; i++) {
-        if (counts[i] > 0) {
-            (void)fprintf(to, "%s%s %llu", between, names[i], (unsigned long long)counts[i]);
-            between = ", ";
+        if (counts[i] == 0) {
+            continue;
         }
+        char word[80];
+        uint32_t bytes = (uint32_t)snprintf(word, sizeof word, "%s %llu", names[i],
+                                            (unsigned long long)counts[i]);
+        if (!first && column + bytes + 3 > WIDTH) {
+            (void)fprintf(to, ",\n%*s", INDENT, "");
+            column = INDENT;
+        } else if (!first) {
+            (void)fputs(", ", to);
+            column += 2;
+        }
+        (void)fputs(word, to);
+        column += bytes;
+        first = false;
     }
-    (void)fprintf(to, "%s\n", *between == '\0' ? "none" : "");
+    (void)fputs(first ? "none\n" : "\n", to);
 }
 
+/* The document's table, each rate with what it is a share of in its heading. */
 static void write_touches(const struct cw_fates *f, FILE *to)
 {
+    bool heading = false;
     for (uint32_t i = 1; i <= CW_TOUCHES_MAX; i++) {
         if (f->sent_by_touch[i] + f->attributed[i] == 0) {
             continue;
         }
+        if (!heading) {
+            (void)fprintf(to,
+                          "\n               sent   of candidates   delivered    opened   clicked   "
+                          "converted\n"
+                          "                                         of sent   of sent   of sent   "
+                          "of candidates\n");
+            heading = true;
+        }
         (void)fprintf(
-            to,
-            "  touch %-6u sent %llu (%.1f %% of candidates), delivered %.1f %%, opened "
-            "%.1f %%, clicked %.1f %% of sent; converted %.1f %% of candidates\n",
-            i, (unsigned long long)f->sent_by_touch[i], percent(f->sent_by_touch[i], f->created),
+            to, "  touch %-2u %10llu  %12.1f %%  %8.1f %%  %6.1f %%  %6.1f %%  %8.1f %%\n", i,
+            (unsigned long long)f->sent_by_touch[i], percent(f->sent_by_touch[i], f->created),
             percent(f->delivered[i], f->sent_by_touch[i]),
             percent(f->opened[i], f->sent_by_touch[i]), percent(f->clicked[i], f->sent_by_touch[i]),
             percent(f->attributed[i], f->created));
+    }
+    if (heading) {
+        (void)fputc('\n', to);
     }
 }
 
@@ -192,31 +222,35 @@ static void write_words(const struct cw_summary *summary, FILE *to)
     uint64_t fresh = f->by_item[CW_ITEM_FATE_CANDIDATE] + f->by_item[CW_ITEM_FATE_UPDATED];
     uint64_t judged =
         fresh + f->by_item[CW_ITEM_FATE_REJECTED] + f->by_item[CW_ITEM_FATE_SUPERSEDED];
-    (void)fprintf(to, "\n  events       %llu: ", (unsigned long long)f->received);
-    write_list(to, event_fates, f->events, CW_EVENT_FATE_COUNT);
-    (void)fprintf(to, "  abandonments %llu in programs: ", (unsigned long long)f->items);
-    write_list(to, item_fates, f->by_item, CW_ITEM_FATE_COUNT);
-    (void)fprintf(to, "  filters      %.1f %% passed (%llu of %llu); rejected: ",
-                  percent(fresh, judged), (unsigned long long)fresh, (unsigned long long)judged);
-    write_list(to, rejections, f->rejections, CW_REJECTION_COUNT);
-    (void)fprintf(to,
-                  "  candidates   %llu: converted %llu (%.1f %%), cancelled %llu, superseded %llu, "
-                  "rejected %llu, expired %llu, in flight %llu\n",
-                  (unsigned long long)f->created, (unsigned long long)f->converted,
-                  percent(f->converted, f->created),
-                  (unsigned long long)total(f->cancelled, CW_CANCEL_COUNT),
-                  (unsigned long long)f->superseded, (unsigned long long)f->rejected,
-                  (unsigned long long)f->expired, (unsigned long long)summary->in_flight);
+    const uint64_t ends[] = {f->converted,  total(f->cancelled, CW_CANCEL_COUNT),
+                             f->superseded, f->rejected,
+                             f->expired,    summary->in_flight};
+    static const char *const end_names[] = {"converted", "cancelled", "superseded",
+                                            "rejected",  "expired",   "in flight"};
+    const uint64_t touches[] = {sent, total(f->skipped, CW_TOUCH_REASON_COUNT), f->cut_off,
+                                summary->pending};
+    static const char *const touch_names[] = {"sent", "skipped", "cut off by the journey's end",
+                                              "pending"};
+    int at = fprintf(to, "\n  events       %llu: ", (unsigned long long)f->received) - 1;
+    write_list(to, (uint32_t)at, event_fates, f->events, CW_EVENT_FATE_COUNT);
+    at = fprintf(to, "  abandonments %llu in programs: ", (unsigned long long)f->items);
+    write_list(to, (uint32_t)at, item_fates, f->by_item, CW_ITEM_FATE_COUNT);
+    (void)fprintf(to, "  filters      passed %.1f %% (%llu of %llu)\n", percent(fresh, judged),
+                  (unsigned long long)fresh, (unsigned long long)judged);
+    at = fprintf(to, "  rejected     ");
+    write_list(to, (uint32_t)at, rejections, f->rejections, CW_REJECTION_COUNT);
+    at = fprintf(to, "  candidates   %llu: ", (unsigned long long)f->created);
+    write_list(to, (uint32_t)at, end_names, ends, CW_COUNTOF(ends));
     if (total(f->cancelled, CW_CANCEL_COUNT) > 0) {
-        (void)fprintf(to, "  cancelled    ");
-        write_list(to, cancels, f->cancelled, CW_CANCEL_COUNT);
+        at = fprintf(to, "  cancelled    ");
+        write_list(to, (uint32_t)at, cancels, f->cancelled, CW_CANCEL_COUNT);
     }
-    (void)fprintf(to,
-                  "  touches      %llu planned: sent %llu, cut off by the journey's end %llu, "
-                  "pending %llu, skipped: ",
-                  (unsigned long long)f->planned, (unsigned long long)sent,
-                  (unsigned long long)f->cut_off, (unsigned long long)summary->pending);
-    write_list(to, reasons, f->skipped, CW_TOUCH_REASON_COUNT);
+    at = fprintf(to, "  touches      %llu planned: ", (unsigned long long)f->planned);
+    write_list(to, (uint32_t)at, touch_names, touches, CW_COUNTOF(touches));
+    if (touches[1] > 0) {
+        at = fprintf(to, "  skipped      ");
+        write_list(to, (uint32_t)at, reasons, f->skipped, CW_TOUCH_REASON_COUNT);
+    }
     write_touches(f, to);
     write_remedy(f, to);
     (void)fprintf(to, "  all sums reconcile; %llu decisions, %.2f s, %.0f events/s on %u core%s\n",
@@ -289,8 +323,11 @@ static void timeline_touch(const struct cw_decision *d, struct cw_text *out)
 
 static void timeline_converted(const struct cw_decision *d, struct cw_text *out)
 {
-    cw_text_printf(out, "bought for %.2f ", d->u.converted.revenue);
-    plain(out, d->u.converted.currency);
+    cw_text_printf(out, "bought for %.2f", d->u.converted.revenue);
+    if (d->u.converted.currency.data != NULL) {
+        cw_text_char(out, ' ');
+        plain(out, d->u.converted.currency);
+    }
     if (d->u.converted.attributed_to == CW_ATTRIBUTED_HOLDOUT) {
         cw_text_puts(out, ", held out");
     } else if (d->u.converted.attributed_to == CW_ATTRIBUTED_ORGANIC) {
@@ -300,22 +337,8 @@ static void timeline_converted(const struct cw_decision *d, struct cw_text *out)
     }
 }
 
-void cw_timeline_write(const struct cw_decision *d, struct cw_text *out)
+void cw_timeline_what(const struct cw_decision *d, struct cw_text *out)
 {
-    short_time(out, d->at);
-    cw_text_puts(out, "  ");
-    size_t start = out->bytes;
-    plain(out, d->customer);
-    while (out->bytes - start < 10) {
-        cw_text_char(out, ' ');
-    }
-    cw_text_char(out, ' ');
-    start = out->bytes;
-    plain(out, d->cart);
-    while (out->bytes - start < 14) {
-        cw_text_char(out, ' ');
-    }
-    cw_text_char(out, ' ');
     switch (d->kind) {
     case CW_DECISION_CANDIDATE: timeline_candidate(d, out); break;
     case CW_DECISION_REJECTED:
@@ -337,5 +360,24 @@ void cw_timeline_write(const struct cw_decision *d, struct cw_text *out)
     case CW_DECISION_EXPIRED: cw_text_puts(out, cw_decision_name(d->kind)); break;
     case CW_DECISION_COUNT: break;
     }
+}
+
+void cw_timeline_write(const struct cw_decision *d, struct cw_text *out)
+{
+    short_time(out, d->at);
+    cw_text_puts(out, "  ");
+    size_t start = out->bytes;
+    plain(out, d->customer);
+    while (out->bytes - start < 10) {
+        cw_text_char(out, ' ');
+    }
+    cw_text_char(out, ' ');
+    start = out->bytes;
+    plain(out, d->cart);
+    while (out->bytes - start < 14) {
+        cw_text_char(out, ' ');
+    }
+    cw_text_char(out, ' ');
+    cw_timeline_what(d, out);
     cw_text_char(out, '\n');
 }

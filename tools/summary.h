@@ -17,6 +17,8 @@ struct cw_summary {
 void cw_summary_print(const struct cw_summary *summary, bool json, FILE *to);
 
 /* A cw_line_writer: one line that a person reads. */
+/* What it says beside time and ids. */
+void cw_timeline_what(const struct cw_decision *decision, struct cw_text *out);
 void cw_timeline_write(const struct cw_decision *decision, struct cw_text *out);
 
 #endif

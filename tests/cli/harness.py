@@ -25,7 +25,7 @@ def binary(argv=None):
     return os.path.join(ROOT, "build", "dev", "cartwheel")
 
 
-def execute(command, given=None, timeout=300, cwd=None):
+def execute(command, given=None, timeout=60, cwd=None):
     """Runs a command; returns (exit code, output, words), both as bytes."""
     done = subprocess.run(command, input=given, capture_output=True, timeout=timeout, cwd=cwd,
                           check=False)
@@ -89,6 +89,9 @@ def difference(got, wanted):
 
 class Folder(tempfile.TemporaryDirectory):
     """A temporary directory with write()."""
+
+    def __enter__(self):
+        return self
 
     def write(self, name, content):
         path = os.path.join(self.name, name)

@@ -5,8 +5,8 @@
 
 Every fact that was ever told is kept in a list, and every answer is found by going through the
 lists.  There are no indexes, counters or caches that the rules do not ask for: the only aim is
-that each rule can be read beside its sentence.  Sentences in quotation marks are PRODUCT.md's;
-"D4" and the like are the engine's written decisions where PRODUCT.md is silent.
+that each rule can be read beside its sentence.  Sentences in quotation marks are the product reference's;
+"D4" and the like are the engine's written decisions where it is silent (pipeline/README.md).
 """
 from __future__ import annotations
 

@@ -79,6 +79,8 @@ Test(message_ctl, unsafe_templates_are_refused_with_their_place)
     cr_expect(strstr(fault.text, "a.html:2:3: ") == fault.text, "%s", fault.text);
     /* What is merely useless is for the lint to say. */
     cr_expect(eq(int, add("b.html", "{{unknown}}{{#x}}{{/x}}"), CW_ERR_OK));
+    /* What is no tag does not become one by what is left out of line ends. */
+    cr_expect(eq(int, add("c.html", "{\r{{customerName}} {\r{>x}}"), CW_ERR_OK));
     /* In plain text there is no markup that could be broken. */
     cr_expect(eq(int, add("b.txt", "<p title={{customerName}}>"), CW_ERR_OK));
 }

@@ -462,6 +462,16 @@ Test(pattern, members_of_one_array_element_belong_together)
            YES));
 }
 
+/* Found by the property tests: what is told of an array must not hide what comes after it. */
+Test(pattern, values_of_a_repeated_key_count_with_those_of_its_arrays)
+{
+    const char *pattern = "{\"b\":{\"b\":[1]},\"b\":[\"\",{\"exists\":false}]}";
+    cr_assert(eq(int, (int)match(pattern, "{\"b\":[[{\"b\":1},[true]]]}"), YES));
+    cr_assert(eq(int, (int)match(pattern, "{\"b\":[[{\"b\":1},[true]]],\"b\":2}"), NO));
+    cr_assert(eq(int, (int)match(pattern, "{\"b\":2,\"b\":[[{\"b\":1},[true]]]}"), NO));
+    cr_assert(eq(int, (int)match(pattern, "{\"b\":[[{\"b\":1},[true]]],\"b\":\"\"}"), YES));
+}
+
 Test(pattern, hostile_repeats_end_and_do_not_match_wrongly)
 {
     /* Satisfiability in disguise: of each repeated array one element may be taken. */

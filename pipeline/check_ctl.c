@@ -1,0 +1,374 @@
+/*
+ * check_ctl: proves that a pipeline's rows say what they must of each other. For tests and fuzzing:
+ * it walks everything. Each check stands by itself and is told in words where it fails.
+ */
+#include "core/time.h"
+#include "pipeline/pipeline_priv.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+struct look {
+    const struct cw_pipeline *p;
+    struct cw_customer customer; /* the one looked at */
+    /* Rows reached through lists, to be compared with the tables' own counts. */
+    uint64_t candidates, in_flight, carts, seen, timers;
+    uint64_t by_score, by_value; /* candidates in flight that stand in an index */
+};
+
+static bool wrong(const struct look *look, const char *what)
+{
+    (void)fprintf(stderr, "pipeline check: %s (customer %.*s)\n", what,
+                  (int)look->customer.id.bytes,
+                  look->customer.id.data != NULL ? look->customer.id.data : "");
+    return false;
+}
+
+#define PROVE(look, condition, what)      \
+    do {                                  \
+        if (!(condition)) {               \
+            return wrong((look), (what)); \
+        }                                 \
+    } while (0)
+
+static uint32_t score_bucket_of(struct cw_candidate_row *candidate)
+{
+    const struct cw_touch_row *touches = cw_candidate_touches(candidate);
+    for (uint32_t i = 0; i < candidate->touch_count; i++) {
+        if (touches[i].state == CW_TOUCH_PENDING) {
+            return touches[i].channel * (uint32_t)CW_SCORE_BUCKETS +
+                   (uint32_t)floor(candidate->score * 100);
+        }
+    }
+    return CW_BUCKET_NONE;
+}
+
+static uint32_t value_bucket_of(const struct cw_candidate_row *candidate)
+{
+    uint32_t class = 1;
+    for (double value = candidate->cart_value; value >= 2; value /= 2) {
+        class ++;
+    }
+    class = class < CW_VALUE_CLASSES ? class : CW_VALUE_CLASSES - 1;
+    int64_t day = candidate->t0 / CW_DAY_MS % CW_VALUE_DAYS;
+    return (uint32_t)day * CW_VALUE_CLASSES + class;
+}
+
+static bool check_texts(const struct look *look, struct cw_candidate_row *candidate, cw_row row)
+{
+    const struct cw_pipeline *p = look->p;
+    struct cw_candidate_texts texts = cw_candidate_texts(candidate);
+    const struct cw_item_row *items = cw_candidate_items(candidate);
+    const char *text = texts.items;
+    for (uint32_t i = 0; i < candidate->item_count; i++) {
+        struct cw_view id = {text, items[i].id_bytes};
+        PROVE(look,
+              items[i].product == CW_ROW_NONE ||
+                  cw_view_equal(cw_table_key(p->products, items[i].product), id),
+              "an item leads to another product");
+        text += items[i].id_bytes + items[i].name_bytes +
+                (items[i].image_bytes == UINT32_MAX ? 0 : items[i].image_bytes);
+    }
+    PROVE(look, text == (const char *)candidate + cw_table_value_bytes(p->candidates, row),
+          "a candidate's parts do not add up to its row");
+    PROVE(look,
+          candidate->slot < p->programs->count &&
+              cw_view_equal(texts.program, p->programs->list[candidate->slot].id),
+          "a candidate's program is not the one of its slot");
+    return true;
+}
+
+static bool check_candidate(struct look *look, cw_row row, bool in_flight)
+{
+    const struct cw_pipeline *p = look->p;
+    struct cw_candidate_row *candidate = cw_candidate_at(p, row);
+    struct cw_view key = cw_table_key(p->candidates, row);
+    struct cw_view owner = {key.data, key.bytes - (uint32_t)sizeof candidate->serial};
+    PROVE(look, cw_view_equal(owner, look->customer.id), "a candidate in another customer's list");
+    PROVE(look, memcmp(key.data + owner.bytes, &candidate->serial, sizeof candidate->serial) == 0,
+          "a candidate's key and serial differ");
+    PROVE(look, candidate->serial <= look->customer.at->candidate_serial, "a serial to come");
+    PROVE(look, (candidate->status < CW_STATUS_CONVERTED) == in_flight,
+          "a candidate's status and list differ");
+    PROVE(look, candidate->touch_count <= CW_TOUCHES_MAX, "too many touches");
+    PROVE(look, candidate->score >= 0 && candidate->score <= 1, "a score out of range");
+    if (!check_texts(look, candidate, row)) {
+        return false;
+    }
+    PROVE(look,
+          candidate->score_bucket == (in_flight ? score_bucket_of(candidate) : CW_BUCKET_NONE),
+          "a candidate in the wrong bucket of scores");
+    PROVE(look,
+          candidate->value_bucket == (in_flight ? value_bucket_of(candidate) : CW_BUCKET_NONE),
+          "a candidate in the wrong bucket of values");
+    look->candidates++;
+    look->in_flight += in_flight;
+    look->by_score += candidate->score_bucket != CW_BUCKET_NONE;
+    look->by_value += candidate->value_bucket != CW_BUCKET_NONE;
+    return true;
+}
+
+static void sooner(int64_t *due, bool *any, int64_t next)
+{
+    *due = *any && *due <= next ? *due : next;
+    *any = true;
+}
+
+static bool check_candidates(struct look *look, cw_row head, bool in_flight, int64_t *due,
+                             bool *any)
+{
+    const struct cw_pipeline *p = look->p;
+    uint64_t most = cw_table_count(p->candidates);
+    cw_row prev = CW_ROW_NONE;
+    for (cw_row row = head; row != CW_ROW_NONE;) {
+        PROVE(look, most-- > 0, "a list of candidates runs in a circle");
+        struct cw_candidate_row *candidate = cw_candidate_at(p, row);
+        PROVE(look, candidate->prev == prev, "a candidate's list is broken");
+        if (!check_candidate(look, row, in_flight)) {
+            return false;
+        }
+        if (in_flight) {
+            const struct cw_touch_row *touches = cw_candidate_touches(candidate);
+            sooner(due, any, candidate->t0 + cw_candidate_program(p, candidate)->candidate_ttl_ms);
+            for (uint32_t i = 0; i < candidate->touch_count; i++) {
+                if (touches[i].state == CW_TOUCH_PENDING) {
+                    sooner(due, any, touches[i].due);
+                }
+            }
+        }
+        prev = row;
+        row = candidate->next;
+    }
+    return true;
+}
+
+/* The customer that a key of two or more parts names. */
+static struct cw_view owner_of(struct cw_view key)
+{
+    uint16_t bytes;
+    memcpy(&bytes, key.data, sizeof bytes);
+    return (struct cw_view){key.data + sizeof bytes, bytes};
+}
+
+static bool check_carts(struct look *look, int64_t *due, bool *any)
+{
+    const struct cw_pipeline *p = look->p;
+    uint64_t most = cw_table_count(p->carts);
+    uint32_t watched = 0;
+    cw_row prev = CW_ROW_NONE;
+    for (cw_row row = look->customer.at->carts; row != CW_ROW_NONE;) {
+        PROVE(look, most-- > 0, "a list of carts runs in a circle");
+        const struct cw_cart_row *cart = cw_table_value(p->carts, row);
+        PROVE(look, cart->prev == prev, "a cart's list is broken");
+        PROVE(look, cw_view_equal(owner_of(cw_table_key(p->carts, row)), look->customer.id),
+              "a cart in another customer's list");
+        PROVE(look, sizeof *cart + cart->raw_bytes == cw_table_value_bytes(p->carts, row),
+              "a cart's parts do not add up to its row");
+        for (uint64_t left = cart->sessions; left != 0; left &= left - 1) {
+            uint32_t slot = (uint32_t)__builtin_ctzll(left);
+            PROVE(look, slot < p->programs->count && cart->raw_bytes > 0, "a session of nothing");
+            sooner(due, any, cart->session_time + p->programs->list[slot].session_timeout_ms);
+        }
+        watched += cart->sessions != 0;
+        look->carts++;
+        prev = row;
+        row = cart->next;
+    }
+    PROVE(look, watched == look->customer.at->watched_count, "watched carts are miscounted");
+    prev = CW_ROW_NONE;
+    for (cw_row row = look->customer.at->watched; row != CW_ROW_NONE; watched--) {
+        const struct cw_cart_row *cart = cw_table_value(p->carts, row);
+        PROVE(look, watched > 0 && cart->sessions != 0 && cart->watched_prev == prev,
+              "a list of watched carts is broken");
+        prev = row;
+        row = cart->watched_next;
+    }
+    PROVE(look, watched == 0, "a watched cart is in no list");
+    return true;
+}
+
+static bool check_seen(struct look *look)
+{
+    const struct cw_pipeline *p = look->p;
+    uint64_t most = cw_table_count(p->seen);
+    cw_row prev = CW_ROW_NONE;
+    for (cw_row row = look->customer.at->seen; row != CW_ROW_NONE;) {
+        PROVE(look, most-- > 0, "a list of seen ids runs in a circle");
+        const struct cw_seen_row *seen = cw_table_value(p->seen, row);
+        struct cw_view key = cw_table_key(p->seen, row);
+        PROVE(look, seen->prev == prev, "a seen id's list is broken");
+        PROVE(look,
+              cw_view_equal(owner_of((struct cw_view){key.data + 1, key.bytes - 1}),
+                            look->customer.id),
+              "a seen id in another customer's list");
+        look->seen++;
+        prev = row;
+        row = seen->next;
+    }
+    return true;
+}
+
+/* The parts of a customer's own row. */
+static bool check_row(const struct look *look)
+{
+    const struct cw_customer_row *at = look->customer.at;
+    size_t bytes = sizeof *at + at->sends_count * sizeof(int64_t);
+    for (uint32_t i = 0; i < CW_PROFILE_STRINGS; i++) {
+        bytes += at->string_bytes[i];
+        PROVE(look, (at->told >> i & 1u) != 0 || at->string_bytes[i] == 0, "a string never told");
+    }
+    PROVE(look, bytes == cw_table_value_bytes(look->p->customers, look->customer.row),
+          "a customer's parts do not add up to the row");
+    const int64_t *sends = (const int64_t *)(at + 1);
+    for (uint32_t i = 1; i < at->sends_count; i++) {
+        PROVE(look, sends[i - 1] >> 2 <= sends[i] >> 2, "sends out of order");
+    }
+    PROVE(look, at->sends_count <= CW_SENDS_MAX, "too many sends");
+    PROVE(look, at->emails_engaged <= at->emails_sent, "more e-mails engaged than sent");
+    return true;
+}
+
+static bool check_timer(struct look *look, int64_t due, bool any)
+{
+    const struct cw_customer_row *at = look->customer.at;
+    if (at->timer == CW_TIMER_NONE) {
+        PROVE(look, !any, "something is due and no timer is armed");
+        return true;
+    }
+    look->timers++;
+    PROVE(look, cw_wheel_cookie(look->p->wheel, at->timer) == look->customer.row,
+          "a timer leads to another row");
+    PROVE(look, cw_wheel_due(look->p->wheel, at->timer) == at->timer_due,
+          "a timer and its customer's row disagree");
+    PROVE(look, !any || at->timer_due <= due, "a timer is later than what it is for");
+    return true;
+}
+
+static bool check_customers(struct look *look)
+{
+    const struct cw_pipeline *p = look->p;
+    uint64_t cursor = 0;
+    cw_row row;
+    while ((row = cw_table_next(p->customers, &cursor)) != CW_ROW_NONE) {
+        int64_t due = 0;
+        bool any = false;
+        look->customer = (struct cw_customer){.id = cw_table_key(p->customers, row),
+                                              .row = row,
+                                              .at = cw_table_value(p->customers, row)};
+        if (!check_row(look) ||
+            !check_candidates(look, look->customer.at->in_flight, true, &due, &any) ||
+            !check_candidates(look, look->customer.at->history, false, &due, &any) ||
+            !check_carts(look, &due, &any) || !check_seen(look) || !check_timer(look, due, any)) {
+            return false;
+        }
+    }
+    look->customer = (struct cw_customer){0};
+    cursor = 0;
+    while ((row = cw_table_next(p->seen, &cursor)) != CW_ROW_NONE) {
+        struct cw_view key = cw_table_key(p->seen, row);
+        look->seen += owner_of((struct cw_view){key.data + 1, key.bytes - 1}).bytes == 0;
+    }
+    PROVE(look, look->candidates == cw_table_count(p->candidates), "candidates in no list");
+    PROVE(look, look->carts == cw_table_count(p->carts), "carts in no list");
+    PROVE(look, look->seen == cw_table_count(p->seen), "seen ids in no list");
+    PROVE(look, look->timers == cw_wheel_count(p->wheel), "timers of nobody");
+    return true;
+}
+
+/* One bucket's list; *found counts its candidates. */
+static bool check_bucket(const struct look *look, cw_row head, uint32_t slot, uint32_t bucket,
+                         bool by_score, uint64_t *found)
+{
+    uint64_t most = look->in_flight;
+    cw_row prev = CW_ROW_NONE;
+    for (cw_row row = head; row != CW_ROW_NONE;) {
+        PROVE(look, most-- > 0, "an index runs in a circle");
+        const struct cw_candidate_row *candidate = cw_candidate_at(look->p, row);
+        PROVE(look, candidate->slot == slot, "an index holds another program's candidate");
+        PROVE(look, (by_score ? candidate->score_bucket : candidate->value_bucket) == bucket,
+              "an index holds a candidate of another bucket");
+        PROVE(look, (by_score ? candidate->score_prev : candidate->value_prev) == prev,
+              "an index's list is broken");
+        prev = row;
+        row = by_score ? candidate->score_next : candidate->value_next;
+        ++*found;
+    }
+    return true;
+}
+
+static bool check_indexes(const struct look *look)
+{
+    const struct cw_index *index = look->p->index;
+    uint64_t by_score = 0;
+    uint64_t by_value = 0;
+    for (uint32_t slot = 0; slot < look->p->programs->count; slot++) {
+        const cw_row *scores = &index->by_score[slot][0][0];
+        const cw_row *values = &index->by_value[slot][0][0];
+        for (uint32_t i = 0; i < CW_CHANNEL_COUNT * CW_SCORE_BUCKETS; i++) {
+            if (!check_bucket(look, scores[i], slot, i, true, &by_score)) {
+                return false;
+            }
+        }
+        for (uint32_t i = 0; i < CW_VALUE_DAYS * CW_VALUE_CLASSES; i++) {
+            if (!check_bucket(look, values[i], slot, i, false, &by_value)) {
+                return false;
+            }
+        }
+    }
+    PROVE(look, by_score == look->by_score, "candidates are missing in the index of scores");
+    PROVE(look, by_value == look->by_value, "candidates are missing in the index of values");
+    return true;
+}
+
+/* Every message that may come back leads to a candidate's sent touch, under its own id. */
+static bool check_messages(struct look *look)
+{
+    const struct cw_pipeline *p = look->p;
+    uint64_t cursor = 0;
+    cw_row row;
+    while ((row = cw_table_next(p->messages, &cursor)) != CW_ROW_NONE) {
+        const struct cw_message_row *message = cw_table_value(p->messages, row);
+        char key[CW_ID_BYTES_MAX + sizeof message->serial];
+        char id[CW_MESSAGE_ID_BYTES];
+        struct cw_view customer = {(const char *)(message + 1), message->customer_bytes};
+        look->customer.id = customer;
+        memcpy(key, customer.data, customer.bytes);
+        memcpy(key + customer.bytes, &message->serial, sizeof message->serial);
+        uint32_t bytes = customer.bytes + (uint32_t)sizeof message->serial;
+        cw_row of =
+            cw_table_find(p->candidates, cw_table_hash(p->candidates, key, bytes), key, bytes);
+        PROVE(look, of != CW_ROW_NONE, "a message of no candidate");
+        struct cw_candidate_row *candidate = cw_candidate_at(p, of);
+        struct cw_candidate_texts texts = cw_candidate_texts(candidate);
+        PROVE(look,
+              message->touch >= 1 && message->touch <= candidate->touch_count &&
+                  cw_candidate_touches(candidate)[message->touch - 1].state == CW_TOUCH_SENT,
+              "a message of a touch that was not sent");
+        cw_message_id(p, texts.program, customer, texts.cart, candidate->first_t0, message->touch,
+                      id);
+        PROVE(look, cw_view_equal(cw_table_key(p->messages, row), (struct cw_view){id, sizeof id}),
+              "a message under another's id");
+    }
+    return true;
+}
+
+bool cw_pipeline_check(const struct cw_pipeline *p)
+{
+    struct look look = {.p = p};
+#define CW_X(name) PROVE(&look, cw_table_check(p->name), "the table " #name " is not sound");
+    CW_TABLES(CW_X)
+#undef CW_X
+    PROVE(&look, cw_wheel_check(p->wheel), "the wheel is not sound");
+    if (!check_customers(&look) || !check_indexes(&look) || !check_messages(&look)) {
+        return false;
+    }
+    uint64_t in_flight = 0;
+    uint64_t pending = 0;
+    cw_pipeline_count(p, &in_flight, &pending);
+    PROVE(&look, in_flight == look.in_flight, "candidates in flight are miscounted");
+    const char *unsound = cw_fates_reconcile(&p->fates, in_flight, pending);
+    look.customer = (struct cw_customer){0};
+    PROVE(&look, unsound == NULL, unsound);
+    return true;
+}

@@ -1,0 +1,172 @@
+#!/usr/bin/env python3
+"""Help and wrong usage: --help of everything exits 0 and names every option; wrong usage exits 2
+with one line that helps; an unknown command or option is answered with the nearest."""
+import os
+import re
+
+import harness
+from harness import execute
+
+CARTWHEEL = harness.binary()
+PROGRAM = """programId: p
+eventSources:
+  - config: {eventPattern: {source: [ecommerce.cart]}}
+channels:
+  - {type: sms, config: {delayMinutes: 60, message: "Your cart: {cartLink}"}}
+"""
+# What each command must at least offer, from the product's reference.
+WANTED = {
+    "replay": ["--until", "--cores", "--json", "PROGRAM.yaml", "EVENTS.ndjson", "exit:"],
+    "check": ["--json", "exit:"],
+    "match": ["--explain", "PATTERN.json", "exit:"],
+    "gen": ["--carts", "--events", "--seed"],
+    "preview": ["--json", "exit:"],
+    "explain": ["exit:"],
+}
+
+
+def commands():
+    """The commands that this cartwheel has, from its own help."""
+    code, output, _ = execute([CARTWHEEL, "--help"])
+    return code, re.findall(r"^  ([a-z]+) {2,}\S", output.decode(), re.M)
+
+
+def helped(results, code, output, said, name, word=""):
+    """Exit 2, nothing on standard output, one line that holds the word."""
+    text = said.decode("utf-8", "replace")
+    results.check(code == 2 and not output and text.count("\n") == 1 and word in text and
+                  len(text) < 400, f"{name}: exit 2 and one line with {word!r}",
+                  f"{code} {output[:200]!r}\n{text}")
+
+
+def helps(results, names):
+    for words in ([], ["--help"], ["-h"], ["help"]):
+        code, output, said = execute([CARTWHEEL] + words)
+        text = (output + said).decode()
+        results.check(code == (0 if words else 2) and all(f"  {n} " in text for n in names) and
+                      "exit:" in text, f"cartwheel {words}", text)
+    code, output, _ = execute([CARTWHEEL, "--version"])
+    results.check(code == 0 and re.fullmatch(rb"cartwheel \d+\.\d+\.\d+\n", output), "--version",
+                  output)
+    for name in names:
+        code, output, said = execute([CARTWHEEL, name, "--help"])
+        text = output.decode()
+        results.check(code == 0 and not said and text.startswith(f"usage: cartwheel {name}"),
+                      f"{name} --help", f"{code} {text[:200]} {said}")
+        for word in WANTED.get(name, []) + ["--help"] * (name != "match" and name != "gen"):
+            results.check(word in text, f"{name} --help names {word}", text)
+        results.check(all(len(row) <= 100 for row in text.splitlines()), f"{name} --help is 100 wide")
+        # Every option that the help names is known: the answer is never "unknown option".
+        for option in sorted(set(re.findall(r"(?<![\w-])--[a-z-]+", text))):
+            _, _, said = execute([CARTWHEEL, name, option, "\x01"], given=b"", timeout=20)
+            results.check(not re.search(rb"(?:unknown|no) option " + option.encode(), said),
+                          f"{name} knows {option}", said)
+
+
+def sources(results, names):
+    """Every option that a command's source parses stands in its help."""
+    for name in names:
+        path = os.path.join(harness.ROOT, "tools", name + ".c")
+        if not os.path.exists(path):
+            continue
+        with open(path, encoding="utf-8") as file:
+            text = file.read()
+        options = set(re.findall(r'\{"([a-z-]+)", (?:no|required)_argument', text))
+        options |= {o for o in re.findall(r'strcmp\([a-z\[\]>.-]+, "--([a-z-]+)"\)', text)}
+        help_text = execute([CARTWHEEL, name, "--help"])[1].decode()
+        for option in sorted(options - {"help", "h"}):
+            results.check("--" + option in help_text, f"{name} --help names --{option}", help_text)
+
+
+def wrong(results, folder, names):
+    for word, near in (("repaly", "replay"), ("chek", "check"), ("matc", "match"), ("gne", "gen"),
+                       ("Replay", "replay")):
+        helped(results, *execute([CARTWHEEL, word]), word, f'"{near}"')
+    for word in ("zzzzzzzzz", "", "--nope", "\x1b[31m", "x" * 5000):
+        code, output, said = execute([CARTWHEEL, word])
+        results.check(code == 2 and not output and said, f"command {word[:20]!r}", said[:300])
+    program = folder.write("p.yaml", PROGRAM)
+    events = folder.write("e.ndjson", "")
+    pattern = folder.write("p.json", '{"source": ["x"]}')
+    for name in names:
+        helped(results, *execute([CARTWHEEL, name, "--nosuchoption"]), f"{name} --nosuchoption",
+               "--nosuchoption")
+    for arguments, word in (
+            (["replay"], "no program"), (["replay", program], "no events"),
+            (["replay", events], "no program"), (["replay", "--core"], "--cores"),
+            (["replay", "--corse", "2", program, events], "did you mean --cores?"),
+            (["replay", "--quiet=1", program, events], "--quiet"), (["replay", "-x"], "-x"),
+            (["replay", "--cores", "0", program, events], "--cores"),
+            (["replay", "--cores", "65", program, events], "--cores"),
+            (["replay", "--cores", "2x", program, events], "--cores"),
+            (["replay", "--cores", "-1", program, events], "--cores"),
+            (["replay", "--cores", "", program, events], "--cores"),
+            (["replay", "--cores", "99999999999999999999", program, events], "--cores"),
+            (["replay", "--until", "tomorrow", program, events], "--until"),
+            (["replay", "--until", "2026-02-30T00:00:00Z", program, events], "--until"),
+            (["replay", "--partitions", "3", program, events], "--partitions"),
+            (["replay", "--partitions", "0", program, events], "--partitions"),
+            (["replay"] + [program] + [events] * 300, "more than"),
+            (["match"], "pattern"), (["match", pattern, events, events], "more than"),
+            (["check"], "file"), (["gen", "--carts", "0"], "--carts"),
+            (["gen", "--carts", "1e3"], "--carts"), (["gen", "--carts"], "--carts"),
+            (["gen", "--crats", "7"], "--carts"), (["gen", "--late", "51"], "--late"),
+            (["gen", "--start", "monday"], "--start"), (["gen", "--days", "0"], "--days"),
+            (["gen", "stray"], "stray"), (["gen", "--carts", "5", "--events", "5"], "--"),
+            (["preview"], "no program"), (["preview", "--touch", "0", program], "--touch"),
+            (["preview", "--discount", "101", program], "--discount"),
+            (["preview", "--tuch", "1", program], "did you mean --touch?")):
+        if arguments[0] in names:
+            helped(results, *execute([CARTWHEEL] + arguments),
+                   " ".join(arguments)[:60].replace(folder.name, ""), word)
+    code, output, said = execute([CARTWHEEL, "check", folder.write("w.yaml", PROGRAM.replace(
+        "channels", "chanels").replace("programId", "programID"))])
+    text = output.decode()
+    results.check(code == 2 and re.search(r'w\.yaml:1:1: error: .*programID', text) and
+                  re.search(r'w\.yaml:4:1: error: .*"channels"', text),
+                  "check tells every problem with its place and the nearest key", text)
+    results.equal(execute([CARTWHEEL, "check", program])[0], 0, "check of a good program")
+
+
+def matches(results, folder):
+    """match: one verdict a line; 0 all valid, 1 some not, 2 the pattern is not."""
+    pattern = folder.write("p.json", '{"detail": {"n": [{"numeric": [">", 5]}]}}')
+    cases = [(b'{"detail":{"n":6}}\n{"detail":{"n":5}}', 0, [b"true", b"false"]),
+             (b'{"detail":{"n":6}}\n\n{\n[]\n{"detail":{"n":7}}\n', 1,
+              [b"true", b"invalid: ", b"invalid: ", b"invalid: ", b"true"]), (b"", 0, [])]
+    cases.append((b'{"detail":{"n":"\\ud800"}}\n' + b'{"detail":{"n":6,"x":"' + b"x" * (1 << 20) +
+                  b'"}}\n{"detail":{"n":6}}', 1, [b"invalid: ", b"invalid: ", b"true"]))
+    for text, expected, verdicts in cases:
+        for arguments, given in (([folder.write("e.ndjson", text)], None), ([], text), (["-"], text)):
+            code, output, said = execute([CARTWHEEL, "match", pattern] + arguments, given)
+            rows = output.splitlines()
+            results.check(code == expected and not said and len(rows) == len(verdicts) and all(
+                row == v or (v.endswith(b" ") and row.startswith(v) and len(row) > 15)
+                for row, v in zip(rows, verdicts)), f"match {text[:30]!r} {arguments[:1]}",
+                f"{code} {output[:300]} {said[:300]}")
+    for text in ("", "{", "[]", "{}", '{"a":"x"}', '{"a":[{"nope":1}]}', '{"a":[]}',
+                 '{"cartValue":{}}', '{"a":[{"numeric":["<"]}]}'):
+        code, output, said = execute([CARTWHEEL, "match", folder.write("bad.json", text)],
+                                     b'{"a":1}')
+        results.check(code == 2 and not output and b"bad.json" in said,
+                      f"match refuses the pattern {text!r}", f"{code} {output} {said}")
+    code, output, said = execute([CARTWHEEL, "match", os.path.join(folder.name, "none")], b"{}")
+    results.check(code == 2 and b"none" in said, "match without its pattern", f"{code} {said}")
+    code, output, said = execute([CARTWHEEL, "match", pattern, os.path.join(folder.name, "none")])
+    results.check(code == 1 and b"none" in said, "match without its events", f"{code} {said}")
+
+
+def main():
+    results = harness.Results()
+    code, names = commands()
+    results.check(code == 0 and {"replay", "check", "match", "gen"} <= set(names), "commands", names)
+    with harness.Folder() as folder:
+        helps(results, names)
+        sources(results, names)
+        wrong(results, folder, names)
+        matches(results, folder)
+    results.finish()
+
+
+if __name__ == "__main__":
+    main()

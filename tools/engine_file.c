@@ -1,0 +1,363 @@
+#include "tools/engine_file.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* ---- the keys ---- */
+
+enum {
+    PATH_BYTES_MAX = 4000
+};
+
+/* clang-format off */
+#define ENGINE_KEYS(X) \
+    X(MODELS, "models", LINE, .min = 1, .max = PATH_BYTES_MAX, \
+      .help = "a directory of models besides the shipped ones") \
+    X(TEMPLATES, "templates", LINE, .min = 1, .max = PATH_BYTES_MAX, \
+      .help = "a directory of templates besides the shipped ones") \
+    X(PROGRAMS, "programs", LINES, .min = 1, .max = CW_PROGRAMS_MAX, .item_max = PATH_BYTES_MAX, \
+      .help = "the program files to run, relative to this file") \
+    X(EVENT_BYTES_MAX, "eventBytesMax", NUMBER, .whole = true, .min = 4096, .max = 67108864, \
+      .unit = "bytes", .fallback = "1048576", .help = "longer events are refused") \
+    X(PARTITIONS, "partitions", NUMBER, .whole = true, .min = 1, .max = 65536, \
+      .fallback = "256", .help = "partitions of the state, a power of two") \
+    X(SHOP_NAME, "shopName", LINE, .min = 1, .max = 256, .help = "{shopName} in messages") \
+    X(SHOP_URL, "shopUrl", LINE, .min = 1, .max = 2048, \
+      .help = "the cart's link when an event brings none") \
+    X(EVENTS, "events", MAPPING, .inner = &event_types, \
+      .help = "what events are called here, by what they mean")
+
+#define EVENT_KEYS(X) \
+    X(SOURCE, "source", LINE, .min = 1, .max = CW_ID_BYTES_MAX, \
+      .help = "the event's source; as by default when absent") \
+    X(DETAIL_TYPE, "detailType", LINE, .min = 1, .max = CW_ID_BYTES_MAX, \
+      .help = "the event's detail-type; as by default when absent")
+
+#define ROW(id, key, kind, ...) {.name = key, .type = CW_OPTION_##kind, __VA_ARGS__},
+#define ROW_NAME(id, ...) KEY_##id,
+enum engine_key { ENGINE_KEYS(ROW_NAME) ENGINE_KEY_COUNT };
+enum event_key { EVENT_KEYS(ROW_NAME) EVENT_KEY_COUNT };
+
+static const struct cw_option event_list[] = {EVENT_KEYS(ROW)};
+static const struct cw_options event_names = {"an event's name", event_list, EVENT_KEY_COUNT};
+
+static const struct cw_option type_list[] = {
+#define CW_X(id, usual_source, usual_type) \
+    {.name = usual_type, .type = CW_OPTION_MAPPING, .inner = &event_names, \
+     .help = "instead of " usual_source " / " usual_type},
+    CW_EVENT_TYPES(CW_X)
+#undef CW_X
+};
+static const struct cw_options event_types = {"events", type_list, CW_EVENT_TYPE_COUNT};
+
+static const struct cw_option engine_list[] = {ENGINE_KEYS(ROW)};
+static const struct cw_options engine_options = {"the engine file", engine_list, ENGINE_KEY_COUNT};
+#undef ROW
+#undef ROW_NAME
+/* clang-format on */
+
+static_assert((int)CW_EVENT_TYPE_COUNT <= (int)CW_OPTIONS_MAX, "settings have room for all types");
+
+const struct cw_options *const cw_engine_tables[] = {&engine_options, &event_types, &event_names,
+                                                     NULL};
+
+/* ---- reading ---- */
+
+struct reader {
+    struct cw_option_reader in;
+    struct cw_engine_file *file;
+};
+
+static struct cw_view keep(struct reader *reader, struct cw_view text)
+{
+    return cw_arena_copy(&reader->file->arena, text);
+}
+
+/* A path of the file, as seen from where cartwheel runs. */
+static const char *keep_path(struct reader *reader, struct cw_view path)
+{
+    const char *slash = strrchr(reader->in.file, '/');
+    size_t base = path.data[0] == '/' || slash == NULL ? 0 : (size_t)(slash - reader->in.file) + 1;
+    char *kept = cw_arena_alloc(&reader->file->arena, base + path.bytes + 1, 1);
+    memcpy(kept, reader->in.file, base);
+    memcpy(kept + base, path.data, path.bytes);
+    kept[base + path.bytes] = '\0';
+    return kept;
+}
+
+/* NULL for a path that is no directory (or no file), which is told where it is written. */
+static const char *read_path(struct reader *reader, uint32_t node, bool directory)
+{
+    const char *path = keep_path(reader, reader->in.doc->nodes[node].text);
+    struct stat found;
+    bool there = stat(path, &found) == 0;
+    if (there && S_ISDIR(found.st_mode) == directory) {
+        return path;
+    }
+    char shown[160];
+    struct cw_view view = {path, (uint32_t)strlen(path)};
+    cw_option_error(&reader->in, node, "\"%s\" %s; name %s, relative to this file",
+                    cw_yaml_printable(view, shown, sizeof shown),
+                    !there      ? "does not exist"
+                    : directory ? "is not a directory"
+                                : "is a directory",
+                    directory ? "a directory" : "a program file");
+    return NULL;
+}
+
+static void read_programs(struct reader *reader, uint32_t list)
+{
+    const struct cw_yaml *doc = reader->in.doc;
+    for (uint32_t i = cw_yaml_first(doc, list); i != 0; i = doc->nodes[i].next) {
+        CW_ASSERT(reader->file->program_count < CW_PROGRAMS_MAX);
+        const char *path = read_path(reader, i, false);
+        if (path != NULL) {
+            reader->file->programs[reader->file->program_count++] = path;
+        }
+    }
+}
+
+static void read_event(struct reader *reader, uint32_t node, uint32_t type)
+{
+    struct cw_setting settings[CW_OPTIONS_MAX];
+    cw_options_read(&reader->in, node, &event_names, settings);
+    if (settings[KEY_SOURCE].good) {
+        reader->file->names.of[type].source = keep(reader, settings[KEY_SOURCE].text);
+    }
+    if (settings[KEY_DETAIL_TYPE].good) {
+        reader->file->names.of[type].type = keep(reader, settings[KEY_DETAIL_TYPE].text);
+    }
+}
+
+/* Nobody could tell two types of the same name apart. */
+static void check_names(const struct reader *reader, const struct cw_setting *settings)
+{
+    const struct cw_event_names *names = &reader->file->names;
+    for (uint32_t i = 0; i < CW_EVENT_TYPE_COUNT; i++) {
+        for (uint32_t j = 0; j < i; j++) {
+            if (!cw_view_equal(names->of[i].source, names->of[j].source) ||
+                !cw_view_equal(names->of[i].type, names->of[j].type)) {
+                continue;
+            }
+            /* The defaults differ, so one of the two is written here: tell the later one. */
+            uint32_t at = settings[i].key > settings[j].key ? i : j;
+            uint32_t other = at == i ? j : i;
+            char source[64];
+            char type[64];
+            cw_option_error(&reader->in, settings[at].key,
+                            "%s and %s would both be called \"%s\" / \"%s\"; give each a name of "
+                            "its own",
+                            cw_event_type_name((enum cw_event_type)at),
+                            cw_event_type_name((enum cw_event_type)other),
+                            cw_yaml_printable(names->of[i].source, source, sizeof source),
+                            cw_yaml_printable(names->of[i].type, type, sizeof type));
+        }
+    }
+}
+
+static void read_events(struct reader *reader, uint32_t node)
+{
+    struct cw_setting settings[CW_OPTIONS_MAX];
+    cw_options_read(&reader->in, node, &event_types, settings);
+    for (uint32_t i = 0; i < CW_EVENT_TYPE_COUNT; i++) {
+        if (settings[i].good) {
+            read_event(reader, settings[i].node, i);
+        }
+    }
+    check_names(reader, settings);
+}
+
+static bool is_link(struct cw_view text)
+{
+    return (text.bytes > 8 && memcmp(text.data, "https://", 8) == 0) ||
+           (text.bytes > 7 && memcmp(text.data, "http://", 7) == 0);
+}
+
+static void read_engine(struct reader *reader)
+{
+    struct cw_engine_file *file = reader->file;
+    struct cw_setting settings[CW_OPTIONS_MAX];
+    cw_options_read(&reader->in, 0, &engine_options, settings);
+    if (settings[KEY_MODELS].good) {
+        file->models = read_path(reader, settings[KEY_MODELS].node, true);
+    }
+    if (settings[KEY_TEMPLATES].good) {
+        file->templates = read_path(reader, settings[KEY_TEMPLATES].node, true);
+    }
+    if (settings[KEY_PROGRAMS].good) {
+        read_programs(reader, settings[KEY_PROGRAMS].node);
+    }
+    file->event_bytes_max = (uint32_t)settings[KEY_EVENT_BYTES_MAX].number;
+    file->partitions = (uint32_t)settings[KEY_PARTITIONS].number;
+    if (settings[KEY_PARTITIONS].good && (file->partitions & (file->partitions - 1)) != 0) {
+        cw_option_error(&reader->in, settings[KEY_PARTITIONS].node,
+                        "\"partitions\" must be a power of two, not %u; write %u", file->partitions,
+                        1u << (31 - __builtin_clz(file->partitions)));
+    }
+    if (settings[KEY_SHOP_NAME].good) {
+        file->shop_name = keep(reader, settings[KEY_SHOP_NAME].text);
+    }
+    if (settings[KEY_SHOP_URL].good && !is_link(settings[KEY_SHOP_URL].text)) {
+        cw_option_error(&reader->in, settings[KEY_SHOP_URL].node,
+                        "\"shopUrl\" must begin with https:// or http://; write a whole address");
+    } else if (settings[KEY_SHOP_URL].good) {
+        file->shop_url = keep(reader, settings[KEY_SHOP_URL].text);
+    }
+    if (settings[KEY_EVENTS].good) {
+        read_events(reader, settings[KEY_EVENTS].node);
+    }
+}
+
+/* ---- life ---- */
+
+cw_err cw_engine_file_default(struct cw_engine_file *file, struct cw_fault *fault)
+{
+    *file = (struct cw_engine_file){
+        .names = cw_event_names_default, .event_bytes_max = CW_EVENT_BYTES_MAX, .partitions = 256};
+    return cw_arena_open(&file->arena, 64u << 10, 16u << 20, fault);
+}
+
+cw_err cw_engine_file_parse(struct cw_engine_file *file, struct cw_view yaml, const char *path,
+                            struct cw_problems *problems, struct cw_fault *fault)
+{
+    cw_err err = cw_engine_file_default(file, fault);
+    if (err != CW_ERR_OK) {
+        return err;
+    }
+    uint32_t errors = problems->errors;
+    struct cw_yaml *doc = NULL;
+    err = cw_yaml_open(&doc, yaml, path, problems, fault);
+    if (err == CW_ERR_OK) {
+        struct reader reader = {
+            .in = {.doc = doc, .file = path, .problems = problems, .tables = cw_engine_tables},
+            .file = file};
+        read_engine(&reader);
+        cw_yaml_close(doc);
+    }
+    if (err == CW_ERR_OK && problems->errors > errors) {
+        err = cw_fail(fault, CW_ERR_INVALID, "%u errors in the engine file",
+                      problems->errors - errors);
+    }
+    return err;
+}
+
+cw_err cw_engine_file_read(struct cw_engine_file *file, const char *path, struct cw_fault *fault)
+{
+    if (path == NULL) {
+        return cw_engine_file_default(file, fault);
+    }
+    struct cw_view yaml;
+    cw_err err = cw_file_read(path, CW_ENGINE_FILE_MAX, &yaml, fault);
+    if (err != CW_ERR_OK) {
+        *file = (struct cw_engine_file){0};
+        return err;
+    }
+    struct cw_problems problems = {0};
+    err = cw_engine_file_parse(file, yaml, path, &problems, fault);
+    cw_problems_print(&problems, stderr);
+    cw_problems_deinit(&problems);
+    free((void *)(uintptr_t)yaml.data);
+    return err;
+}
+
+void cw_engine_file_close(struct cw_engine_file *file)
+{
+    if (file->arena.first != NULL) {
+        cw_arena_close(&file->arena);
+    }
+}
+
+/* ---- with assets and programs ---- */
+
+static int wrong(cw_err err, const struct cw_fault *fault)
+{
+    int code = cw_failure(fault);
+    return err == CW_ERR_INVALID ? CW_EXIT_USAGE : code;
+}
+
+static int open_programs(struct cw_assets *assets, struct cw_programs **programs,
+                         const struct cw_engine_file *engine, const struct cw_setup *setup)
+{
+    struct cw_fault fault;
+    const char *models = setup->models != NULL ? setup->models : engine->models;
+    const char *templates = setup->templates != NULL ? setup->templates : engine->templates;
+    bool own = setup->program_count > 0;
+    if (!own && engine->program_count == 0) {
+        return cw_usage_error(setup->command,
+                              "no program: %s names none, and neither does the "
+                              "command line",
+                              setup->config);
+    }
+    cw_err err = cw_assets_open(assets, models, templates, &fault);
+    if (err != CW_ERR_OK) {
+        return wrong(err, &fault);
+    }
+    err = cw_programs_read(programs, own ? setup->programs : engine->programs,
+                           own ? setup->program_count : engine->program_count, assets, &fault);
+    if (err != CW_ERR_OK) {
+        cw_assets_close(assets);
+    }
+    /* What is wrong with programs is printed as problems already. */
+    return err == CW_ERR_OK        ? CW_EXIT_OK
+           : err == CW_ERR_INVALID ? CW_EXIT_USAGE
+                                   : cw_failure(&fault);
+}
+
+int cw_setup_open(struct cw_engine_file *engine, struct cw_assets *assets,
+                  struct cw_programs **programs, const struct cw_setup *setup)
+{
+    struct cw_fault fault;
+    int code = CW_EXIT_OK;
+    cw_err err = cw_engine_file_read(engine, setup->config, &fault);
+    if (err == CW_ERR_OK) {
+        code = open_programs(assets, programs, engine, setup);
+    } else {
+        (void)cw_failure(&fault);
+        code = CW_EXIT_USAGE;
+    }
+    if (code != CW_EXIT_OK) {
+        cw_engine_file_close(engine);
+    }
+    return code;
+}
+
+void cw_setup_close(struct cw_engine_file *engine, struct cw_assets *assets,
+                    struct cw_programs *programs)
+{
+    cw_programs_close(programs);
+    cw_assets_close(assets);
+    cw_engine_file_close(engine);
+}
+
+/* ---- which kind of file ---- */
+
+static bool has_key(const struct cw_yaml *doc, const char *name)
+{
+    size_t bytes = strlen(name);
+    for (uint32_t i = cw_yaml_first(doc, 0); i != 0; i = doc->nodes[doc->nodes[i].next].next) {
+        if (doc->nodes[i].text.bytes == bytes &&
+            memcmp(doc->nodes[i].text.data, name, bytes) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool cw_engine_file_is(struct cw_view yaml)
+{
+    struct cw_problems problems = {0};
+    struct cw_fault fault;
+    struct cw_yaml *doc = NULL;
+    bool is = false;
+    if (cw_yaml_open(&doc, yaml, "", &problems, &fault) == CW_ERR_OK) {
+        bool program = doc->nodes[0].type != CW_YAML_MAPPING || has_key(doc, "programId") ||
+                       has_key(doc, "eventSources");
+        for (uint32_t i = 0; i < ENGINE_KEY_COUNT && !program && !is; i++) {
+            is = has_key(doc, engine_list[i].name);
+        }
+        cw_yaml_close(doc);
+    }
+    cw_problems_deinit(&problems);
+    return is;
+}
