@@ -83,11 +83,6 @@ CW_MUST_USE bool cw_pipeline_earliest(const struct cw_pipeline *pipeline, int64_
 CW_MUST_USE bool cw_pipeline_finish(struct cw_pipeline *pipeline, int64_t clock, int64_t until,
                                     uint32_t turns, int64_t *reached);
 
-/* The same for so many instants. True when done; else *next is the earliest that what is left can
-   happen. */
-CW_MUST_USE bool cw_pipeline_finish_some(struct cw_pipeline *pipeline, int64_t clock, int64_t until,
-                                         uint32_t instants, int64_t *next);
-
 /* A slice of cleaning: visits so many rows of each table and frees what nothing can ask for any
    more. Never changes a decision. */
 void cw_pipeline_clean(struct cw_pipeline *pipeline, uint32_t rows);
