@@ -67,9 +67,10 @@ bool cw_lane_full(struct cw_lane *lane);
 void cw_lane_settle(struct cw_lane *lane, int64_t until, bool end);
 
 /*
- * Waits for the next segment of the lane that is furthest behind and hands each line that is settled
- * by now to `line`. Returns false after the last. Of lanes that are equally far the one that sent
- * fewer segments counts as behind: it may be full, while another one waits for its batches.
+ * Waits for the next segment of the lane that is furthest behind and hands each line that is
+ * settled by now to `line`. Returns false after the last. Of lanes that are equally far the one
+ * that sent fewer segments counts as behind: it may be full, while another one waits for its
+ * batches.
  */
 CW_MUST_USE bool cw_lines_merge(struct cw_lines *lines,
                                 void (*line)(void *self, struct cw_view text), void *self);
