@@ -83,8 +83,8 @@ CW_MUST_USE bool cw_pipeline_earliest(const struct cw_pipeline *pipeline, int64_
 CW_MUST_USE bool cw_pipeline_finish(struct cw_pipeline *pipeline, int64_t clock, int64_t until,
                                     uint32_t turns, int64_t *reached);
 
-/* A slice of cleaning: visits so many rows of each table and frees what nothing can ask for any
-   more. Never changes a decision. */
+/* A slice of cleaning: visits so many rows of each table, and one and a half for each that was put
+   since the last slice, and frees what nothing can ask for any more. Never changes a decision. */
 void cw_pipeline_clean(struct cw_pipeline *pipeline, uint32_t rows);
 
 /* A candidate in flight as the indexes show it. Views are valid until the next event or timer. */

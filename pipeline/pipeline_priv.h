@@ -55,6 +55,7 @@ struct cw_pipeline {
     struct cw_fates fates;
     const struct cw_hints *hints; /* of the event that is applied; NULL while timers fire */
     uint64_t clean_cursor[8];
+    uint64_t clean_count[8]; /* rows that the last slice of cleaning left in each table */
     /* Facts of a cart are looked at for that long, the longest of all programs. */
     int64_t keep_cart_ms;
     /* Ended candidates stay for that long: no shorter than their dedup entries, which erasure finds

@@ -457,7 +457,11 @@ void cw_pipeline_clean(struct cw_pipeline *p, uint32_t rows)
                   {p->candidates, clean_candidate}};
 
     for (uint32_t t = 0; t < CW_COUNTOF(tables); t++) {
-        for (uint32_t i = 0; i < rows; i++) {
+        /* As many as were put since the last slice, and half more: else a table that is used much
+           grows faster than it is walked, for ever. */
+        uint64_t count = cw_table_count(tables[t].table);
+        uint64_t grown = count > p->clean_count[t] ? count - p->clean_count[t] : 0;
+        for (uint64_t i = 0; i < rows + grown + grown / 2; i++) {
             cw_row row = cw_table_next(tables[t].table, &p->clean_cursor[t]);
             if (row == CW_ROW_NONE) {
                 p->clean_cursor[t] = 0;
@@ -465,5 +469,6 @@ void cw_pipeline_clean(struct cw_pipeline *p, uint32_t rows)
             }
             tables[t].clean(p, row);
         }
+        p->clean_count[t] = cw_table_count(tables[t].table);
     }
 }
