@@ -218,7 +218,7 @@ static cw_err open_all(struct replay *replay, struct cw_fault *fault)
                          .shop_link = replay->engine.shop_url,
                          .shop_name = replay->engine.shop_name,
                          .rows_max = UINT64_C(1) << 28,
-                         .bytes_max = UINT64_C(1) << 35},
+                         .bytes_max = (UINT64_C(1) << 35) / options->cores},
             .names = &replay->engine.names,
             .shards = options->cores,
             .files = replay->files.names,
