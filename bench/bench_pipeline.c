@@ -245,11 +245,11 @@ static uint64_t run_write(void *self, uint64_t *units)
 }
 
 const struct cw_bench_case cw_bench_pipeline[] = {
-    {"pipeline.decode", "event", 354, "On-Demand loop, gcc, FEASIBILITY 1", setup, run_decode,
+    {"pipeline.decode", "event", 354, "On-Demand copying all fields, on a Zen 5", setup, run_decode,
      teardown, 0},
-    {"pipeline.run", "event", 225, "hash x4 + wheel, FEASIBILITY 9", setup_decoded, run_pipeline,
-     teardown, 0},
-    {"pipeline.whole", "event", 600, "parse + hash x4 + wheel, FEASIBILITY 9", setup, run_whole,
+    {"pipeline.run", "event", 225, "4 look-ups and a timer, on a Zen 5", setup_decoded,
+     run_pipeline, teardown, 0},
+    {"pipeline.whole", "event", 600, "parse, 4 look-ups and a timer, on a Zen 5", setup, run_whole,
      teardown, 0},
     {"pipeline.whole_written", "event", 0, NULL, setup, run_written, teardown, 0},
     {"pipeline.decision_line", "line", 0, NULL, setup, run_write, teardown, 0},
