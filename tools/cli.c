@@ -61,6 +61,44 @@ int cw_next_option(const char *command, int argc, char **argv, const char *short
     return option;
 }
 
+static bool is_program(const char *name)
+{
+    size_t bytes = strlen(name);
+    return (bytes > 5 && strcmp(name + bytes - 5, ".yaml") == 0) ||
+           (bytes > 4 && strcmp(name + bytes - 4, ".yml") == 0);
+}
+
+int cw_inputs_take(struct cw_inputs *inputs, const char *command, int argc, char **argv)
+{
+    *inputs = (struct cw_inputs){.program_count = 0};
+    for (int i = 0; i < argc; i++) {
+        bool program = is_program(argv[i]);
+        if (program && inputs->program_count == CW_PROGRAMS_MAX) {
+            return cw_usage_error(command, "more than %u programs", CW_PROGRAMS_MAX);
+        }
+        if (!program && inputs->event_count == CW_EVENT_FILES_MAX) {
+            return cw_usage_error(command, "more than %u event files", CW_EVENT_FILES_MAX);
+        }
+        if (program) {
+            inputs->programs[inputs->program_count++] = argv[i];
+        } else {
+            inputs->events[inputs->event_count++] = argv[i];
+        }
+    }
+    return CW_EXIT_OK;
+}
+
+int cw_inputs_check(const struct cw_inputs *inputs, const char *command, const char *config)
+{
+    if (inputs->program_count == 0 && config == NULL) {
+        return cw_usage_error(command, "no program: name at least one .yaml file, or -c");
+    }
+    if (inputs->event_count == 0) {
+        return cw_usage_error(command, "no events: name a file of them, or - for standard input");
+    }
+    return CW_EXIT_OK;
+}
+
 int cw_failure(const struct cw_fault *fault)
 {
     (void)fprintf(stderr, "cartwheel: %s%s%s\n", fault->text, fault->sys_errno != 0 ? ": " : "",

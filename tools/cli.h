@@ -36,6 +36,24 @@ struct option;
 int cw_next_option(const char *command, int argc, char **argv, const char *shorts,
                    const struct option *known);
 
+/* The words that name what a command runs: those that end in .yaml or .yml are programs, the others
+   files of events. */
+#define CW_EVENT_FILES_MAX 256u
+
+struct cw_inputs {
+    const char *programs[CW_PROGRAMS_MAX];
+    const char *events[CW_EVENT_FILES_MAX];
+    uint32_t program_count, event_count;
+};
+
+/* Sorts the words that are left after the options into inputs; an exit code. */
+CW_MUST_USE int cw_inputs_take(struct cw_inputs *inputs, const char *command, int argc,
+                               char **argv);
+
+/* Complains of missing programs (config is the engine file that may name them) and events. */
+CW_MUST_USE int cw_inputs_check(const struct cw_inputs *inputs, const char *command,
+                                const char *config);
+
 /* Prints `cartwheel: ...` on standard error; returns CW_EXIT_FAILURE. */
 int cw_failure(const struct cw_fault *fault);
 
@@ -60,11 +78,13 @@ struct cw_assets {
     struct cw_templates *templates;
     struct cw_model *models[64];
     uint32_t model_count;
+
     struct {
         char name[128];
         struct cw_view text; /* shipped, or read */
         bool shipped;
     } template_files[CW_TEMPLATES_MAX];
+
     uint32_t template_count;
     const char *model_names[65], *template_names[CW_TEMPLATES_MAX + 1];
 };

@@ -53,9 +53,7 @@ enum {
 };
 
 struct options {
-    const char *programs[CW_PROGRAMS_MAX];
-    const char *events[CW_FILES_MAX];
-    uint32_t program_count, event_count;
+    struct cw_inputs inputs;
     const char *customer, *cart, *program, *config, *models, *templates;
     uint64_t at; /* 0: not asked for */
     bool json, graph, dot, help;
@@ -93,13 +91,6 @@ struct explainer {
 };
 
 /* ---- options ---- */
-
-static bool is_program(const char *name)
-{
-    size_t bytes = strlen(name);
-    return (bytes > 5 && strcmp(name + bytes - 5, ".yaml") == 0) ||
-           (bytes > 4 && strcmp(name + bytes - 4, ".yml") == 0);
-}
 
 static int parse_option(struct options *options, int option, const char *value)
 {
@@ -142,13 +133,7 @@ static int check_options(const struct options *options)
     if (options->at > 0 && (options->customer != NULL || options->cart != NULL)) {
         return cw_usage_error("explain", "--at says which event; leave out --customer and --cart");
     }
-    if (options->program_count == 0 && options->config == NULL) {
-        return cw_usage_error("explain", "no program: name at least one .yaml file, or -c");
-    }
-    if (options->event_count == 0) {
-        return cw_usage_error("explain", "no events: name a file of them, or - for standard input");
-    }
-    return CW_EXIT_OK;
+    return cw_inputs_check(&options->inputs, "explain", options->config);
 }
 
 static int parse(struct options *options, int argc, char **argv)
@@ -172,19 +157,8 @@ static int parse(struct options *options, int argc, char **argv)
             return rc;
         }
     }
-    for (int i = optind; i < argc; i++) {
-        if (is_program(argv[i])) {
-            if (options->program_count == CW_PROGRAMS_MAX) {
-                return cw_usage_error("explain", "more than %u programs", CW_PROGRAMS_MAX);
-            }
-            options->programs[options->program_count++] = argv[i];
-        } else if (options->event_count == CW_FILES_MAX) {
-            return cw_usage_error("explain", "more than %u event files", CW_FILES_MAX);
-        } else {
-            options->events[options->event_count++] = argv[i];
-        }
-    }
-    return check_options(options);
+    int rc = cw_inputs_take(&options->inputs, "explain", argc - optind, argv + optind);
+    return rc == CW_EXIT_OK ? check_options(options) : rc;
 }
 
 /* ---- the hooks ---- */
@@ -524,7 +498,8 @@ static int run_with_programs(struct explainer *x, struct cw_fault *fault)
         return cw_failure(fault);
     }
     int rc = CW_EXIT_FAILURE;
-    if (cw_files_open(&x->files, x->options.events, x->options.event_count, fault) != CW_ERR_OK) {
+    if (cw_files_open(&x->files, x->options.inputs.events, x->options.inputs.event_count, fault) !=
+        CW_ERR_OK) {
         rc = cw_failure(fault);
     } else {
         rc = explain_all(x, fault);
@@ -541,8 +516,8 @@ static int run(struct explainer *x, struct cw_fault *fault)
                                               .config = x->options.config,
                                               .models = x->options.models,
                                               .templates = x->options.templates,
-                                              .programs = x->options.programs,
-                                              .program_count = x->options.program_count});
+                                              .programs = x->options.inputs.programs,
+                                              .program_count = x->options.inputs.program_count});
     if (rc == CW_EXIT_OK) {
         rc = run_with_programs(x, fault);
         cw_setup_close(&x->engine, &x->assets, x->programs);

@@ -63,9 +63,9 @@ cw_err cw_files_open(struct cw_files *files, const char *const *names, uint32_t 
                      struct cw_fault *fault)
 {
     *files = (struct cw_files){0};
-    if (count > CW_FILES_MAX) {
+    if (count > CW_EVENT_FILES_MAX) {
         return cw_fail(fault, CW_ERR_LIMIT, "%u event files, at most %u are read", count,
-                       CW_FILES_MAX);
+                       CW_EVENT_FILES_MAX);
     }
     for (uint32_t i = 0; i < count; i++) {
         cw_err err;

@@ -8,18 +8,17 @@
 #define CW_TOOLS_FILES_H
 
 #include "core/port.h"
-
-#define CW_FILES_MAX 256u
+#include "tools/cli.h"
 
 struct cw_files {
     uint32_t count;
-    const char *names[CW_FILES_MAX];
+    const char *names[CW_EVENT_FILES_MAX];
 
     struct {
         const char *text;
         size_t bytes, mapped_bytes; /* mapped_bytes 0: from the heap */
         uint64_t first;             /* sequence of its first chunk */
-    } list[CW_FILES_MAX];
+    } list[CW_EVENT_FILES_MAX];
 
     uint64_t chunks;
     size_t bytes;

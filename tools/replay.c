@@ -46,9 +46,8 @@ enum {
 };
 
 struct options {
-    const char *programs[CW_PROGRAMS_MAX];
-    const char *events[CW_FILES_MAX];
-    uint32_t program_count, event_count, cores, partitions;
+    struct cw_inputs inputs;
+    uint32_t cores, partitions;
     const char *config, *models, *templates;
     int64_t until;
     bool timeline, json, quiet, help;
@@ -68,13 +67,6 @@ struct replay {
     uint64_t printed;
     bool broken; /* standard output does not take more */
 };
-
-static bool is_program(const char *name)
-{
-    size_t bytes = strlen(name);
-    return (bytes > 5 && strcmp(name + bytes - 5, ".yaml") == 0) ||
-           (bytes > 4 && strcmp(name + bytes - 4, ".yml") == 0);
-}
 
 static bool parse_number(const char *text, uint32_t least, uint32_t most, uint32_t *value)
 {
@@ -141,25 +133,11 @@ static int parse(struct options *options, int argc, char **argv)
             return rc;
         }
     }
-    for (int i = optind; i < argc; i++) {
-        if (is_program(argv[i])) {
-            if (options->program_count == CW_PROGRAMS_MAX) {
-                return cw_usage_error("replay", "more than %u programs", CW_PROGRAMS_MAX);
-            }
-            options->programs[options->program_count++] = argv[i];
-        } else if (options->event_count == CW_FILES_MAX) {
-            return cw_usage_error("replay", "more than %u event files", CW_FILES_MAX);
-        } else {
-            options->events[options->event_count++] = argv[i];
-        }
+    int rc = cw_inputs_take(&options->inputs, "replay", argc - optind, argv + optind);
+    if (rc == CW_EXIT_OK && !options->help) {
+        rc = cw_inputs_check(&options->inputs, "replay", options->config);
     }
-    if (!options->help && options->program_count == 0 && options->config == NULL) {
-        return cw_usage_error("replay", "no program: name at least one .yaml file, or -c");
-    }
-    if (!options->help && options->event_count == 0) {
-        return cw_usage_error("replay", "no events: name a file of them, or - for standard input");
-    }
-    return CW_EXIT_OK;
+    return rc;
 }
 
 static void decide(void *self, const struct cw_decision *decision)
@@ -196,7 +174,8 @@ static cw_err open_all(struct replay *replay, struct cw_fault *fault)
     }
     cw_err err = cw_zones_open(&replay->zones, "/usr/share/zoneinfo", fault);
     if (err == CW_ERR_OK) {
-        err = cw_files_open(&replay->files, options->events, options->event_count, fault);
+        err = cw_files_open(&replay->files, options->inputs.events, options->inputs.event_count,
+                            fault);
     }
     if (err == CW_ERR_OK) {
         err = cw_mesh_open(&replay->mesh, options->cores, fault);
@@ -323,8 +302,8 @@ int cw_cmd_replay(int argc, char **argv)
                                               .config = options->config,
                                               .models = options->models,
                                               .templates = options->templates,
-                                              .programs = options->programs,
-                                              .program_count = options->program_count});
+                                              .programs = options->inputs.programs,
+                                              .program_count = options->inputs.program_count});
         if (rc == CW_EXIT_OK) {
             if (options->partitions > 0) {
                 replay->engine.partitions = options->partitions;
