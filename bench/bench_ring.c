@@ -102,6 +102,7 @@ static void *send_batches(void *self)
     struct state *state = self;
     pin_first();
     for (uint64_t i = 0; i < state->count;) {
+        cw_mesh_collect(state->mesh, 0, NULL, NULL);
         struct cw_batch *batch = cw_mesh_acquire(state->mesh, 0, 1);
         if (batch == NULL) {
             (void)sched_yield();

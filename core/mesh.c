@@ -80,37 +80,61 @@ uint32_t cw_mesh_shards(const struct cw_mesh *mesh)
     return mesh->shards;
 }
 
-static void collect(struct pair *pair)
-{
-    void *batch;
-    while (pair->spares < CW_MESH_BATCHES && cw_ring_pop(pair->home, &batch)) {
-        pair->spare[pair->spares++] = batch;
-    }
-}
-
-bool cw_mesh_ready(struct cw_mesh *mesh, uint32_t from)
+void cw_mesh_collect(struct cw_mesh *mesh, uint32_t from,
+                     void (*home)(void *self, struct cw_batch *batch), void *self)
 {
     for (uint32_t to = 0; to < mesh->shards; to++) {
         struct pair *pair = pair_of(mesh, from, to);
-        collect(pair);
-        if (pair->spares == 0) {
+        void *batch;
+        while (pair->spares < CW_MESH_BATCHES && cw_ring_pop(pair->home, &batch)) {
+            struct cw_batch *back = batch;
+            if (home != NULL && back->content != NULL) {
+                home(self, back);
+            }
+            pair->spare[pair->spares++] = back;
+        }
+    }
+}
+
+bool cw_mesh_ready(const struct cw_mesh *mesh, uint32_t from)
+{
+    for (uint32_t to = 0; to < mesh->shards; to++) {
+        if (mesh->pairs[from * mesh->shards + to].spares == 0) {
             return false;
         }
     }
     return true;
 }
 
+bool cw_mesh_waiting(const struct cw_mesh *mesh, uint32_t shard)
+{
+    for (uint32_t other = 0; other < mesh->shards; other++) {
+        if (!cw_ring_empty(mesh->pairs[other * mesh->shards + shard].there) ||
+            !cw_ring_empty(mesh->pairs[shard * mesh->shards + other].home)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 struct cw_batch *cw_mesh_acquire(struct cw_mesh *mesh, uint32_t from, uint32_t to)
 {
     struct pair *pair = pair_of(mesh, from, to);
-    collect(pair);
     if (pair->spares == 0) {
         return NULL;
     }
     struct cw_batch *batch = pair->spare[--pair->spares];
     cw_arena_reset(&batch->arena);
     batch->content = NULL;
+    batch->end = false;
     return batch;
+}
+
+void cw_mesh_release(struct cw_mesh *mesh, struct cw_batch *batch)
+{
+    struct pair *pair = pair_of(mesh, batch->from, batch->to);
+    CW_ASSERT_HOT(pair->spares < CW_MESH_BATCHES);
+    pair->spare[pair->spares++] = batch;
 }
 
 void cw_mesh_push(struct cw_mesh *mesh, struct cw_batch *batch)

@@ -22,6 +22,8 @@ static void *turn(void *arg)
             idle = 0;
         } else if (++idle < YIELDS) {
             (void)sched_yield();
+        } else if (shard->wait != NULL) {
+            cw_shard_sleep(shard, CW_SLEEP_NS);
         } else {
             struct timespec nap = {.tv_nsec = CW_NAP_NS};
             (void)nanosleep(&nap, NULL);

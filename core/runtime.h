@@ -3,7 +3,8 @@
  *
  * Life:    start -> join. Threads: control plane calls; each shard is its own thread's alone.
  * Bounds:  CW_MESH_SHARDS_MAX shards. A shard without work yields its CPU, then naps for at most
- *          CW_NAP_NS, so that more shards than CPUs still make progress.
+ *          CW_NAP_NS (or sleeps until it is woken, shard.h), so that more shards than CPUs still
+ * make progress.
  */
 #ifndef CW_CORE_RUNTIME_H
 #define CW_CORE_RUNTIME_H
@@ -12,7 +13,8 @@
 
 #include <pthread.h>
 
-#define CW_NAP_NS 50000
+#define CW_NAP_NS   50000
+#define CW_SLEEP_NS 1000000 /* a timer may come due meanwhile: its lateness */
 
 struct cw_runtime {
     pthread_t threads[CW_MESH_SHARDS_MAX];

@@ -1,10 +1,11 @@
 /*
  * shard: chunk k is decoded by shard k mod n, which sends every shard one batch for it, empty or
  * not. An ordered shard pops the ring of shard k mod n for batch k, so it sees all chunks in
- * order although nobody hands out numbers. The end of the source travels the same way, as a batch
- * without content.
+ * order although nobody hands out numbers. The end of the source travels the same way.
  */
 #include "core/shard.h"
+
+#include <stdatomic.h>
 
 void cw_shard_init(struct cw_shard *shard)
 {
@@ -15,6 +16,42 @@ void cw_shard_init(struct cw_shard *shard)
     shard->turn = 0;
     shard->source_ended = shard->finished = false;
     shard->steps = shard->chunks = shard->batches = shard->idle = 0;
+    atomic_store(&shard->asleep, false);
+}
+
+/* What was pushed before is seen by a shard that goes to sleep after, or that shard is seen asleep:
+   the fence here and the one in cw_shard_sleep order the two. */
+static void wake(struct cw_shard *shard, uint32_t other)
+{
+    if (shard->wake == NULL || other == shard->index) {
+        return;
+    }
+    atomic_thread_fence(memory_order_seq_cst);
+    if (atomic_load_explicit(&shard->peers[other].asleep, memory_order_relaxed)) {
+        shard->wake(shard->sleeper, other);
+    }
+}
+
+void cw_shard_sleep(struct cw_shard *shard, uint64_t ns_max)
+{
+    CW_ASSERT(shard->wait != NULL);
+    atomic_store_explicit(&shard->asleep, true, memory_order_relaxed);
+    atomic_thread_fence(memory_order_seq_cst);
+    if (!cw_mesh_waiting(shard->mesh, shard->index)) {
+        shard->wait(shard->sleeper, shard->index, ns_max);
+    }
+    atomic_store_explicit(&shard->asleep, false, memory_order_relaxed);
+}
+
+static void send(struct cw_shard *shard, struct cw_batch *batch)
+{
+    if (batch->content == NULL && !batch->end && !shard->ordered) {
+        cw_mesh_release(shard->mesh, batch);
+        return;
+    }
+    uint32_t to = batch->to;
+    cw_mesh_push(shard->mesh, batch);
+    wake(shard, to);
 }
 
 static bool read_chunk(struct cw_shard *shard)
@@ -23,7 +60,7 @@ static bool read_chunk(struct cw_shard *shard)
     if (shard->source_ended || !cw_mesh_ready(shard->mesh, shard->index)) {
         return false;
     }
-    struct cw_chunk chunk;
+    struct cw_chunk chunk = {.text = NULL};
     enum cw_poll poll =
         shard->source.take(shard->source.self, shard->index, shard->next_read, &chunk);
     if (poll == CW_POLL_LATER) {
@@ -34,6 +71,7 @@ static bool read_chunk(struct cw_shard *shard)
         batches[to] = cw_mesh_acquire(shard->mesh, shard->index, to);
         CW_ASSERT(batches[to] != NULL);
         batches[to]->sequence = shard->next_read;
+        batches[to]->end = poll == CW_POLL_END;
     }
     if (poll == CW_POLL_END) {
         shard->source_ended = true;
@@ -43,42 +81,17 @@ static bool read_chunk(struct cw_shard *shard)
         shard->chunks++;
     }
     for (uint32_t to = 0; to < shards; to++) {
-        CW_ASSERT_HOT((batches[to]->content == NULL) == shard->source_ended);
-        cw_mesh_push(shard->mesh, batches[to]);
+        send(shard, batches[to]);
     }
     shard->next_read += shards;
     return true;
 }
 
-static struct cw_batch *pop(struct cw_shard *shard)
+static void run_batch(struct cw_shard *shard, struct cw_batch *batch)
 {
-    uint32_t shards = cw_mesh_shards(shard->mesh);
-    if (shard->ordered) {
-        uint32_t from = (uint32_t)(shard->next_run % shards);
-        struct cw_batch *batch = cw_mesh_pop(shard->mesh, from, shard->index);
-        CW_ASSERT_HOT(batch == NULL || batch->sequence == shard->next_run);
-        return batch;
-    }
-    for (uint32_t i = 0; i < shards; i++) {
-        shard->turn = (shard->turn + 1) % shards;
-        struct cw_batch *batch = cw_mesh_pop(shard->mesh, shard->turn, shard->index);
-        if (batch != NULL) {
-            return batch;
-        }
-    }
-    return NULL;
-}
-
-static bool run_batch(struct cw_shard *shard)
-{
-    if (shard->app.full(shard->app.self)) {
-        return false;
-    }
-    struct cw_batch *batch = pop(shard);
-    if (batch == NULL) {
-        return false;
-    }
-    if (batch->content == NULL) {
+    uint32_t from = batch->from;
+    if (batch->end) {
+        CW_ASSERT_HOT(batch->content == NULL);
         shard->ended_from++;
     } else {
         shard->app.run(shard->app.self, batch);
@@ -86,7 +99,28 @@ static bool run_batch(struct cw_shard *shard)
     }
     shard->next_run++;
     cw_mesh_give_back(shard->mesh, batch);
-    return true;
+    wake(shard, from);
+}
+
+/* Ordered: the one batch whose turn it is. Else one of each shard, beginning with another one each
+   step. */
+static bool run_batches(struct cw_shard *shard)
+{
+    uint32_t shards = cw_mesh_shards(shard->mesh);
+    uint32_t tries = shard->ordered ? 1 : shards;
+    bool worked = false;
+    for (uint32_t i = 0; i < tries && !shard->app.full(shard->app.self); i++) {
+        shard->turn =
+            shard->ordered ? (uint32_t)(shard->next_run % shards) : (shard->turn + 1) % shards;
+        struct cw_batch *batch = cw_mesh_pop(shard->mesh, shard->turn, shard->index);
+        if (batch != NULL) {
+            CW_ASSERT_HOT(!shard->ordered || batch->sequence == shard->next_run);
+            run_batch(shard, batch);
+            worked = true;
+        }
+    }
+    shard->turn = (shard->turn + 1) % shards;
+    return worked;
 }
 
 enum cw_step cw_shard_step(struct cw_shard *shard)
@@ -95,10 +129,10 @@ enum cw_step cw_shard_step(struct cw_shard *shard)
         return CW_STEP_DONE;
     }
     shard->steps++;
-    bool worked = read_chunk(shard);
-    if (run_batch(shard)) {
-        worked = true;
-    }
+    bool worked = shard->app.turn(shard->app.self);
+    cw_mesh_collect(shard->mesh, shard->index, shard->app.home, shard->app.self);
+    worked |= read_chunk(shard);
+    worked |= run_batches(shard);
     if (shard->ended_from == cw_mesh_shards(shard->mesh)) {
         if (shard->app.full(shard->app.self)) {
             shard->idle++;
@@ -107,9 +141,6 @@ enum cw_step cw_shard_step(struct cw_shard *shard)
         shard->finished = shard->app.finish(shard->app.self);
         return CW_STEP_WORKED;
     }
-    if (worked || shard->app.idle(shard->app.self)) {
-        return CW_STEP_WORKED;
-    }
-    shard->idle++;
-    return CW_STEP_IDLE;
+    shard->idle += !worked;
+    return worked ? CW_STEP_WORKED : CW_STEP_IDLE;
 }

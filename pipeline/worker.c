@@ -165,7 +165,7 @@ static void decode(void *self, const struct cw_chunk *chunk, struct cw_batch *co
     }
 }
 
-static void run(void *self, const struct cw_batch *batch)
+static void run(void *self, struct cw_batch *batch)
 {
     struct cw_worker *worker = self;
     const struct share *share = batch->content;
@@ -203,7 +203,7 @@ static bool finish(void *self)
     return done;
 }
 
-static bool idle(void *self)
+static bool turn(void *self)
 {
     (void)self;
     return false;
@@ -218,5 +218,5 @@ static bool full(void *self)
 struct cw_app cw_worker_app(struct cw_worker *worker)
 {
     return (struct cw_app){
-        .self = worker, .decode = decode, .run = run, .finish = finish, .idle = idle, .full = full};
+        .self = worker, .decode = decode, .run = run, .finish = finish, .turn = turn, .full = full};
 }

@@ -40,7 +40,10 @@ Test(mesh, a_pair_has_so_many_batches_and_no_more)
     cr_assert(eq(ptr, cw_mesh_pop(mesh, 1, 0), NULL));
     cr_assert(eq(ptr, cw_mesh_pop(mesh, 0, 1), batches[0]));
     cr_assert(eq(ptr, cw_mesh_pop(mesh, 0, 1), NULL));
+    cr_assert(not(cw_mesh_waiting(mesh, 0)));
     cw_mesh_give_back(mesh, batches[0]);
+    cr_assert(cw_mesh_waiting(mesh, 0));
+    cw_mesh_collect(mesh, 0, NULL, NULL);
     cr_assert(cw_mesh_ready(mesh, 0));
     cr_assert(eq(ptr, cw_mesh_acquire(mesh, 0, 1), batches[0]));
     cw_mesh_close(mesh);
@@ -51,6 +54,7 @@ Test(mesh, a_batch_comes_back_empty_with_its_memory)
     struct cw_mesh *mesh = open_mesh(1);
     size_t mapped = 0;
     for (uint32_t round = 0; round < 100; round++) {
+        cw_mesh_collect(mesh, 0, NULL, NULL);
         struct cw_batch *batch = cw_mesh_acquire(mesh, 0, 0);
         cr_assert(eq(ptr, batch->content, NULL));
         char *big = cw_arena_alloc(&batch->arena, 5u << 20, 1);
@@ -84,6 +88,7 @@ Test(mesh, each_pair_keeps_its_order_whatever_the_others_do)
         uint32_t to = random_below(&random, SHARDS);
         struct cw_batch **hand = &held[from][to];
         if (random_below(&random, 2) == 0) {
+            cw_mesh_collect(mesh, from, NULL, NULL);
             struct cw_batch *batch = cw_mesh_acquire(mesh, from, to);
             if (batch != NULL) {
                 batch->sequence = sent[from][to]++;
@@ -102,6 +107,37 @@ Test(mesh, each_pair_keeps_its_order_whatever_the_others_do)
             got[from][to]++;
         }
     }
+    cw_mesh_close(mesh);
+}
+
+static void note_home(void *self, struct cw_batch *batch)
+{
+    uint64_t *seen = self;
+    *seen = *seen * 10 + *(uint64_t *)batch->content;
+}
+
+Test(mesh, who_made_a_batch_is_told_of_it_when_it_is_home_before_it_is_reset)
+{
+    struct cw_mesh *mesh = open_mesh(2);
+    uint64_t numbers[] = {1, 2};
+    for (uint32_t i = 0; i < 2; i++) {
+        struct cw_batch *batch = cw_mesh_acquire(mesh, 0, 1);
+        batch->content = &numbers[i];
+        cw_mesh_push(mesh, batch);
+    }
+    struct cw_batch *unused = cw_mesh_acquire(mesh, 0, 1);
+    cw_mesh_release(mesh, unused);
+    struct cw_batch *empty = cw_mesh_acquire(mesh, 0, 1);
+    cr_assert(eq(ptr, empty, unused), "a batch that was not needed is the next one");
+    cw_mesh_push(mesh, empty);
+    for (uint32_t i = 0; i < 3; i++) {
+        cw_mesh_give_back(mesh, cw_mesh_pop(mesh, 0, 1));
+    }
+    uint64_t seen = 0;
+    cw_mesh_collect(mesh, 1, note_home, &seen);
+    cr_assert(eq(u64, seen, 0), "they are not home yet");
+    cw_mesh_collect(mesh, 0, note_home, &seen);
+    cr_assert(eq(u64, seen, 12), "in order, and nothing for the one without content");
     cw_mesh_close(mesh);
 }
 

@@ -114,7 +114,7 @@ Test(shard, a_turn_without_work_is_counted_unless_the_app_had_some_of_its_own)
         cr_assert(eq(int, cw_shard_step(&shards[0]), CW_STEP_IDLE));
     }
     cr_assert(eq(u64, shards[0].idle, 7));
-    cr_assert(eq(u64, toys[0].asked_idle, 7));
+    cr_assert(eq(u64, toys[0].turns, 7));
     toys[0].background = 100;
     cr_assert(eq(int, cw_shard_step(&shards[0]), CW_STEP_WORKED));
     cr_assert(eq(u64, shards[0].idle, 7));

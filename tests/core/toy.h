@@ -22,7 +22,7 @@ struct toy {
     uint32_t later, full, background; /* so often of 100 */
     uint64_t random;
     uint64_t taken, given_back; /* chunks of the source */
-    uint64_t decoded, ran, finished, asked_idle, held_back, broken;
+    uint64_t decoded, ran, finished, turns, held_back, broken;
     uint32_t finish_turns;
     uint64_t next_run;
     uint8_t ran_chunk[TOY_CHUNKS_MAX];
@@ -69,7 +69,7 @@ static inline void toy_decode(void *self, const struct cw_chunk *chunk,
     }
 }
 
-static inline void toy_run(void *self, const struct cw_batch *batch)
+static inline void toy_run(void *self, struct cw_batch *batch)
 {
     struct toy *toy = self;
     const struct toy_content *content = batch->content;
@@ -98,10 +98,10 @@ static inline bool toy_finish(void *self)
     return true;
 }
 
-static inline bool toy_idle(void *self)
+static inline bool toy_turn(void *self)
 {
     struct toy *toy = self;
-    toy->asked_idle++;
+    toy->turns++;
     return random_below(&toy->random, 100) < toy->background;
 }
 
@@ -120,7 +120,12 @@ static inline void toy_shard(struct toy *toy, struct cw_mesh *mesh, struct cw_sh
         .ordered = toy->ordered,
         .mesh = mesh,
         .source = {.self = toy, .take = toy_take, .done = toy_done},
-        .app = {toy, toy_decode, toy_run, toy_finish, toy_idle, toy_full},
+        .app = {.self = toy,
+                .decode = toy_decode,
+                .run = toy_run,
+                .finish = toy_finish,
+                .turn = toy_turn,
+                .full = toy_full},
     };
     cw_shard_init(shard);
 }

@@ -22,6 +22,7 @@ struct worker {
 
 static void give(struct worker *worker, uint32_t to)
 {
+    cw_mesh_collect(mesh, worker->index, NULL, NULL);
     struct cw_batch *batch = cw_mesh_acquire(mesh, worker->index, to);
     if (batch == NULL) {
         return;
