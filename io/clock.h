@@ -7,7 +7,7 @@
 
 #include "core/base.h"
 
-int64_t cw_clock_wall_ms(void);        /* since 1970-01-01T00:00:00Z */
-uint64_t cw_clock_monotonic_ns(void);  /* since some start; never goes back */
+int64_t cw_clock_wall_ms(void);       /* since 1970-01-01T00:00:00Z */
+uint64_t cw_clock_monotonic_ns(void); /* since some start; never goes back */
 
 #endif

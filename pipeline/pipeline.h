@@ -17,10 +17,12 @@
 #define CW_PIPELINE_PIPELINE_H
 
 #include "core/hash.h"
+#include "core/port.h"
 #include "core/zone.h"
 #include "pipeline/decision.h"
 #include "pipeline/event.h"
 #include "pipeline/fate.h"
+#include "pipeline/link.h"
 #include "pipeline/message.h"
 
 struct cw_pipeline; /* opaque: owns its memory */
@@ -31,7 +33,17 @@ struct cw_item; /* an event in one program, see graph.h */
 struct cw_send {
     enum cw_channel channel;
     struct cw_view address, message_id;
+    struct cw_view from; /* the program's, NULL when it names none */
+    struct cw_view program, customer, cart;
+    uint32_t touch, attempt;              /* both from 1 */
+    int64_t deadline_ms;                  /* the candidate's expiry */
     const struct cw_message_input *input; /* what cw_message_render wants */
+};
+
+enum cw_send_answer {
+    CW_SEND_DONE,  /* sent, here and now (a replay) */
+    CW_SEND_TAKEN, /* under way: cw_pipeline_result tells what became of it */
+    CW_SEND_FULL   /* no room in the channel: nothing was taken */
 };
 
 /* Where decisions and messages go. */
@@ -39,7 +51,7 @@ struct cw_pipeline_port {
     void *self;
     void (*decide)(void *self, const struct cw_decision *decision);
     /* NULL: sending is only decided. In a replay a send always succeeds at once. */
-    void (*send)(void *self, const struct cw_send *send);
+    enum cw_send_answer (*send)(void *self, const struct cw_send *send);
     /* NULL in service; for explain.h. Called before an event takes effect (item NULL), then before
        its path through each program that wants it. It may look at all and must change nothing. */
     void (*before)(void *self, struct cw_pipeline *pipeline, const struct cw_event *event,
@@ -59,6 +71,9 @@ struct cw_pipeline_options {
     int64_t start_ms;         /* the earliest clock: timers before it are overdue */
     uint64_t rows_max, bytes_max;
     struct cw_view shop_link, shop_name; /* the cart's link when an event brings none */
+    const struct cw_links *links;        /* NULL: messages carry the shop's own links */
+    double rates[CW_CHANNEL_COUNT];      /* messages a second of this core; 0: no limit */
+    bool collapses[CW_CHANNEL_COUNT];    /* the provider takes a key: resend what is unknown */
 };
 
 CW_MUST_USE cw_err cw_pipeline_open(struct cw_pipeline **pipeline,
@@ -76,6 +91,51 @@ void cw_pipeline_advance(struct cw_pipeline *pipeline, int64_t now);
 
 /* The earliest timer (exact or earlier); false when none is left. */
 CW_MUST_USE bool cw_pipeline_earliest(const struct cw_pipeline *pipeline, int64_t *due);
+
+/*
+ * What became of a message that was under way. SENT and UNKNOWN settle the touch (`unknown` is sent
+ * as far as caps and gaps go; onUnknown says whether it is tried again). LATER tries again after an
+ * exponential back-off with jitter (from the message's id: no randomness comes in), at least
+ * retry_after_s, looking again at everything then; after the channel's retries it is `failed`.
+ * A result for a message that is not under way changes nothing and is counted.
+ */
+void cw_pipeline_result(struct cw_pipeline *pipeline, const struct cw_post_result *result);
+
+/* Pauses or resumes a program's channel (CW_CHANNEL_COUNT: all of them): its touches are deferred
+   as `paused` until resumed. False: no such program. */
+CW_MUST_USE bool cw_pipeline_pause(struct cw_pipeline *pipeline, struct cw_view program,
+                                   enum cw_channel channel, bool paused);
+
+/* From now on these programs hold; candidates in flight keep their due times, texts and caps follow
+   the new ones; those of a program that is gone go on under the old version's expiry and send
+   nothing more. The old set may be closed once every core has let go of it. */
+void cw_pipeline_reprogram(struct cw_pipeline *pipeline, const struct cw_programs *programs);
+
+/* Somebody opened, clicked or unsubscribed through a link of a message (GET /u/ is a look: it
+   changes nothing). */
+struct cw_visit {
+    enum cw_link_kind kind;
+    bool look;    /* only asks */
+    bool machine; /* a scanner or a mail proxy, as far as one can tell */
+    int64_t time;
+    struct cw_link link;
+};
+
+struct cw_visited {
+    bool known, expired;
+    enum cw_channel channel;
+    struct cw_view url; /* where a click leads: the cart, else the shop; NULL: nowhere */
+    struct cw_view shop_name;
+};
+
+/* Views in *visited are valid until the next event. */
+void cw_pipeline_visit(struct cw_pipeline *pipeline, const struct cw_visit *visit,
+                       struct cw_visited *visited);
+
+/* Appends the candidate of (customer, program) in flight, else the latest that ended, as the JSON
+   object of the reference; all: an array of all of them, newest first. False when there is none. */
+CW_MUST_USE bool cw_pipeline_candidate(struct cw_pipeline *pipeline, struct cw_view customer,
+                                       struct cw_view program, bool all, struct cw_text *json);
 
 /* There will be no more events: fires the timers that are left, or those due up to `until`
    (CW_TIME_NONE: all), of at most `turns` instants. clock: the latest of all events. True when it

@@ -215,6 +215,7 @@ static int64_t offer_end(const struct cw_pipeline *p, const struct cw_program *p
     return p->now + program->code_valid_ms;
 }
 
+/* What comes of it is not waited for: in a replay a send always succeeds at once. */
 static void hand_over(struct cw_pipeline *p, struct cw_customer *customer,
                       struct cw_candidate_row *candidate, uint32_t number, uint32_t zone,
                       struct cw_view code, struct cw_view message_id)
@@ -248,7 +249,7 @@ static void hand_over(struct cw_pipeline *p, struct cw_customer *customer,
                            .address = cw_customer_string(customer->at, addresses[touch->channel]),
                            .message_id = message_id,
                            .input = &input};
-    p->options.port.send(p->options.port.self, &send);
+    (void)p->options.port.send(p->options.port.self, &send);
 }
 
 static void send_touch(struct cw_pipeline *p, struct cw_customer *customer, cw_row row,

@@ -194,13 +194,13 @@ static void change(const struct preview *preview, struct cw_message_input *input
     }
 }
 
-static void send(void *self, const struct cw_send *send)
+static enum cw_send_answer send(void *self, const struct cw_send *send)
 {
     struct preview *preview = self;
     preview->rendered = false;
     uint32_t touch = (uint32_t)(send->input->touch - send->input->program->touches) + 1;
     if (preview->found || preview->failed || touch != preview->options.touch) {
-        return;
+        return CW_SEND_DONE;
     }
     char code[40];
     struct cw_message_input input = *send->input;
@@ -218,6 +218,7 @@ static void send(void *self, const struct cw_send *send)
     cw_text_view(&preview->address, send->address);
     cw_text_clear(&preview->id);
     cw_text_view(&preview->id, send->message_id);
+    return CW_SEND_DONE;
 }
 
 static void member(struct cw_text *out, const char *name, struct cw_view value)

@@ -55,7 +55,7 @@ static inline void shop_decide(void *self, const struct cw_decision *decision)
     }
 }
 
-static inline void shop_send(void *self, const struct cw_send *send)
+static inline enum cw_send_answer shop_send(void *self, const struct cw_send *send)
 {
     struct shop *shop = self;
     CW_ASSERT(send->address.bytes > 0 && send->message_id.bytes == CW_MESSAGE_ID_BYTES);
@@ -63,6 +63,7 @@ static inline void shop_send(void *self, const struct cw_send *send)
         CW_ASSERT(send->input->items[i].quantity >= 1);
     }
     shop->sends++;
+    return CW_SEND_DONE;
 }
 
 /* The pipelines alone: as new, with the same programs. */
