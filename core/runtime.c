@@ -31,6 +31,13 @@ static void *turn(void *arg)
     }
 }
 
+uint32_t cw_runtime_cpus(void)
+{
+    cpu_set_t allowed;
+    int count = sched_getaffinity(0, sizeof allowed, &allowed) == 0 ? CPU_COUNT(&allowed) : 1;
+    return count > 0 ? (uint32_t)count : 1;
+}
+
 /* The CPU for a thread, of those this process may use; false when there are not enough. */
 static bool cpu_for(uint32_t index, uint32_t count, cpu_set_t *one)
 {
@@ -53,7 +60,7 @@ cw_err cw_runtime_start(struct cw_runtime *runtime, struct cw_shard *shards, uin
                         bool pin, struct cw_fault *fault)
 {
     CW_ASSERT(count >= 1 && count <= CW_MESH_SHARDS_MAX);
-    runtime->count = 0;
+    runtime->count = runtime->joined = 0;
     for (uint32_t i = 0; i < count; i++) {
         int rc = pthread_create(&runtime->threads[i], NULL, turn, &shards[i]);
         if (rc != 0) {
@@ -72,7 +79,16 @@ cw_err cw_runtime_start(struct cw_runtime *runtime, struct cw_shard *shards, uin
 
 void cw_runtime_join(struct cw_runtime *runtime)
 {
-    for (uint32_t i = 0; i < runtime->count; i++) {
-        (void)pthread_join(runtime->threads[i], NULL);
+    while (runtime->joined < runtime->count) {
+        (void)pthread_join(runtime->threads[runtime->joined++], NULL);
     }
+}
+
+bool cw_runtime_try_join(struct cw_runtime *runtime)
+{
+    while (runtime->joined < runtime->count &&
+           pthread_tryjoin_np(runtime->threads[runtime->joined], NULL) == 0) {
+        runtime->joined++;
+    }
+    return runtime->joined == runtime->count;
 }

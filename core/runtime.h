@@ -19,12 +19,19 @@
 struct cw_runtime {
     pthread_t threads[CW_MESH_SHARDS_MAX];
     uint32_t count;
+    uint32_t joined; /* of the first ones */
 };
+
+/* CPUs that this process may use, at least 1. */
+uint32_t cw_runtime_cpus(void);
 
 /* Starts a thread for each shard. pin: bind shard i to the i-th CPU this process may use (when
    there are fewer CPUs than shards, none is bound). */
 CW_MUST_USE cw_err cw_runtime_start(struct cw_runtime *runtime, struct cw_shard *shards,
                                     uint32_t count, bool pin, struct cw_fault *fault);
 void cw_runtime_join(struct cw_runtime *runtime);
+
+/* Joins what has ended, without waiting; true when all have. */
+CW_MUST_USE bool cw_runtime_try_join(struct cw_runtime *runtime);
 
 #endif

@@ -34,7 +34,7 @@ struct cw_service_options {
     uint64_t (*monotonic_ns)(void *self);
     void (*answer)(void *self, uint64_t token, const struct cw_answer *answer);
     /* A request that only the control plane can answer (reload, outbox): it copies what it needs
-       and answers through cw_service_answer_from on this core, later. False: it is busy. */
+       and sees to the answer, later; the service is through with it. False: it is busy. */
     bool (*control)(void *self, const struct cw_request *request);
     /* An event that was refused: its bytes (cut at 64 KiB) and why. */
     void (*dead_letter)(void *self, int64_t at, struct cw_view text, struct cw_view reason);
@@ -56,8 +56,9 @@ void cw_service_close(struct cw_service *service);
 struct cw_app cw_service_app(struct cw_service *service);
 struct cw_pipeline *cw_service_pipeline(struct cw_service *service);
 
-/* On its core, between turns: new programs (decoder and pipeline). */
-void cw_service_reprogram(struct cw_service *service, const struct cw_programs *programs);
+/* On its core, between turns: new programs (decoder and pipeline) and templates. */
+void cw_service_reprogram(struct cw_service *service, const struct cw_programs *programs,
+                          struct cw_templates *templates);
 
 /* No more requests are taken (new ones get 503); what is under way is answered. */
 void cw_service_drain(struct cw_service *service);

@@ -378,33 +378,46 @@ void cw_program_files_free(struct cw_program_file *files, uint32_t count)
     }
 }
 
-cw_err cw_programs_read(struct cw_programs **programs, const char *const *paths, uint32_t count,
-                        struct cw_assets *assets, struct cw_fault *fault)
+cw_err cw_programs_read_told(struct cw_programs **programs, const char *const *paths,
+                             uint32_t count, struct cw_assets *assets, struct cw_problems *problems,
+                             struct cw_fault *fault)
 {
     struct cw_program_file files[CW_PROGRAMS_MAX];
-    struct cw_problems problems = {0};
-    if (count == 0 || count > CW_PROGRAMS_MAX) {
-        return cw_fail(fault, CW_ERR_LIMIT, "%u program files; from 1 to %u can run at once", count,
+    if (count > CW_PROGRAMS_MAX) {
+        return cw_fail(fault, CW_ERR_LIMIT, "%u program files; at most %u can run at once", count,
                        CW_PROGRAMS_MAX);
     }
-    uint32_t good = cw_program_files_read(paths, count, files, &problems);
+    uint32_t good = cw_program_files_read(paths, count, files, problems);
+    uint32_t all = good;
+    if (count == 0) {
+        files[all++] = (struct cw_program_file){.path = CW_PROGRAM_SHIPPED,
+                                                .yaml = cw_shipped(CW_PROGRAM_SHIPPED)};
+    }
     struct cw_program_needs needs = cw_assets_needs(assets);
     struct cw_programs *read = NULL;
     cw_err err =
-        good > 0 ? cw_programs_load(&read, files, good, &needs, &problems, fault) : CW_ERR_INVALID;
+        all > 0 ? cw_programs_load(&read, files, all, &needs, problems, fault) : CW_ERR_INVALID;
     cw_program_files_free(files, good);
-    cw_templates_lint(assets->templates, &problems);
-    if (problems.errors > 0) { /* remarks alone are for `cartwheel check` */
-        cw_problems_print(&problems, stderr);
-    }
-    if (problems.errors > 0 && (err == CW_ERR_OK || err == CW_ERR_INVALID)) {
+    cw_templates_lint(assets->templates, problems);
+    if (problems->errors > 0 && (err == CW_ERR_OK || err == CW_ERR_INVALID)) {
         cw_programs_close(read);
-        err = cw_fail(fault, CW_ERR_INVALID, "%u error%s in the program files", problems.errors,
-                      problems.errors == 1 ? "" : "s");
+        err = cw_fail(fault, CW_ERR_INVALID, "%u error%s in the program files", problems->errors,
+                      problems->errors == 1 ? "" : "s");
     }
-    cw_problems_deinit(&problems);
     if (err == CW_ERR_OK) {
         *programs = read;
     }
+    return err;
+}
+
+cw_err cw_programs_read(struct cw_programs **programs, const char *const *paths, uint32_t count,
+                        struct cw_assets *assets, struct cw_fault *fault)
+{
+    struct cw_problems problems = {0};
+    cw_err err = cw_programs_read_told(programs, paths, count, assets, &problems, fault);
+    if (problems.errors > 0) { /* remarks alone are for `cartwheel check` */
+        cw_problems_print(&problems, stderr);
+    }
+    cw_problems_deinit(&problems);
     return err;
 }

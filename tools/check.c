@@ -109,23 +109,11 @@ static int parse(struct check *check, int argc, char **argv)
     return code;
 }
 
-static void print_tables(const struct cw_options *const *tables)
-{
-    for (const struct cw_options *const *table = tables; *table != NULL; table++) {
-        (void)printf("%s%s:\n", table == cw_program_tables ? "" : "\n", (*table)->what);
-        for (uint32_t i = 0; i < (*table)->count; i++) {
-            const struct cw_option *option = &(*table)->list[i];
-            char text[CW_OPTION_HINT_BYTES];
-            (void)printf("  %-27s %s\n  %-27s   %s\n", option->name,
-                         cw_option_describe(option, text), "", option->help);
-        }
-    }
-}
-
 static void print_keys(void)
 {
-    print_tables(cw_program_tables);
-    print_tables(cw_engine_tables);
+    cw_options_print(cw_program_tables, stdout);
+    (void)putchar('\n');
+    cw_options_print(cw_engine_tables, stdout);
 }
 
 /* ---- problems ---- */

@@ -24,7 +24,8 @@ enum {
 
 typedef int cw_command_fn(int argc, char **argv);
 
-cw_command_fn cw_cmd_check, cw_cmd_replay, cw_cmd_match, cw_cmd_gen, cw_cmd_explain, cw_cmd_preview;
+cw_command_fn cw_cmd_check, cw_cmd_replay, cw_cmd_match, cw_cmd_gen, cw_cmd_explain, cw_cmd_preview,
+    cw_cmd_run, cw_cmd_config;
 
 /* Prints `cartwheel: ...` (and how to get help) on standard error; returns CW_EXIT_USAGE. */
 int cw_usage_error(const char *command, const char *format, ...)
@@ -102,7 +103,13 @@ uint32_t cw_program_files_read(const char *const *paths, uint32_t count,
                                struct cw_program_file *files, struct cw_problems *problems);
 void cw_program_files_free(struct cw_program_file *files, uint32_t count);
 
-/* Loads program files; when one has an error, prints all problems on standard error. */
+/* Loads program files, the shipped program when there are none; every problem is added. */
+#define CW_PROGRAM_SHIPPED "programs/abandoned-cart-recovery.yaml"
+CW_MUST_USE cw_err cw_programs_read_told(struct cw_programs **programs, const char *const *paths,
+                                         uint32_t count, struct cw_assets *assets,
+                                         struct cw_problems *problems, struct cw_fault *fault);
+
+/* The same; when a file has an error, prints all problems on standard error. */
 CW_MUST_USE cw_err cw_programs_read(struct cw_programs **programs, const char *const *paths,
                                     uint32_t count, struct cw_assets *assets,
                                     struct cw_fault *fault);

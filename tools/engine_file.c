@@ -1,5 +1,8 @@
 #include "tools/engine_file.h"
 
+#include "core/mesh.h"
+#include "tools/engine_file_priv.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -25,6 +28,23 @@ enum {
     X(SHOP_NAME, "shopName", LINE, .min = 1, .max = 256, .help = "{shopName} in messages") \
     X(SHOP_URL, "shopUrl", LINE, .min = 1, .max = 2048, \
       .help = "the cart's link when an event brings none") \
+    X(HTTP, "http", MAPPING, .inner = &cw_engine_http, .help = "run: requests over HTTP") \
+    X(TCP, "tcp", MAPPING, .inner = &cw_engine_tcp, .help = "run: NDJSON over TCP") \
+    X(CREDENTIALS, "credentials", MAPPINGS, .inner = &cw_engine_credential, .min = 1, \
+      .max = CW_CREDENTIALS_MAX, .help = "run: who may put events in, read and control") \
+    X(CHANNELS, "channels", MAPPING, .inner = &cw_engine_channels, \
+      .help = "run: how messages leave; into the local outbox where not told") \
+    X(LINKS, "links", MAPPING, .inner = &cw_engine_links, \
+      .help = "run: where the links in messages lead") \
+    X(STATE, "state", LINE, .min = 1, .max = PATH_BYTES_MAX, .fallback = "./cartwheel-state", \
+      .help = "run: the directory for what is kept") \
+    X(CORES, "cores", NUMBER, .whole = true, .min = 1, .max = CW_MESH_SHARDS_MAX, \
+      .help = "run: so many cores; default: all that the process may use") \
+    X(CLOCK, "clock", LINE, .min = 2, .max = 16, .fallback = "wall", \
+      .help = "run: wall, event (time is what the events say) or a factor such as 3600x") \
+    X(DEAD_LETTERS, "deadLetterBytesMax", NUMBER, .whole = true, .min = 0, .max = 1e12, \
+      .unit = "bytes", .fallback = "67108864", \
+      .help = "run: dead-letters.ndjson is begun anew beyond, the one before kept") \
     X(EVENTS, "events", MAPPING, .inner = &event_types, \
       .help = "what events are called here, by what they mean")
 
@@ -59,23 +79,24 @@ static const struct cw_options engine_options = {"the engine file", engine_list,
 
 static_assert((int)CW_EVENT_TYPE_COUNT <= (int)CW_OPTIONS_MAX, "settings have room for all types");
 
-const struct cw_options *const cw_engine_tables[] = {&engine_options, &event_types, &event_names,
-                                                     NULL};
+const struct cw_options *const cw_engine_tables[] = {&engine_options,     &cw_engine_http,
+                                                     &cw_engine_tcp,      &cw_engine_credential,
+                                                     &cw_engine_channels, &cw_engine_channel,
+                                                     &cw_engine_links,    &event_types,
+                                                     &event_names,        NULL};
 
 /* ---- reading ---- */
 
-struct reader {
-    struct cw_option_reader in;
-    struct cw_engine_file *file;
-};
-
-static struct cw_view keep(struct reader *reader, struct cw_view text)
+struct cw_view cw_engine_keep(struct cw_engine_reader *reader, struct cw_view text)
 {
-    return cw_arena_copy(&reader->file->arena, text);
+    char *kept = cw_arena_alloc(&reader->file->arena, text.bytes + 1, 1);
+    memcpy(kept, text.data, text.bytes);
+    kept[text.bytes] = '\0';
+    return (struct cw_view){kept, text.bytes};
 }
 
 /* A path of the file, as seen from where cartwheel runs. */
-static const char *keep_path(struct reader *reader, struct cw_view path)
+const char *cw_engine_path(struct cw_engine_reader *reader, struct cw_view path)
 {
     const char *slash = strrchr(reader->in.file, '/');
     size_t base = path.data[0] == '/' || slash == NULL ? 0 : (size_t)(slash - reader->in.file) + 1;
@@ -87,9 +108,9 @@ static const char *keep_path(struct reader *reader, struct cw_view path)
 }
 
 /* NULL for a path that is no directory (or no file), which is told where it is written. */
-static const char *read_path(struct reader *reader, uint32_t node, bool directory)
+static const char *read_path(struct cw_engine_reader *reader, uint32_t node, bool directory)
 {
-    const char *path = keep_path(reader, reader->in.doc->nodes[node].text);
+    const char *path = cw_engine_path(reader, reader->in.doc->nodes[node].text);
     struct stat found;
     bool there = stat(path, &found) == 0;
     if (there && S_ISDIR(found.st_mode) == directory) {
@@ -106,7 +127,7 @@ static const char *read_path(struct reader *reader, uint32_t node, bool director
     return NULL;
 }
 
-static void read_programs(struct reader *reader, uint32_t list)
+static void read_programs(struct cw_engine_reader *reader, uint32_t list)
 {
     const struct cw_yaml *doc = reader->in.doc;
     for (uint32_t i = cw_yaml_first(doc, list); i != 0; i = doc->nodes[i].next) {
@@ -118,20 +139,20 @@ static void read_programs(struct reader *reader, uint32_t list)
     }
 }
 
-static void read_event(struct reader *reader, uint32_t node, uint32_t type)
+static void read_event(struct cw_engine_reader *reader, uint32_t node, uint32_t type)
 {
     struct cw_setting settings[CW_OPTIONS_MAX];
     cw_options_read(&reader->in, node, &event_names, settings);
     if (settings[KEY_SOURCE].good) {
-        reader->file->names.of[type].source = keep(reader, settings[KEY_SOURCE].text);
+        reader->file->names.of[type].source = cw_engine_keep(reader, settings[KEY_SOURCE].text);
     }
     if (settings[KEY_DETAIL_TYPE].good) {
-        reader->file->names.of[type].type = keep(reader, settings[KEY_DETAIL_TYPE].text);
+        reader->file->names.of[type].type = cw_engine_keep(reader, settings[KEY_DETAIL_TYPE].text);
     }
 }
 
 /* Nobody could tell two types of the same name apart. */
-static void check_names(const struct reader *reader, const struct cw_setting *settings)
+static void check_names(const struct cw_engine_reader *reader, const struct cw_setting *settings)
 {
     const struct cw_event_names *names = &reader->file->names;
     for (uint32_t i = 0; i < CW_EVENT_TYPE_COUNT; i++) {
@@ -156,7 +177,7 @@ static void check_names(const struct reader *reader, const struct cw_setting *se
     }
 }
 
-static void read_events(struct reader *reader, uint32_t node)
+static void read_events(struct cw_engine_reader *reader, uint32_t node)
 {
     struct cw_setting settings[CW_OPTIONS_MAX];
     cw_options_read(&reader->in, node, &event_types, settings);
@@ -174,7 +195,37 @@ static bool is_link(struct cw_view text)
            (text.bytes > 7 && memcmp(text.data, "http://", 7) == 0);
 }
 
-static void read_engine(struct reader *reader)
+static void read_live(struct cw_engine_reader *reader, const struct cw_setting *settings)
+{
+    static const struct {
+        enum engine_key key;
+        enum cw_engine_section section;
+    } sections[] = {{KEY_HTTP, CW_SECTION_HTTP}, /* first: see read_http */
+                    {KEY_TCP, CW_SECTION_TCP},
+                    {KEY_CREDENTIALS, CW_SECTION_CREDENTIALS},
+                    {KEY_CHANNELS, CW_SECTION_CHANNELS},
+                    {KEY_LINKS, CW_SECTION_LINKS}};
+
+    struct cw_engine_live *live = &reader->file->live;
+    for (uint32_t i = 0; i < CW_COUNTOF(sections); i++) {
+        if (settings[sections[i].key].good) {
+            cw_engine_live_read(reader, sections[i].section, settings[sections[i].key].node);
+        }
+    }
+    if (settings[KEY_STATE].good) {
+        live->state = cw_engine_path(reader, settings[KEY_STATE].text);
+    }
+    live->cores = settings[KEY_CORES].good ? (uint32_t)settings[KEY_CORES].number : 0;
+    live->dead_letter_bytes = (uint64_t)settings[KEY_DEAD_LETTERS].number;
+    if (settings[KEY_CLOCK].good &&
+        !cw_clock_mode_parse(cw_engine_keep(reader, settings[KEY_CLOCK].text).data, &live->clock,
+                             &live->clock_factor)) {
+        cw_option_error(&reader->in, settings[KEY_CLOCK].node,
+                        "\"clock\" is wall, event or a factor from 1x to 1000000x");
+    }
+}
+
+static void read_engine(struct cw_engine_reader *reader)
 {
     struct cw_engine_file *file = reader->file;
     struct cw_setting settings[CW_OPTIONS_MAX];
@@ -196,14 +247,15 @@ static void read_engine(struct reader *reader)
                         1u << (31 - __builtin_clz(file->partitions)));
     }
     if (settings[KEY_SHOP_NAME].good) {
-        file->shop_name = keep(reader, settings[KEY_SHOP_NAME].text);
+        file->shop_name = cw_engine_keep(reader, settings[KEY_SHOP_NAME].text);
     }
     if (settings[KEY_SHOP_URL].good && !is_link(settings[KEY_SHOP_URL].text)) {
         cw_option_error(&reader->in, settings[KEY_SHOP_URL].node,
                         "\"shopUrl\" must begin with https:// or http://; write a whole address");
     } else if (settings[KEY_SHOP_URL].good) {
-        file->shop_url = keep(reader, settings[KEY_SHOP_URL].text);
+        file->shop_url = cw_engine_keep(reader, settings[KEY_SHOP_URL].text);
     }
+    read_live(reader, settings);
     if (settings[KEY_EVENTS].good) {
         read_events(reader, settings[KEY_EVENTS].node);
     }
@@ -215,6 +267,7 @@ cw_err cw_engine_file_default(struct cw_engine_file *file, struct cw_fault *faul
 {
     *file = (struct cw_engine_file){
         .names = cw_event_names_default, .event_bytes_max = CW_EVENT_BYTES_MAX, .partitions = 256};
+    cw_engine_live_default(&file->live);
     return cw_arena_open(&file->arena, 64u << 10, 16u << 20, fault);
 }
 
@@ -229,7 +282,7 @@ cw_err cw_engine_file_parse(struct cw_engine_file *file, struct cw_view yaml, co
     struct cw_yaml *doc = NULL;
     err = cw_yaml_open(&doc, yaml, path, problems, fault);
     if (err == CW_ERR_OK) {
-        struct reader reader = {
+        struct cw_engine_reader reader = {
             .in = {.doc = doc, .file = path, .problems = problems, .tables = cw_engine_tables},
             .file = file};
         read_engine(&reader);

@@ -14,6 +14,7 @@
 #include "pipeline/option_ctl.h"
 #include "pipeline/program.h"
 #include "tools/cli.h"
+#include "tools/engine_live.h"
 
 #define CW_ENGINE_FILE_MAX (1u << 20)
 
@@ -24,11 +25,15 @@ struct cw_engine_file {
     uint32_t event_bytes_max, partitions;
     struct cw_view shop_name, shop_url; /* NULL data: not told */
     struct cw_event_names names;
-    struct cw_arena arena; /* what all of these point to */
+    struct cw_engine_live live; /* for `run` */
+    struct cw_arena arena;      /* what all of these point to */
 };
 
 /* All tables of keys, NULL-terminated, the engine's own first. */
 extern const struct cw_options *const cw_engine_tables[];
+
+/* Prints tables of keys, NULL-terminated, for people. */
+void cw_options_print(const struct cw_options *const *tables, FILE *to);
 
 /* What holds without a file. */
 CW_MUST_USE cw_err cw_engine_file_default(struct cw_engine_file *file, struct cw_fault *fault);

@@ -15,6 +15,8 @@ struct cw_command {
 
 /* clang-format off */
 static const struct cw_command commands[] = {
+    {"run", cw_cmd_run, "the engine: events in over HTTP and TCP, messages out"},
+    {"config", cw_cmd_config, "the keys of the engine file"},
     {"replay", cw_cmd_replay, "run events through programs on event time"},
     {"check", cw_cmd_check, "validate program files and tell every problem"},
     {"explain", cw_cmd_explain, "every verdict on one abandonment or event, and what followed"},

@@ -1,0 +1,596 @@
+#include "io/clock.h"
+#include "tools/engine_priv.h"
+#include "tools/summary.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#ifndef CW_VERSION
+#    define CW_VERSION "0"
+#endif
+
+enum {
+    NOTES = 256, /* requests that wait for the control plane, of each core */
+    GRACE_MS = 10000,
+    SETTLE_EVERY_MS = 50,
+    REMARK_EVERY_MS = 1000
+};
+
+/* ---- the clock ---- */
+
+static int64_t now_ms(void *self)
+{
+    const struct cw_engine *engine = ((struct cw_core *)self)->engine;
+    if (engine->live->clock != CW_CLOCK_ACCELERATED) {
+        return cw_clock_wall_ms();
+    }
+    double passed = (double)(cw_clock_monotonic_ns() - engine->start_ns) / 1e6;
+    return engine->start_ms + (int64_t)(passed * engine->live->clock_factor);
+}
+
+static uint64_t monotonic_ns(void *self)
+{
+    (void)self;
+    return cw_clock_monotonic_ns();
+}
+
+/* ---- what a core's service calls ---- */
+
+static void answer(void *self, uint64_t token, const struct cw_answer *what)
+{
+    cw_server_answer(((struct cw_core *)self)->server, token, what);
+}
+
+static bool control(void *self, const struct cw_request *request)
+{
+    struct cw_core *core = self;
+    struct cw_note *note = malloc(sizeof *note);
+    if (note == NULL || request->path.bytes >= sizeof note->path) {
+        free(note);
+        return false;
+    }
+    *note = (struct cw_note){.token = request->token, .method = request->method};
+    memcpy(note->path, request->path.data, request->path.bytes);
+    note->path[request->path.bytes] = '\0';
+    if (!cw_ring_push(core->notes, note)) {
+        free(note);
+        return false;
+    }
+    (void)eventfd_write(core->engine->wake, 1);
+    return true;
+}
+
+static void dead_letter(void *self, int64_t at, struct cw_view text, struct cw_view reason)
+{
+    cw_letters_put(&((struct cw_core *)self)->letters, at, text, reason);
+}
+
+static bool counter(void *self, uint32_t index, const char **name, const char **help,
+                    uint64_t *value)
+{
+    return cw_server_counter(((struct cw_core *)self)->server, index, name, help, value);
+}
+
+static void decide(void *self, const struct cw_decision *decision)
+{
+    struct cw_core *core = self;
+    if (core->lane != NULL) {
+        cw_lane_add(core->lane, decision);
+    }
+}
+
+/* What is settled later is settled as well, so most calls need not hand anything on. */
+static void settled(void *self, uint64_t sequence, int64_t until, bool end)
+{
+    struct cw_core *core = self;
+    (void)sequence;
+    if (core->lane == NULL || (!end && cw_lane_full(core->lane))) {
+        return;
+    }
+    int64_t now = cw_clock_wall_ms();
+    if (end || now - core->settled_ms >= SETTLE_EVERY_MS || now < core->settled_ms) {
+        core->settled_ms = now;
+        cw_lane_settle(core->lane, until, end);
+    }
+}
+
+static bool full(void *self)
+{
+    struct cw_core *core = self;
+    return core->lane != NULL && cw_lane_full(core->lane);
+}
+
+/* ---- what a core does beside its shard's work ---- */
+
+static void give_replies(struct cw_core *core)
+{
+    void *item;
+    while (cw_ring_pop(core->replies, &item)) {
+        struct cw_reply *reply = item;
+        struct cw_answer what = {.status = reply->status,
+                                 .type = {reply->type, (uint32_t)strlen(reply->type)},
+                                 .body = {reply->body.data, (uint32_t)reply->body.bytes}};
+        cw_server_answer(core->server, reply->token, &what);
+        cw_text_deinit(&reply->body);
+        free(reply);
+    }
+}
+
+static void remark(struct cw_core *core)
+{
+    int64_t now = cw_clock_wall_ms();
+    if (now - core->remarked_ms >= REMARK_EVERY_MS || now < core->remarked_ms) {
+        core->remarked_ms = now;
+        const char *text = cw_service_remark(core->service);
+        if (text != NULL) {
+            atomic_store(&core->remark, text);
+        }
+    }
+}
+
+/* The server's source, and before it what the control plane wants of this core. */
+static enum cw_poll take(void *self, uint32_t shard, uint64_t sequence, struct cw_chunk *chunk)
+{
+    struct cw_core *core = self;
+    if (!core->draining && atomic_load(&core->engine->stopping)) {
+        core->draining = true;
+        cw_service_drain(core->service);
+        cw_server_drain(core->server, GRACE_MS);
+    }
+    struct cw_bundle *next = atomic_load(&core->next);
+    if (next != atomic_load(&core->current)) {
+        cw_service_reprogram(core->service, next->programs, next->of_core[core->index].templates);
+        atomic_store(&core->current, next);
+    }
+    give_replies(core);
+    remark(core);
+    return core->source.take(core->source.self, shard, sequence, chunk);
+}
+
+static void done(void *self, uint32_t shard, const struct cw_chunk *chunk)
+{
+    struct cw_core *core = self;
+    core->source.done(core->source.self, shard, chunk);
+}
+
+static void wait_for_work(void *self, uint32_t shard, uint64_t ns_max)
+{
+    struct cw_engine *engine = self;
+    cw_server_wait(engine->cores[shard].server, ns_max);
+}
+
+static void wake(void *self, uint32_t shard)
+{
+    struct cw_engine *engine = self;
+    cw_server_wake(engine->cores[shard].server);
+}
+
+/* ---- open ---- */
+
+static cw_err open_credentials(struct cw_engine *engine, struct cw_fault *fault)
+{
+    if (engine->live->credential_count == 0) {
+        return CW_ERR_OK;
+    }
+    cw_err err = cw_credentials_open(&engine->credentials, fault);
+    for (uint32_t i = 0; i < engine->live->credential_count && err == CW_ERR_OK; i++) {
+        const struct cw_engine_credential *c = &engine->live->credentials[i];
+        err = cw_credentials_add(engine->credentials, c->type, c->id, c->secret, c->role, fault);
+    }
+    return err;
+}
+
+static struct cw_view view_of(const char *text)
+{
+    return (struct cw_view){text, (uint32_t)strlen(text)};
+}
+
+static cw_err open_channels(struct cw_engine *engine, struct cw_fault *fault)
+{
+    (void)snprintf(engine->outbox, sizeof engine->outbox, "%.3900s/outbox", engine->live->state);
+    for (uint32_t i = 0; i < CW_CHANNEL_COUNT; i++) {
+        engine->rows[i] = engine->live->channels[i];
+        if (engine->rows[i].type == CW_CHANNEL_OUTBOX && engine->rows[i].directory.data == NULL) {
+            engine->rows[i].directory = view_of(engine->outbox);
+        }
+    }
+    cw_err err =
+        cw_channels_open(&engine->channels, engine->rows, CW_CHANNEL_COUNT, engine->count, fault);
+    if (err == CW_ERR_OK) {
+        cw_channels_on_result(engine->channels, wake, engine);
+    }
+    return err;
+}
+
+static cw_err open_service(struct cw_engine *engine, struct cw_core *core,
+                           const struct cw_hash_key *hash, struct cw_fault *fault)
+{
+    const struct cw_engine_file *file = engine->options.file;
+    struct cw_service_options options = {
+        .pipeline = {.programs = engine->bundle->programs,
+                     .zones = engine->zones,
+                     .port = {.self = core, .decide = decide},
+                     .names = &file->names,
+                     .core = core->index,
+                     .partitions = file->partitions,
+                     .event_bytes_max = file->event_bytes_max,
+                     .hash = *hash,
+                     .codes = engine->state.codes,
+                     .start_ms = engine->live->clock == CW_CLOCK_EVENT ? 0 : engine->start_ms,
+                     .rows_max = UINT64_C(1) << 28,
+                     .bytes_max = (UINT64_C(1) << 36) / engine->count,
+                     .shop_link = file->shop_url,
+                     .shop_name = file->shop_name,
+                     .links = &engine->links},
+        .shards = engine->count,
+        .templates = engine->bundle->of_core[core->index].templates,
+        .channels = cw_channels_port(engine->channels),
+        .now_ms = now_ms,
+        .event_time = engine->live->clock == CW_CLOCK_EVENT,
+        .monotonic_ns = monotonic_ns,
+        .answer = answer,
+        .control = control,
+        .dead_letter = dead_letter,
+        .counter = counter,
+        .settled = settled,
+        .full = full,
+        .version = CW_VERSION,
+        .note = "state is not kept over a stop yet",
+        .self = core};
+    for (uint32_t i = 0; i < CW_CHANNEL_COUNT; i++) {
+        options.pipeline.rates[i] = engine->live->rates[i] / engine->count;
+        options.pipeline.collapses[i] = options.channels.collapses(options.channels.self, i);
+    }
+    return cw_service_open(&core->service, &options, fault);
+}
+
+static cw_err open_core(struct cw_engine *engine, uint32_t index, const struct cw_hash_key *hash,
+                        struct cw_listener *listeners, struct cw_fault *fault)
+{
+    struct cw_core *core = &engine->cores[index];
+    core->engine = engine;
+    core->index = index;
+    core->lane = engine->writes ? &engine->lines.lanes[index] : NULL;
+    core->notes = cw_ring_create(&engine->own, NOTES);
+    core->replies = cw_ring_create(&engine->own, NOTES);
+    cw_letters_init(&core->letters);
+    atomic_store(&core->next, engine->bundle);
+    atomic_store(&core->current, engine->bundle);
+    struct cw_server_options server = {.listeners = listeners,
+                                       .listener_count = engine->live->listener_count,
+                                       .limits = engine->live->limits,
+                                       .credentials = engine->credentials,
+                                       .core = index};
+    cw_err err = cw_server_open(&core->server, &server, fault);
+    for (uint32_t i = 0; err == CW_ERR_OK && i < server.listener_count; i++) {
+        core->ports[i] = listeners[i].port;
+    }
+    if (err == CW_ERR_OK && index == 0) {
+        /* Port 0 was any; the other cores listen where the first does, and links lead there. */
+        cw_text_view(&engine->base, engine->live->link_base);
+        for (uint32_t i = 0; engine->base.bytes == 0 && i < server.listener_count; i++) {
+            if (listeners[i].kind == CW_REQUEST_HTTP) {
+                cw_text_printf(&engine->base, "http://127.0.0.1:%u", listeners[i].port);
+            }
+        }
+        engine->links.base = (struct cw_view){engine->base.data, (uint32_t)engine->base.bytes};
+    }
+    if (err == CW_ERR_OK) {
+        err = open_service(engine, core, hash, fault);
+    }
+    if (err == CW_ERR_OK) {
+        core->source = cw_server_source(core->server);
+        engine->shards[index] =
+            (struct cw_shard){.index = index,
+                              .mesh = engine->mesh,
+                              .source = {.self = core, .take = take, .done = done},
+                              .app = cw_service_app(core->service),
+                              .peers = engine->shards,
+                              .wait = wait_for_work,
+                              .wake = wake,
+                              .sleeper = engine};
+        cw_shard_init(&engine->shards[index]);
+    }
+    return err;
+}
+
+static cw_err open_parts(struct cw_engine *engine, struct cw_fault *fault)
+{
+    const struct cw_engine_live *live = engine->live;
+    cw_err err = cw_arena_open(&engine->own, 1u << 20, (size_t)1 << 30, fault);
+    if (err == CW_ERR_OK) {
+        engine->cores = cw_arena_zalloc(&engine->own, engine->count * sizeof *engine->cores, 64);
+        engine->shards = cw_arena_zalloc(&engine->own, engine->count * sizeof *engine->shards, 64);
+        err = cw_state_open(&engine->state, live->state, fault);
+    }
+    if (err == CW_ERR_OK) {
+        engine->state_open = true;
+        engine->links.key = engine->state.link;
+        if (live->link_secret.data != NULL) {
+            uint8_t key[sizeof engine->links.key];
+            cw_hash128((struct cw_hash_key){0}, live->link_secret.data, live->link_secret.bytes,
+                       key);
+            memcpy(&engine->links.key, key, sizeof key);
+        }
+        err = cw_letter_file_open(&engine->letters, live->state, live->dead_letter_bytes, fault);
+    }
+    if (err == CW_ERR_OK) {
+        err = cw_zones_open(&engine->zones, "/usr/share/zoneinfo", fault);
+    }
+    if (err == CW_ERR_OK) {
+        err = cw_mesh_open(&engine->mesh, engine->count, fault);
+    }
+    if (err == CW_ERR_OK && engine->options.decisions != NULL) {
+        err =
+            cw_lines_open(&engine->lines, engine->count,
+                          engine->options.timeline ? cw_timeline_write : cw_decision_write, fault);
+        engine->writes = err == CW_ERR_OK;
+    }
+    if (err == CW_ERR_OK) {
+        err = open_credentials(engine, fault);
+    }
+    return err == CW_ERR_OK ? open_channels(engine, fault) : err;
+}
+
+static cw_err open_cores(struct cw_engine *engine, struct cw_fault *fault)
+{
+    struct cw_hash_key hash;
+    if (getrandom(&hash, sizeof hash, 0) != (ssize_t)sizeof hash) {
+        return cw_fail(fault, CW_ERR_IO, "asking for random bytes");
+    }
+    struct cw_listener *listeners = cw_arena_alloc(&engine->own, sizeof engine->live->listeners, 8);
+    memcpy(listeners, engine->live->listeners, sizeof engine->live->listeners);
+    cw_err err = CW_ERR_OK;
+    for (uint32_t i = 0; i < engine->count && err == CW_ERR_OK; i++) {
+        err = open_core(engine, i, &hash, listeners, fault);
+        for (uint32_t l = 0; i == 0 && err == CW_ERR_OK && l < engine->live->listener_count; l++) {
+            struct cw_view *address = &listeners[l].address;
+            if (address->bytes < 2 || memcmp(address->data + address->bytes - 2, ":0", 2) != 0) {
+                continue;
+            }
+            char *told = cw_arena_alloc(&engine->own, address->bytes + 8, 1);
+            int bytes = snprintf(told, address->bytes + 8, "%.*s:%u", (int)address->bytes - 2,
+                                 address->data, listeners[l].port);
+            *address = (struct cw_view){told, (uint32_t)bytes};
+        }
+    }
+    return err;
+}
+
+static uint32_t core_count(const struct cw_engine_live *live)
+{
+    uint32_t usable = cw_runtime_cpus();
+    uint32_t count = live->cores > 0 ? live->cores : usable;
+    return count > CW_MESH_SHARDS_MAX ? CW_MESH_SHARDS_MAX : count;
+}
+
+int cw_engine_open(struct cw_engine **engine, const struct cw_engine_options *options)
+{
+    struct cw_fault fault;
+    struct cw_engine *made = calloc(1, sizeof *made);
+    CW_ASSERT(made != NULL);
+    made->options = *options;
+    made->live = &options->file->live;
+    made->count = core_count(made->live);
+    made->start_ms = cw_clock_wall_ms();
+    made->start_ns = cw_clock_monotonic_ns();
+    made->letters.file = -1;
+    made->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    CW_ASSERT(made->wake >= 0);
+    const struct cw_bundle_sources sources = {.models = options->models,
+                                              .templates = options->templates,
+                                              .programs = options->programs,
+                                              .program_count = options->program_count};
+    cw_err err = cw_bundle_open(&made->bundle, &sources, made->count, NULL, &fault);
+    if (err == CW_ERR_OK) {
+        err = open_parts(made, &fault);
+    }
+    if (err == CW_ERR_OK) {
+        err = open_cores(made, &fault);
+    }
+    if (err != CW_ERR_OK) {
+        int code = cw_failure(&fault);
+        (void)cw_engine_close(made);
+        return err == CW_ERR_INVALID ? CW_EXIT_USAGE : code;
+    }
+    *engine = made;
+    return CW_EXIT_OK;
+}
+
+/* ---- start and stop ---- */
+
+static void print_line(void *self, struct cw_view text)
+{
+    struct cw_engine *engine = self;
+    (void)fwrite(text.data, 1, text.bytes, engine->options.decisions);
+}
+
+static void *write_decisions(void *self)
+{
+    struct cw_engine *engine = self;
+    while (cw_lines_merge(&engine->lines, print_line, engine)) {
+        (void)fflush(engine->options.decisions);
+    }
+    (void)fflush(engine->options.decisions);
+    return NULL;
+}
+
+cw_err cw_engine_start(struct cw_engine *engine, struct cw_fault *fault)
+{
+    if (engine->writes && pthread_create(&engine->writer, NULL, write_decisions, engine) != 0) {
+        engine->writes = false;
+        return cw_fail(fault, CW_ERR_IO, "starting the thread that writes decisions");
+    }
+    cw_err err = cw_runtime_start(&engine->runtime, engine->shards, engine->count, true, fault);
+    engine->started = err == CW_ERR_OK;
+    return err;
+}
+
+void cw_engine_stop(struct cw_engine *engine)
+{
+    atomic_store(&engine->stopping, true);
+    for (uint32_t i = 0; i < engine->count; i++) {
+        cw_server_wake(engine->cores[i].server);
+    }
+}
+
+bool cw_engine_stopped(struct cw_engine *engine)
+{
+    return cw_runtime_try_join(&engine->runtime);
+}
+
+/* Counters of all cores as one; true when every sum holds. */
+static bool reconcile(struct cw_engine *engine)
+{
+    struct cw_summary summary = {.seconds =
+                                     (double)(cw_clock_monotonic_ns() - engine->start_ns) / 1e9,
+                                 .cores = engine->count};
+    for (uint32_t i = 0; i < engine->count; i++) {
+        uint64_t in_flight = 0;
+        uint64_t pending = 0;
+        struct cw_pipeline *pipeline = cw_service_pipeline(engine->cores[i].service);
+        cw_fates_add(&summary.fates, cw_pipeline_fates(pipeline));
+        cw_pipeline_count(pipeline, &in_flight, &pending);
+        summary.in_flight += in_flight;
+        summary.pending += pending;
+    }
+    cw_summary_print(&summary, false, stderr);
+    const char *wrong = cw_fates_reconcile(&summary.fates, summary.in_flight, summary.pending);
+    if (wrong != NULL) {
+        (void)fprintf(stderr,
+                      "cartwheel: the sums do not reconcile: %s; this is a defect of cartwheel\n",
+                      wrong);
+    }
+    return wrong == NULL;
+}
+
+void cw_engine_write_letters(struct cw_engine *engine)
+{
+    for (uint32_t i = 0; i < engine->count; i++) {
+        bool written = cw_letter_file_write(&engine->letters, &engine->cores[i].letters);
+        if (!written && !engine->letters_failed) {
+            (void)fprintf(stderr,
+                          "cartwheel: %s cannot be written; refused events are counted, "
+                          "not kept\n",
+                          engine->letters.path);
+        }
+        engine->letters_failed = !written;
+    }
+}
+
+static void close_core(struct cw_core *core)
+{
+    void *item;
+    if (core->engine == NULL) {
+        return;
+    }
+    while (cw_ring_pop(core->notes, &item)) {
+        free(item);
+    }
+    while (cw_ring_pop(core->replies, &item)) {
+        cw_text_deinit(&((struct cw_reply *)item)->body);
+        free(item);
+    }
+    if (core->service != NULL) {
+        cw_service_close(core->service);
+    }
+    if (core->server != NULL) {
+        cw_server_close(core->server);
+    }
+    cw_letters_deinit(&core->letters);
+}
+
+bool cw_engine_close(struct cw_engine *engine)
+{
+    bool good = true;
+    if (engine->channels != NULL) {
+        cw_channels_stop(engine->channels, GRACE_MS);
+    }
+    if (engine->started) {
+        CW_ASSERT(cw_runtime_try_join(&engine->runtime));
+        if (engine->writes) {
+            (void)pthread_join(engine->writer, NULL);
+        }
+        cw_engine_write_letters(engine);
+        good = reconcile(engine);
+    }
+    for (uint32_t i = 0; engine->cores != NULL && i < engine->count; i++) {
+        close_core(&engine->cores[i]);
+    }
+    if (engine->channels != NULL) {
+        cw_channels_close(engine->channels);
+    }
+    if (engine->credentials != NULL) {
+        cw_credentials_close(engine->credentials);
+    }
+    if (engine->lines.lanes != NULL) {
+        cw_lines_close(&engine->lines);
+    }
+    if (engine->mesh != NULL) {
+        cw_mesh_close(engine->mesh);
+    }
+    if (engine->zones != NULL) {
+        cw_zones_close(engine->zones);
+    }
+    cw_letter_file_close(&engine->letters);
+    if (engine->state_open) {
+        cw_state_close(&engine->state);
+    }
+    if (engine->bundle != NULL) {
+        cw_bundle_close(engine->bundle);
+    }
+    cw_text_deinit(&engine->base);
+    if (engine->own.first != NULL) {
+        cw_arena_close(&engine->own);
+    }
+    (void)close(engine->wake);
+    free(engine);
+    return good;
+}
+
+/* ---- what it says ---- */
+
+void cw_engine_addresses(const struct cw_engine *engine, struct cw_text *line)
+{
+    for (uint32_t i = 0; i < engine->live->listener_count; i++) {
+        const struct cw_listener *listener = &engine->live->listeners[i];
+        struct cw_view at = listener->address;
+        uint32_t host = at.bytes;
+        while (host > 0 && at.data[host - 1] != ':') {
+            host--;
+        }
+        cw_text_printf(line, "%s%s%.*s%u", i == 0 ? "" : " ",
+                       listener->kind == CW_REQUEST_HTTP ? "http://" : "tcp://", (int)host, at.data,
+                       engine->cores[0].ports[i]);
+    }
+}
+
+void cw_engine_remarks(const struct cw_engine *engine, FILE *to)
+{
+    (void)fprintf(to, "cartwheel %s: %u core%s, %s\n", CW_VERSION, engine->count,
+                  engine->count == 1 ? "" : "s", cw_server_backend(engine->cores[0].server));
+    for (uint32_t i = 0; i < engine->bundle->programs->count; i++) {
+        const struct cw_program *program = &engine->bundle->programs->list[i];
+        (void)fprintf(to, "  program %.*s (%.*s)%s\n", (int)program->id.bytes, program->id.data,
+                      (int)program->file.bytes, program->file.data,
+                      program->enabled ? "" : ": off");
+    }
+    for (uint32_t i = 0; i < CW_CHANNEL_COUNT; i++) {
+        const struct cw_channel_options *row = &engine->rows[i];
+        if (row->type == CW_CHANNEL_OUTBOX) {
+            (void)fprintf(to, "  %.*s: messages are NOT sent; they go into %.*s\n",
+                          (int)row->name.bytes, row->name.data, (int)row->directory.bytes,
+                          row->directory.data);
+        } else {
+            (void)fprintf(to, "  %.*s: sent through %.*s\n", (int)row->name.bytes, row->name.data,
+                          (int)row->url.bytes, row->url.data);
+        }
+    }
+    if (engine->credentials == NULL) {
+        (void)fputs("  no credentials are configured: whoever reaches a socket may do all\n", to);
+    }
+    (void)fputs("  state is NOT kept over a stop yet: what is in flight is forgotten\n", to);
+}

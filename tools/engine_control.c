@@ -1,0 +1,149 @@
+/* engine_control: what the control plane does while the cores serve: reloads, looks into the
+   outbox, writes what was refused. */
+#include "io/outbox.h"
+#include "tools/engine_priv.h"
+
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+
+enum {
+    OUTBOX_LISTED = 200
+};
+
+static struct cw_view view_of(const char *text)
+{
+    return (struct cw_view){text, (uint32_t)strlen(text)};
+}
+
+int cw_engine_reload_told(struct cw_engine *engine, struct cw_text *told)
+{
+    struct cw_fault fault;
+    struct cw_bundle *next = NULL;
+    const struct cw_bundle_sources sources = {.models = engine->options.models,
+                                              .templates = engine->options.templates,
+                                              .programs = engine->options.programs,
+                                              .program_count = engine->options.program_count};
+    cw_err err = cw_bundle_open(&next, &sources, engine->count, told, &fault);
+    if (err != CW_ERR_OK) {
+        (void)cw_failure(&fault);
+        cw_text_printf(told, "%s\n", fault.text);
+        return err == CW_ERR_INVALID ? CW_EXIT_USAGE : CW_EXIT_FAILURE;
+    }
+    for (uint32_t i = 0; i < engine->count; i++) {
+        atomic_store(&engine->cores[i].next, next);
+        cw_server_wake(engine->cores[i].server);
+    }
+    uint32_t taken = 0;
+    while (taken < engine->count && !cw_runtime_try_join(&engine->runtime)) {
+        (void)poll(NULL, 0, 1); /* bounded: each core looks at every turn, unless it has ended */
+        taken += atomic_load(&engine->cores[taken].current) == next;
+    }
+    struct cw_bundle *old = engine->bundle;
+    engine->bundle = next;
+    cw_bundle_close(old);
+    return CW_EXIT_OK;
+}
+
+int cw_engine_reload(struct cw_engine *engine)
+{
+    struct cw_text told = {0};
+    int code = cw_engine_reload_told(engine, &told);
+    (void)fprintf(stderr, code == CW_EXIT_OK ? "cartwheel: programs and templates are reloaded\n"
+                                             : "cartwheel: nothing was reloaded; what ran before "
+                                               "goes on\n");
+    cw_text_deinit(&told);
+    return code;
+}
+
+static void fail_reply(struct cw_reply *reply, uint16_t status, const char *why)
+{
+    reply->status = status;
+    cw_text_clear(&reply->body);
+    cw_text_puts(&reply->body, "{\"error\":");
+    cw_text_json(&reply->body, view_of(why));
+    cw_text_puts(&reply->body, "}\n");
+}
+
+static void reply_reload(struct cw_engine *engine, struct cw_reply *reply)
+{
+    struct cw_text told = {0};
+    if (cw_engine_reload_told(engine, &told) == CW_EXIT_OK) {
+        cw_text_printf(&reply->body, "{\"programs\":%u}\n", engine->bundle->programs->count);
+    } else {
+        (void)cw_text_terminate(&told);
+        fail_reply(reply, 422, told.data);
+    }
+    cw_text_deinit(&told);
+}
+
+static const char *outbox_of(const struct cw_engine *engine)
+{
+    for (uint32_t i = 0; i < CW_CHANNEL_COUNT; i++) {
+        if (engine->rows[i].type == CW_CHANNEL_OUTBOX) {
+            return engine->rows[i].directory.data; /* ended by NUL, whoever gave it */
+        }
+    }
+    return NULL;
+}
+
+static void reply_outbox(struct cw_engine *engine, const char *name, struct cw_reply *reply)
+{
+    struct cw_fault fault;
+    const char *directory = outbox_of(engine);
+    if (directory == NULL) {
+        fail_reply(reply, 404, "no channel writes into an outbox");
+        return;
+    }
+    cw_err err = *name == '\0' ? cw_outbox_list(directory, OUTBOX_LISTED, &reply->body, &fault)
+                               : cw_outbox_read(directory, view_of(name), &reply->body, &fault);
+    size_t bytes = strlen(name);
+    if (err != CW_ERR_OK) {
+        fail_reply(reply, err == CW_ERR_NOT_FOUND ? 404 : 500, fault.text);
+    } else if (bytes > 4 && strcmp(name + bytes - 4, ".eml") == 0) {
+        reply->type = "message/rfc822";
+    }
+}
+
+static void answer_note(struct cw_core *core, struct cw_note *note)
+{
+    static const char outbox[] = "/v1/outbox";
+    struct cw_reply *reply = calloc(1, sizeof *reply);
+    CW_ASSERT(reply != NULL);
+    *reply = (struct cw_reply){.token = note->token, .status = 200, .type = "application/json"};
+    if (strcmp(note->path, "/v1/programs/reload") == 0) {
+        reply_reload(core->engine, reply);
+    } else if (strncmp(note->path, outbox, sizeof outbox - 1) == 0) {
+        const char *name = note->path + sizeof outbox - 1;
+        reply_outbox(core->engine, *name == '/' ? name + 1 : name, reply);
+    } else {
+        fail_reply(reply, 404, "no such resource");
+    }
+    free(note);
+    while (!cw_ring_push(core->replies, reply)) { /* bounded: the core takes them every turn */
+        cw_server_wake(core->server);
+        (void)poll(NULL, 0, 1);
+    }
+    cw_server_wake(core->server);
+}
+
+void cw_engine_tick(struct cw_engine *engine, int also, int timeout_ms)
+{
+    struct pollfd wait[] = {{.fd = engine->wake, .events = POLLIN}, {.fd = also, .events = POLLIN}};
+    (void)poll(wait, 2, timeout_ms);
+    eventfd_t count;
+    (void)eventfd_read(engine->wake, &count);
+    for (uint32_t i = 0; i < engine->count; i++) {
+        struct cw_core *core = &engine->cores[i];
+        void *note;
+        while (cw_ring_pop(core->notes, &note)) {
+            answer_note(core, note);
+        }
+        const char *text = atomic_exchange(&core->remark, NULL);
+        if (text != NULL) {
+            (void)fprintf(stderr, "cartwheel: %s\n", text);
+        }
+    }
+    cw_engine_write_letters(engine);
+}

@@ -1,0 +1,265 @@
+/* run: the live engine. */
+#include "core/mesh.h"
+#include "tools/engine.h"
+
+#include <getopt.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+static const char help[] =
+    "usage: cartwheel run [OPTIONS] [PROGRAM.yaml...]\n"
+    "\n"
+    "Runs the engine: events come in over HTTP (PutEvents at /, POST /v1/events) and TCP, touches\n"
+    "leave by the configured channels when they are due. Without an engine file: HTTP on\n"
+    "127.0.0.1:8080, state in ./cartwheel-state, messages into a local outbox (they are NOT "
+    "sent),\n"
+    "and the shipped program unless others are named. A line that begins with `ready` tells on\n"
+    "standard error that it serves, and where.\n"
+    "\n"
+    "  -c, --config FILE  an engine file; `cartwheel config --help` tells its keys\n"
+    "  --http ADDR:PORT   listen here instead of what the file says (port 0: any)\n"
+    "  --tcp ADDR:PORT    take NDJSON here\n"
+    "  --state DIR        the directory for what is kept\n"
+    "  --cores N          so many cores (default: all that this process may use)\n"
+    "  --clock CLOCK      wall (default), event (time is what the events say), or a factor such "
+    "as\n"
+    "                     3600x: from now on, so many times as fast\n"
+    "  --models DIR       models to use besides the shipped ones\n"
+    "  --templates DIR    templates to use besides the shipped ones\n"
+    "  --decisions FILE   append every decision as a JSON line; - is standard output\n"
+    "  --timeline         decisions as lines for people (on standard output without --decisions)\n"
+    "  --help             print this\n"
+    "\n"
+    "SIGHUP reads programs and templates anew, all or nothing; SIGTERM and Ctrl-C stop it "
+    "cleanly.\n"
+    "\n"
+    "exit: 0 stopped, 1 failed, 2 wrong usage or configuration\n";
+
+struct run {
+    struct cw_engine_file file;
+    struct cw_inputs inputs;
+    const char *config, *http, *tcp, *state, *clock, *models, *templates, *decisions;
+    uint32_t cores;
+    bool timeline, help;
+};
+
+static int parse_option(struct run *run, int option, const char *value)
+{
+    char *end = NULL;
+    unsigned long number;
+    switch (option) {
+    case 'c': run->config = value; break;
+    case 'a': run->http = value; break;
+    case 'p': run->tcp = value; break;
+    case 's': run->state = value; break;
+    case 'k': run->clock = value; break;
+    case 'm': run->models = value; break;
+    case 't': run->templates = value; break;
+    case 'd': run->decisions = value; break;
+    case 'l': run->timeline = true; break;
+    case 'h': run->help = true; break;
+    case 'n':
+        number = strtoul(value, &end, 10);
+        if (*value < '0' || *value > '9' || *end != '\0' || number < 1 ||
+            number > CW_MESH_SHARDS_MAX) {
+            return cw_usage_error("run", "--cores is a number from 1 to %u", CW_MESH_SHARDS_MAX);
+        }
+        run->cores = (uint32_t)number;
+        break;
+    default: return CW_EXIT_USAGE; /* told already */
+    }
+    return CW_EXIT_OK;
+}
+
+static int parse(struct run *run, int argc, char **argv)
+{
+    static const struct option known[] = {{"config", required_argument, NULL, 'c'},
+                                          {"http", required_argument, NULL, 'a'},
+                                          {"tcp", required_argument, NULL, 'p'},
+                                          {"state", required_argument, NULL, 's'},
+                                          {"cores", required_argument, NULL, 'n'},
+                                          {"clock", required_argument, NULL, 'k'},
+                                          {"models", required_argument, NULL, 'm'},
+                                          {"templates", required_argument, NULL, 't'},
+                                          {"decisions", required_argument, NULL, 'd'},
+                                          {"timeline", no_argument, NULL, 'l'},
+                                          {"help", no_argument, NULL, 'h'},
+                                          {NULL, 0, NULL, 0}};
+    int option;
+    while ((option = cw_next_option("run", argc, argv, "c:h", known)) != -1) {
+        int rc = parse_option(run, option, optarg);
+        if (rc != CW_EXIT_OK) {
+            return rc;
+        }
+    }
+    int rc = cw_inputs_take(&run->inputs, "run", argc - optind, argv + optind);
+    if (rc == CW_EXIT_OK && run->inputs.event_count > 0) {
+        return cw_usage_error("run",
+                              "%s is no program (.yaml); events go to a running engine: "
+                              "cartwheel send",
+                              run->inputs.events[0]);
+    }
+    return rc;
+}
+
+/* What the command line says wins over the file. */
+static int override(struct run *run)
+{
+    struct cw_engine_live *live = &run->file.live;
+    if (run->http != NULL) {
+        uint32_t kept = 0;
+        for (uint32_t i = 0; i < live->listener_count; i++) {
+            if (live->listeners[i].kind != CW_REQUEST_HTTP) {
+                live->listeners[kept++] = live->listeners[i];
+            }
+        }
+        live->listener_count = kept;
+        live->listeners[live->listener_count++] = (struct cw_listener){
+            .kind = CW_REQUEST_HTTP, .address = {run->http, (uint32_t)strlen(run->http)}};
+    }
+    if (run->tcp != NULL && live->listener_count < CW_LISTENERS_MAX) {
+        live->listeners[live->listener_count++] = (struct cw_listener){
+            .kind = CW_REQUEST_LINES, .address = {run->tcp, (uint32_t)strlen(run->tcp)}};
+    }
+    live->state = run->state != NULL ? run->state : live->state;
+    live->cores = run->cores > 0 ? run->cores : live->cores;
+    if (run->clock != NULL && !cw_clock_mode_parse(run->clock, &live->clock, &live->clock_factor)) {
+        return cw_usage_error("run",
+                              "--clock \"%s\" is none of wall, event, or a factor such as "
+                              "3600x",
+                              run->clock);
+    }
+    return CW_EXIT_OK;
+}
+
+/* Every connection is a descriptor: as many as the system lets us have. */
+static void raise_descriptors(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+/* SIGHUP, SIGTERM and SIGINT as a descriptor; in all threads to come they are blocked. */
+static int open_signals(void)
+{
+    sigset_t set;
+    (void)sigemptyset(&set);
+    (void)sigaddset(&set, SIGHUP);
+    (void)sigaddset(&set, SIGTERM);
+    (void)sigaddset(&set, SIGINT);
+    (void)pthread_sigmask(SIG_BLOCK, &set, NULL);
+    (void)signal(SIGPIPE, SIG_IGN);
+    return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+static int serve(struct cw_engine *engine, int signals)
+{
+    struct cw_fault fault;
+    struct cw_text ready = {0};
+    if (cw_engine_start(engine, &fault) != CW_ERR_OK) {
+        (void)cw_failure(&fault);
+        exit(CW_EXIT_FAILURE); /* shards that started wait for those that did not */
+    }
+    cw_text_puts(&ready, "ready ");
+    cw_engine_addresses(engine, &ready);
+    (void)fprintf(stderr, "%s\n", cw_text_terminate(&ready));
+    cw_text_deinit(&ready);
+    bool stopping = false;
+    while (!stopping || !cw_engine_stopped(engine)) { /* until it is told to stop, and has */
+        cw_engine_tick(engine, signals, stopping ? 5 : 200);
+        struct signalfd_siginfo got;
+        while (read(signals, &got, sizeof got) == (ssize_t)sizeof got) {
+            if (got.ssi_signo == SIGHUP) {
+                (void)cw_engine_reload(engine);
+            } else if (!stopping) {
+                (void)fprintf(stderr, "stopping: what is under way is ended first\n");
+                cw_engine_stop(engine);
+                stopping = true;
+            } else {
+                (void)fprintf(stderr, "stopped at once\n");
+                _exit(CW_EXIT_FAILURE);
+            }
+        }
+    }
+    return CW_EXIT_OK;
+}
+
+static FILE *open_decisions(const struct run *run)
+{
+    if (run->decisions == NULL || strcmp(run->decisions, "-") == 0) {
+        return stdout;
+    }
+    FILE *file = fopen(run->decisions, "ae");
+    if (file == NULL) {
+        struct cw_fault fault;
+        (void)cw_fail(&fault, CW_ERR_IO, "opening %s", run->decisions);
+        (void)cw_failure(&fault);
+    }
+    return file;
+}
+
+static int run_engine(struct run *run)
+{
+    struct cw_engine_options options = {
+        .file = &run->file,
+        .config = run->config,
+        .models = run->models != NULL ? run->models : run->file.models,
+        .templates = run->templates != NULL ? run->templates : run->file.templates,
+        .programs = run->inputs.program_count > 0 ? run->inputs.programs : run->file.programs,
+        .program_count =
+            run->inputs.program_count > 0 ? run->inputs.program_count : run->file.program_count,
+        .timeline = run->timeline};
+    if (run->decisions != NULL || run->timeline) {
+        options.decisions = open_decisions(run);
+        if (options.decisions == NULL) {
+            return CW_EXIT_FAILURE;
+        }
+    }
+    raise_descriptors();
+    int signals = open_signals();
+    struct cw_engine *engine = NULL;
+    int rc = cw_engine_open(&engine, &options);
+    if (rc == CW_EXIT_OK) {
+        cw_engine_remarks(engine, stderr);
+        rc = serve(engine, signals);
+        rc = cw_engine_close(engine) ? rc : CW_EXIT_FAILURE;
+    }
+    if (options.decisions != NULL &&
+        (fflush(options.decisions) != 0 || ferror(options.decisions) != 0)) {
+        (void)fprintf(stderr, "cartwheel: decisions were not all written\n");
+        rc = CW_EXIT_FAILURE;
+    }
+    (void)close(signals);
+    return rc;
+}
+
+int cw_cmd_run(int argc, char **argv)
+{
+    struct cw_fault fault;
+    struct run *run = calloc(1, sizeof *run);
+    CW_ASSERT(run != NULL);
+    int rc = parse(run, argc, argv);
+    if (rc == CW_EXIT_OK && run->help) {
+        (void)fputs(help, stdout);
+    } else if (rc == CW_EXIT_OK) {
+        if (cw_engine_file_read(&run->file, run->config, &fault) != CW_ERR_OK) {
+            (void)cw_failure(&fault);
+            rc = CW_EXIT_USAGE;
+        } else {
+            rc = override(run);
+        }
+        if (rc == CW_EXIT_OK) {
+            rc = run_engine(run);
+        }
+        cw_engine_file_close(&run->file);
+    }
+    free(run);
+    return rc;
+}

@@ -1,0 +1,58 @@
+/*
+ * state: the engine's directory: who uses it, its secret, what was refused.
+ *
+ * Threads: open and close on the control plane; cw_letters_put on the core that owns the box.
+ */
+#ifndef CW_TOOLS_STATE_H
+#define CW_TOOLS_STATE_H
+
+#include "core/err.h"
+#include "core/hash.h"
+#include "core/text.h"
+#include "core/view.h"
+
+#include <pthread.h>
+
+#define CW_LETTER_BYTES_MAX (64u << 10) /* of an event's text that is kept */
+
+struct cw_state {
+    const char *directory;
+    int lock;                       /* file descriptor that holds the directory's lock */
+    struct cw_hash_key link, codes; /* secret, made once and kept in secret.key */
+};
+
+/* Makes the directory (0700) where it is not there, locks it, reads or makes its secret.
+   CW_ERR_INVALID when another engine uses it. */
+CW_MUST_USE cw_err cw_state_open(struct cw_state *state, const char *directory,
+                                 struct cw_fault *fault);
+void cw_state_close(struct cw_state *state);
+
+/* What one core could not take, on its way to dead-letters.ndjson. */
+struct cw_letters {
+    pthread_mutex_t mutex; /* held to append or to swap: never over a system call */
+    struct cw_text waiting;
+    uint64_t lost; /* no room: the writer was too slow */
+};
+
+void cw_letters_init(struct cw_letters *letters);
+void cw_letters_deinit(struct cw_letters *letters);
+void cw_letters_put(struct cw_letters *letters, int64_t at, struct cw_view text,
+                    struct cw_view reason);
+
+/* dead-letters.ndjson of the state directory; begun anew when it would pass bytes_max, the one
+   before kept as dead-letters.1.ndjson. */
+struct cw_letter_file {
+    char path[4096], before[4096];
+    int file;
+    uint64_t bytes, bytes_max;
+    struct cw_text swapped;
+};
+
+CW_MUST_USE cw_err cw_letter_file_open(struct cw_letter_file *file, const char *directory,
+                                       uint64_t bytes_max, struct cw_fault *fault);
+void cw_letter_file_close(struct cw_letter_file *file);
+
+/* Writes what waits in a box; false when the disk did not take it (tried again next time). */
+CW_MUST_USE bool cw_letter_file_write(struct cw_letter_file *file, struct cw_letters *letters);
+
+#endif
