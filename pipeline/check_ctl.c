@@ -15,6 +15,7 @@ struct look {
     /* Rows reached through lists, to be compared with the tables' own counts. */
     uint64_t candidates, in_flight, carts, seen, timers;
     uint64_t by_score, by_value; /* candidates in flight that stand in an index */
+    uint64_t sending;            /* touches under way */
 };
 
 static bool wrong(const struct look *look, const char *what)
@@ -102,6 +103,18 @@ static bool check_candidate(struct look *look, cw_row row, bool in_flight)
     PROVE(look,
           candidate->value_bucket == (in_flight ? value_bucket_of(candidate) : CW_BUCKET_NONE),
           "a candidate in the wrong bucket of values");
+    const struct cw_touch_row *touches = cw_candidate_touches(candidate);
+    for (uint32_t i = 0; i < candidate->touch_count; i++) {
+        bool tried = touches[i].attempts > 0;
+        PROVE(look, tried || touches[i].sent_at == CW_TIME_NONE, "a touch sent without an attempt");
+        PROVE(look,
+              tried || touches[i].state == CW_TOUCH_PENDING || touches[i].state == CW_TOUCH_SKIPPED,
+              "a touch settled without an attempt");
+        PROVE(look,
+              (touches[i].flags & CW_TOUCH_CHARGED) != 0 || touches[i].state != CW_TOUCH_SENDING,
+              "a message under way that was not charged");
+        look->sending += touches[i].state == CW_TOUCH_SENDING;
+    }
     look->candidates++;
     look->in_flight += in_flight;
     look->by_score += candidate->score_bucket != CW_BUCKET_NONE;
@@ -366,7 +379,7 @@ static bool check_messages(struct look *look)
         struct cw_candidate_texts texts = cw_candidate_texts(candidate);
         PROVE(look,
               message->touch >= 1 && message->touch <= candidate->touch_count &&
-                  cw_candidate_touches(candidate)[message->touch - 1].state == CW_TOUCH_SENT,
+                  cw_candidate_touches(candidate)[message->touch - 1].attempts > 0,
               "a message of a touch that was not sent");
         cw_message_id(p, texts.program, customer, texts.cart, candidate->first_t0, message->touch,
                       id);
@@ -390,6 +403,7 @@ bool cw_pipeline_check(const struct cw_pipeline *p)
     uint64_t pending = 0;
     cw_pipeline_count(p, &in_flight, &pending);
     PROVE(&look, in_flight == look.in_flight, "candidates in flight are miscounted");
+    PROVE(&look, look.sending == p->fates.sending, "messages under way are miscounted");
     const char *unsound = cw_fates_reconcile(&p->fates, in_flight, pending);
     look.customer = (struct cw_customer){0};
     PROVE(&look, unsound == NULL, unsound);

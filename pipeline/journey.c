@@ -118,7 +118,7 @@ static uint32_t attribute(struct cw_candidate_row *candidate, int64_t ordered_at
     int64_t last_click = from;
     int64_t last_delivery = from;
     for (uint32_t i = 0; i < candidate->touch_count; i++) {
-        if (touches[i].state != CW_TOUCH_SENT) {
+        if (touches[i].attempts == 0) {
             continue;
         }
         int64_t click = touches[i].clicked_at;
@@ -126,9 +126,13 @@ static uint32_t attribute(struct cw_candidate_row *candidate, int64_t ordered_at
             last_click = click;
             clicked = i + 1;
         }
-        int64_t delivery =
-            touches[i].delivered_at != CW_TIME_NONE ? touches[i].delivered_at : touches[i].sent_at;
-        if (!touches[i].bounced && delivery >= last_delivery && delivery <= ordered_at) {
+        /* A send counts as its delivery; one that nobody is sure of does not. */
+        int64_t delivery = touches[i].delivered_at;
+        if (delivery == CW_TIME_NONE && touches[i].state == CW_TOUCH_SENT) {
+            delivery = touches[i].sent_at;
+        }
+        if ((touches[i].flags & CW_TOUCH_BOUNCED) == 0 && delivery >= last_delivery &&
+            delivery <= ordered_at) {
             last_delivery = delivery;
             delivered = i + 1;
         }

@@ -42,8 +42,8 @@ struct cw_send {
 
 enum cw_send_answer {
     CW_SEND_DONE,  /* sent, here and now (a replay) */
-    CW_SEND_TAKEN, /* under way: cw_pipeline_result tells what became of it */
-    CW_SEND_FULL   /* no room in the channel: nothing was taken */
+    CW_SEND_TAKEN, /* under way: cw_pipeline_result tells what became of it, after the call */
+    CW_SEND_FULL   /* no room in the channel: nothing was taken; it is offered again */
 };
 
 /* Where decisions and messages go. */
@@ -74,6 +74,8 @@ struct cw_pipeline_options {
     const struct cw_links *links;        /* NULL: messages carry the shop's own links */
     double rates[CW_CHANNEL_COUNT];      /* messages a second of this core; 0: no limit */
     bool collapses[CW_CHANNEL_COUNT];    /* the provider takes a key: resend what is unknown */
+    uint32_t cores; /* that share a program's ratePerSecond; 0: this one alone */
+    bool live;      /* rates and pauses hold; in a replay they do not */
 };
 
 CW_MUST_USE cw_err cw_pipeline_open(struct cw_pipeline **pipeline,
@@ -93,11 +95,12 @@ void cw_pipeline_advance(struct cw_pipeline *pipeline, int64_t now);
 CW_MUST_USE bool cw_pipeline_earliest(const struct cw_pipeline *pipeline, int64_t *due);
 
 /*
- * What became of a message that was under way. SENT and UNKNOWN settle the touch (`unknown` is sent
- * as far as caps and gaps go; onUnknown says whether it is tried again). LATER tries again after an
- * exponential back-off with jitter (from the message's id: no randomness comes in), at least
- * retry_after_s, looking again at everything then; after the channel's retries it is `failed`.
- * A result for a message that is not under way changes nothing and is counted.
+ * What became of a message that was under way, at the clock that was advanced to last. SENT and
+ * UNKNOWN settle the touch (`unknown` is sent as far as caps and gaps go; onUnknown says whether it
+ * is tried again). LATER tries again after an exponential back-off with jitter (from the message's
+ * id: no randomness comes in), at least retry_after_s, looking again at everything then; after the
+ * channel's retries it is `failed`. A result for a message that is not under way changes nothing
+ * and is counted. Never called from within the port's functions.
  */
 void cw_pipeline_result(struct cw_pipeline *pipeline, const struct cw_post_result *result);
 

@@ -153,9 +153,9 @@ struct cw_candidate_texts {
 
 struct cw_candidate_texts cw_candidate_texts(struct cw_candidate_row *candidate);
 
-/* The customer's candidate of that serial, or NULL: also when it has ended too long ago. */
-struct cw_candidate_row *cw_candidate_by_serial(const struct cw_pipeline *p,
-                                                struct cw_view customer, uint32_t serial);
+/* The customer's candidate of that serial, or none: also when it has ended too long ago. */
+cw_row cw_candidate_by_serial(const struct cw_pipeline *p, struct cw_view customer,
+                              uint32_t serial);
 
 /* True when nothing can ask for it any more: as if it were not there, cleaned or not. */
 bool cw_candidate_over(const struct cw_pipeline *p, const struct cw_candidate_row *candidate);
@@ -198,6 +198,11 @@ void cw_message_id(const struct cw_pipeline *p, struct cw_view program, struct c
 CW_MUST_USE bool cw_message_remember(struct cw_pipeline *p, struct cw_view customer,
                                      const struct cw_candidate_row *candidate, uint32_t touch,
                                      struct cw_view id);
+void cw_message_forget(struct cw_pipeline *p, const struct cw_candidate_row *candidate,
+                       struct cw_view id);
+struct cw_message_row *cw_message_find(const struct cw_pipeline *p, struct cw_view id,
+                                       uint64_t hash);
+struct cw_view cw_message_owner(const struct cw_message_row *message);
 
 /* clock.c: the customer's one timer */
 void cw_customer_arm(struct cw_pipeline *p, struct cw_customer *customer, int64_t due);
@@ -218,10 +223,15 @@ void cw_profile_erase(struct cw_pipeline *p, struct cw_customer *customer);
 void cw_profile_order(struct cw_customer *customer, const struct cw_event *event);
 CW_MUST_USE bool cw_sends_add(struct cw_pipeline *p, struct cw_customer *customer,
                               enum cw_channel channel);
+/* Takes back what cw_sends_add noted at that time; the time of the last send follows, as far as the
+   week that is remembered goes back. */
+void cw_sends_take_back(struct cw_pipeline *p, struct cw_customer *customer,
+                        enum cw_channel channel, int64_t at);
 uint32_t cw_sends_count(const struct cw_pipeline *p, const struct cw_customer *customer,
                         uint32_t cap);
 void cw_features_read(const struct cw_customer *customer, const struct cw_event_cart *cart,
                       struct cw_features *features);
+
 /* The features that confidence counts: what is known of the customer. */
 enum {
     CW_CONFIDENCE_FIRST = CW_FEATURE_purchase_history,
@@ -248,9 +258,8 @@ struct cw_discount {
 };
 
 struct cw_discount cw_discount(const struct cw_program *program, double score, double sensitivity);
-uint32_t cw_discount_code(const struct cw_pipeline *p, const struct cw_program *program,
-                          const struct cw_candidate_row *candidate, struct cw_view customer,
-                          char code[32]);
+uint32_t cw_discount_code(const struct cw_pipeline *p, double percent, bool unique, uint32_t serial,
+                          struct cw_view customer, char code[32]);
 /* The variant of the touch that a customer gets, by hash; NULL when it has none. Its delay. */
 const struct cw_variant *cw_touch_variant(const struct cw_program *program,
                                           const struct cw_touch *touch, struct cw_view customer);
@@ -258,6 +267,25 @@ int64_t cw_touch_delay(const struct cw_program *program, const struct cw_touch *
                        struct cw_view customer);
 void cw_touch_fire(struct cw_pipeline *p, struct cw_customer *customer, cw_row candidate,
                    uint32_t touch);
+
+/* deliver.c: what becomes of a message that a channel took */
+
+/* The touch was sent: counts it, tells it while the journey goes on. */
+void cw_touch_went_out(struct cw_pipeline *p, struct cw_customer *customer, cw_row candidate,
+                       uint32_t touch, struct cw_view message_id);
+/* True when something came back that only a message that arrived can bring. */
+bool cw_touch_arrived(const struct cw_touch_row *touch);
+/* Puts a touch into another state; the candidate's place in the indexes follows. */
+void cw_touch_become(struct cw_pipeline *p, cw_row candidate, uint32_t touch,
+                     enum cw_touch_state state);
+/* A touch that will not be tried again and of which an attempt is in doubt. */
+void cw_touch_in_doubt(struct cw_pipeline *p, struct cw_customer *customer, cw_row candidate,
+                       uint32_t touch, enum cw_touch_reason reason);
+/* Takes back what the last claim charged. */
+void cw_touch_uncharge(struct cw_pipeline *p, struct cw_customer *customer,
+                       struct cw_touch_row *touch);
+/* When to ask a channel again that has no room. */
+int64_t cw_touch_room_at(const struct cw_pipeline *p, struct cw_view message_id, uint32_t waits);
 void cw_session_fire(struct cw_pipeline *p, struct cw_customer *customer, cw_row cart,
                      uint32_t slot);
 void cw_abandon_run(struct cw_pipeline *p, struct cw_customer *customer,

@@ -103,17 +103,30 @@ enum cw_touch_state {
     CW_TOUCH_PENDING,
     CW_TOUCH_SENT,
     CW_TOUCH_SKIPPED,
-    CW_TOUCH_FAILED
+    CW_TOUCH_FAILED,
+    CW_TOUCH_SENDING, /* claimed: what became of it will be told (deliver.c) */
+    CW_TOUCH_UNKNOWN  /* nobody knows whether it went out, and it is not tried again */
+};
+
+enum cw_touch_flag {
+    CW_TOUCH_BOUNCED = 1u << 0,
+    CW_TOUCH_CHARGED = 1u << 1, /* counts for caps and gap, and as an e-mail sent, at sent_at */
+    CW_TOUCH_DOUBTED = 1u << 2, /* of one of its attempts nobody knows */
+    CW_TOUCH_UNIQUE = 1u << 3   /* the code that its message carries is the customer's alone */
 };
 
 struct cw_touch_row {
-    int64_t due; /* of a pending touch; deferral moves it */
-    int64_t sent_at, delivered_at, opened_at, clicked_at; /* CW_TIME_NONE: not told */
-    uint8_t state;                                        /* enum cw_touch_state */
-    uint8_t channel;                                      /* enum cw_channel */
-    uint8_t reason;                                       /* enum cw_touch_reason of a skip */
-    bool bounced;
-    uint32_t pad;
+    int64_t due;     /* of a pending touch; deferral moves it */
+    int64_t sent_at; /* when the last attempt was claimed; CW_TIME_NONE: none was */
+    int64_t delivered_at, opened_at, clicked_at; /* CW_TIME_NONE: not told */
+    double discount;                             /* percent that the last attempt carries */
+    uint8_t state;                               /* enum cw_touch_state */
+    uint8_t channel;                             /* enum cw_channel */
+    uint8_t reason;                              /* enum cw_touch_reason of its last delay or end */
+    uint8_t flags;                               /* enum cw_touch_flag */
+    uint8_t attempts;                            /* claimed so far; its message id is known then */
+    uint8_t waits;                               /* for room in the channel, since the last claim */
+    uint16_t pad;
 };
 
 struct cw_item_row {

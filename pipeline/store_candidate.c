@@ -52,16 +52,14 @@ bool cw_candidate_over(const struct cw_pipeline *p, const struct cw_candidate_ro
            candidate->ended_at + p->keep_history_ms <= p->now;
 }
 
-struct cw_candidate_row *cw_candidate_by_serial(const struct cw_pipeline *p,
-                                                struct cw_view customer, uint32_t serial)
+cw_row cw_candidate_by_serial(const struct cw_pipeline *p, struct cw_view customer, uint32_t serial)
 {
     char key[CW_ID_BYTES_MAX + sizeof serial];
     memcpy(key, customer.data, customer.bytes);
     memcpy(key + customer.bytes, &serial, sizeof serial);
     uint32_t bytes = customer.bytes + (uint32_t)sizeof serial;
     cw_row row = cw_table_find(p->candidates, cw_table_hash(p->candidates, key, bytes), key, bytes);
-    struct cw_candidate_row *found = row == CW_ROW_NONE ? NULL : cw_candidate_at(p, row);
-    return found != NULL && cw_candidate_over(p, found) ? NULL : found;
+    return row != CW_ROW_NONE && cw_candidate_over(p, cw_candidate_at(p, row)) ? CW_ROW_NONE : row;
 }
 
 uint32_t cw_candidate_hash(const struct cw_pipeline *p, struct cw_view cart)
@@ -386,8 +384,9 @@ cw_row cw_candidate_write(struct cw_pipeline *p, struct cw_item *item, cw_row ro
     candidate->discount = plan.discount;
     struct cw_touch_row *touches = cw_candidate_touches(candidate);
     for (uint32_t i = 0; i < plan.touch_count; i++) {
-        if (plan.pending[i]) {
+        if (plan.pending[i] && touches[i].due != plan.due[i]) {
             touches[i].due = plan.due[i];
+            touches[i].reason = CW_TOUCH_REASON_NONE;
         }
     }
     write_texts(p, candidate, item, &shape);
@@ -402,11 +401,19 @@ void cw_candidate_end(struct cw_pipeline *p, struct cw_customer *customer, cw_ro
 {
     struct cw_candidate_row *candidate = cw_candidate_at(p, row);
     CW_ASSERT(candidate->status < CW_STATUS_CONVERTED);
-    const struct cw_touch_row *touches = cw_candidate_touches(candidate);
-    for (uint32_t i = 0; i < candidate->touch_count; i++) {
-        p->fates.cut_off += touches[i].state == CW_TOUCH_PENDING;
-    }
+    struct cw_touch_row *touches = cw_candidate_touches(candidate);
     cw_candidate_unindex(p, row);
+    for (uint32_t i = 0; i < candidate->touch_count; i++) {
+        if (touches[i].state != CW_TOUCH_PENDING) {
+            continue;
+        }
+        if ((touches[i].flags & CW_TOUCH_DOUBTED) != 0) {
+            touches[i].state = CW_TOUCH_UNKNOWN;
+            p->fates.unknown++;
+        } else {
+            p->fates.cut_off++;
+        }
+    }
     list_take(p, &customer->at->in_flight, row);
     customer->at->in_flight_count--;
     candidate->status = (uint8_t)status;
@@ -455,7 +462,7 @@ bool cw_message_remember(struct cw_pipeline *p, struct cw_view customer,
         return false;
     }
     struct cw_message_row *message = cw_table_value(p->messages, row);
-    if (!added && cw_candidate_by_serial(p, customer, message->serial) == NULL) {
+    if (!added && cw_candidate_by_serial(p, customer, message->serial) == CW_ROW_NONE) {
         message->feedback = 0; /* what came back long ago is forgotten */
     }
     message->serial = candidate->serial;
@@ -465,6 +472,19 @@ bool cw_message_remember(struct cw_pipeline *p, struct cw_view customer,
     return true;
 }
 
+void cw_message_forget(struct cw_pipeline *p, const struct cw_candidate_row *candidate,
+                       struct cw_view id)
+{
+    cw_row row = cw_table_find(p->messages, cw_table_hash(p->messages, id.data, id.bytes), id.data,
+                               id.bytes);
+    if (row != CW_ROW_NONE) {
+        const struct cw_message_row *at = cw_table_value(p->messages, row);
+        if (at->serial == candidate->serial) {
+            cw_table_remove(p->messages, row);
+        }
+    }
+}
+
 void cw_candidate_remove(struct cw_pipeline *p, struct cw_customer *customer, cw_row row)
 {
     struct cw_candidate_row *candidate = cw_candidate_at(p, row);
@@ -472,19 +492,16 @@ void cw_candidate_remove(struct cw_pipeline *p, struct cw_customer *customer, cw
     struct cw_candidate_texts texts = cw_candidate_texts(candidate);
     const struct cw_touch_row *touches = cw_candidate_touches(candidate);
     for (uint32_t i = 0; i < candidate->touch_count; i++) {
-        if (touches[i].state != CW_TOUCH_SENT) {
+        if (touches[i].attempts == 0) {
             continue;
+        }
+        if (touches[i].state == CW_TOUCH_SENDING) { /* its result will find nothing to settle */
+            p->fates.sending--;
+            p->fates.unknown++;
         }
         char id[CW_MESSAGE_ID_BYTES];
         cw_message_id(p, texts.program, customer->id, texts.cart, candidate->first_t0, i + 1, id);
-        cw_row message =
-            cw_table_find(p->messages, cw_table_hash(p->messages, id, sizeof id), id, sizeof id);
-        if (message != CW_ROW_NONE) {
-            const struct cw_message_row *at = cw_table_value(p->messages, message);
-            if (at->serial == candidate->serial) {
-                cw_table_remove(p->messages, message);
-            }
-        }
+        cw_message_forget(p, candidate, (struct cw_view){id, sizeof id});
     }
     list_take(p, &customer->at->history, row);
     cw_table_remove(p->candidates, row);
