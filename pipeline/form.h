@@ -49,8 +49,8 @@ struct cw_form_entry {
     struct cw_view raw;    /* as it came, for the dead-letter file */
     const char *code;      /* PUT_EVENTS: AWS's name of the error */
     struct cw_view reason; /* text NULL: why; static, or in the arena */
-    bool made_id;          /* the envelope's id is one that was made here: not for the check of
-                              repeated ids */
+    struct cw_view id;     /* the envelope's, when it was made here: not for the check of repeated
+                              ids; NULL: the envelope has its own or none */
 };
 
 struct cw_form_options {

@@ -263,7 +263,7 @@ static bool put_next(struct cw_form *form, struct cw_form_entry *entry)
     cw_form_uuid(form, id);
     parts.id = (struct cw_view){id, CW_UUID_BYTES};
     entry->text = cw_form_envelope(form, &parts);
-    entry->made_id = true;
+    entry->id = parts.id;
     return true;
 }
 

@@ -57,6 +57,9 @@ struct cw_view cw_view_trim(struct cw_view text)
 /* Cuts what stands before the separator off *rest; a separator between quotes does not count. */
 static struct cw_view cut(struct cw_view *rest, char separator)
 {
+    if (rest->bytes == 0) {
+        return *rest;
+    }
     bool quoted = false;
     uint32_t i = 0;
     for (; i < rest->bytes && (quoted || rest->data[i] != separator); i++) {
