@@ -160,11 +160,14 @@ cw_row cw_product_make(struct cw_pipeline *p, struct cw_view id)
     return row;
 }
 
-static void update_product(struct cw_pipeline *p, const struct cw_event *event)
+/* Told to all cores, counted by the first. */
+static enum cw_event_fate update_product(struct cw_pipeline *p, const struct cw_event *event)
 {
+    bool counts = p->options.core == 0;
+    p->fates.received += counts;
     if (event->id.data != NULL && cw_seen_before(p, NULL, 'e', event->source, event->id, 0)) {
-        p->fates.events[CW_EVENT_FATE_REPEATED] += p->options.core == 0;
-        return;
+        p->fates.events[CW_EVENT_FATE_REPEATED] += counts;
+        return CW_EVENT_FATE_REPEATED;
     }
     cw_row row = cw_product_make(p, event->u.product.id);
     if (row == CW_ROW_NONE) {
@@ -176,7 +179,8 @@ static void update_product(struct cw_pipeline *p, const struct cw_event *event)
             product->available = event->u.product.available;
         }
     }
-    p->fates.events[CW_EVENT_FATE_APPLIED] += p->options.core == 0;
+    p->fates.events[CW_EVENT_FATE_APPLIED] += counts;
+    return CW_EVENT_FATE_APPLIED;
 }
 
 static void erase(struct cw_pipeline *p, struct cw_customer *customer, const struct cw_event *event)
@@ -240,36 +244,28 @@ static void decide_invalid(struct cw_pipeline *p, const struct cw_event *event)
               (struct cw_view){0});
 }
 
-static void apply(struct cw_pipeline *p, const struct cw_event *event)
+/* Counts the event as received, and what became of it. */
+static enum cw_event_fate tally(struct cw_pipeline *p, enum cw_event_fate fate)
+{
+    p->fates.received++;
+    p->fates.events[fate]++;
+    return fate;
+}
+
+static enum cw_event_fate apply(struct cw_pipeline *p, const struct cw_event *event)
 {
     switch (event->type) {
-    case CW_EVENT_CLOCK: return;
-    case CW_EVENT_INVENTORY_CHANGED:
-        p->fates.received += p->options.core == 0;
-        update_product(p, event);
-        return;
-    case CW_EVENT_UNKNOWN:
-        p->fates.received++;
-        p->fates.events[CW_EVENT_FATE_UNKNOWN_TYPE]++;
-        return;
-    case CW_EVENT_INVALID:
-        p->fates.received++;
-        p->fates.events[CW_EVENT_FATE_INVALID]++;
-        decide_invalid(p, event);
-        return;
+    case CW_EVENT_CLOCK: return CW_EVENT_FATE_APPLIED;
+    case CW_EVENT_INVENTORY_CHANGED: return update_product(p, event);
+    case CW_EVENT_UNKNOWN: return tally(p, CW_EVENT_FATE_UNKNOWN_TYPE);
+    case CW_EVENT_INVALID: decide_invalid(p, event); return tally(p, CW_EVENT_FATE_INVALID);
     case CW_EVENT_DELIVERED:
     case CW_EVENT_BOUNCED:
     case CW_EVENT_OPENED:
     case CW_EVENT_CLICKED:
     case CW_EVENT_COMPLAINED:
-    case CW_EVENT_UNSUBSCRIBED:
-        p->fates.received++;
-        p->fates.events[cw_engage(p, event)]++;
-        return;
-    default:
-        p->fates.received++;
-        p->fates.events[apply_to_customer(p, event)]++;
-        return;
+    case CW_EVENT_UNSUBSCRIBED: return tally(p, cw_engage(p, event));
+    default: return tally(p, apply_to_customer(p, event));
     }
 }
 
@@ -336,6 +332,12 @@ static void prefetch(const struct cw_pipeline *p, const struct cw_event *const *
 
 void cw_pipeline_run(struct cw_pipeline *p, const struct cw_event *const *events, uint32_t count)
 {
+    cw_pipeline_run_telling(p, events, count, NULL);
+}
+
+void cw_pipeline_run_telling(struct cw_pipeline *p, const struct cw_event *const *events,
+                             uint32_t count, uint8_t *fates)
+{
     struct cw_hints hints[CW_RUN_BATCH];
     for (uint32_t done = 0; done < count; done += CW_RUN_BATCH) {
         uint32_t batch = count - done < CW_RUN_BATCH ? count - done : CW_RUN_BATCH;
@@ -349,7 +351,10 @@ void cw_pipeline_run(struct cw_pipeline *p, const struct cw_event *const *events
             }
             p->hints = &hints[i];
             cw_tell_before(p, event, NULL);
-            apply(p, event);
+            enum cw_event_fate fate = apply(p, event);
+            if (fates != NULL) {
+                fates[done + i] = (uint8_t)fate;
+            }
             p->hints = NULL;
             cw_arena_reset(&p->scratch);
         }

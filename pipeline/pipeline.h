@@ -88,6 +88,10 @@ void cw_pipeline_close(struct cw_pipeline *pipeline);
 void cw_pipeline_run(struct cw_pipeline *pipeline, const struct cw_event *const *events,
                      uint32_t count);
 
+/* The same, and tells of each event what became of it, an enum cw_event_fate; NULL: nobody asks. */
+void cw_pipeline_run_telling(struct cw_pipeline *pipeline, const struct cw_event *const *events,
+                             uint32_t count, uint8_t *fates);
+
 /* Fires every timer due up to and including now. After it, no event may have a clock <= now. */
 void cw_pipeline_advance(struct cw_pipeline *pipeline, int64_t now);
 

@@ -56,6 +56,10 @@ void cw_service_close(struct cw_service *service);
 struct cw_app cw_service_app(struct cw_service *service);
 struct cw_pipeline *cw_service_pipeline(struct cw_service *service);
 
+/* The answer to a request that control() took, on its core, later; every one is answered once. */
+void cw_service_answer_from(struct cw_service *service, uint64_t token,
+                            const struct cw_answer *answer);
+
 /* On its core, between turns: new programs (decoder and pipeline) and templates. */
 void cw_service_reprogram(struct cw_service *service, const struct cw_programs *programs,
                           struct cw_templates *templates);

@@ -1,0 +1,118 @@
+/* service_send: a touch that is to be sent becomes a message in its channel's queue; results come
+   back from there. */
+#include "core/format.h"
+#include "pipeline/service_priv.h"
+
+#include <string.h>
+
+static const char *const kinds[CW_CHANNEL_COUNT] = {
+#define CW_X(name, text) text,
+    CW_CHANNELS(CW_X)
+#undef CW_X
+};
+
+static struct cw_view view_of(const struct cw_text *text)
+{
+    return (struct cw_view){text->data, (uint32_t)text->bytes};
+}
+
+/* A message that cannot be rendered will not be better next time: it is refused like one that a
+   provider refuses, on the next turn. */
+static enum cw_send_answer give_up(struct cw_service *service, const struct cw_send *send,
+                                   const struct cw_fault *fault)
+{
+    if (service->unsent_count == CW_SEND_RESULTS) {
+        return CW_SEND_FULL;
+    }
+    struct cw_post_result *result = &service->unsent[service->unsent_count++];
+    *result = (struct cw_post_result){.shard = service->options.pipeline.core,
+                                      .outcome = CW_POSTED_REFUSED};
+    memcpy(result->key, send->message_id.data, CW_POST_KEY_BYTES);
+    (void)cw_format(result->reason, sizeof result->reason, "it cannot be rendered: %s",
+                    fault->text);
+    service->served.unrendered++;
+    return CW_SEND_TAKEN;
+}
+
+/* What a webhook tells besides; the numbers go into the caller's room. */
+static uint32_t list_facts(const struct cw_send *send, char room[2][16], struct cw_header facts[6])
+{
+    uint32_t touch = cw_format(room[0], sizeof room[0], "%u", send->touch);
+    uint32_t percent = cw_format(room[1], sizeof room[1], "%g", send->input->discount_percent);
+    uint32_t count = 0;
+    facts[count++] = (struct cw_header){CW_VIEW("programId"), send->program};
+    facts[count++] = (struct cw_header){CW_VIEW("customerId"), send->customer};
+    facts[count++] = (struct cw_header){CW_VIEW("cartId"), send->cart};
+    facts[count++] = (struct cw_header){CW_VIEW("touch"), {room[0], touch}};
+    if (send->input->discount_percent > 0) {
+        facts[count++] = (struct cw_header){CW_VIEW("discountPercent"), {room[1], percent}};
+        facts[count++] = (struct cw_header){CW_VIEW("discountCode"), send->input->discount_code};
+    }
+    return count;
+}
+
+enum cw_send_answer cw_service_send(void *self, const struct cw_send *send)
+{
+    struct cw_service *service = self;
+    CW_ASSERT(send->message_id.bytes == CW_POST_KEY_BYTES);
+    struct cw_message *message = &service->message;
+    struct cw_fault fault = {.code = CW_ERR_OK};
+    cw_err err = cw_message_render(service->options.templates, service->options.pipeline.zones,
+                                   send->input, message, &fault);
+    if (err != CW_ERR_OK) {
+        return give_up(service, send, &fault);
+    }
+    bool email = send->channel == CW_CHANNEL_EMAIL;
+    char room[2][16];
+    struct cw_header facts[6];
+    struct cw_post post = {.shard = service->options.pipeline.core,
+                           .attempt = send->attempt,
+                           .kind = {kinds[send->channel], (uint32_t)strlen(kinds[send->channel])},
+                           .to = send->address,
+                           .from = send->from,
+                           .subject = view_of(&message->subject),
+                           .html = view_of(&message->html),
+                           .text = email ? view_of(&message->plain) : view_of(&message->text),
+                           .title = view_of(&message->title),
+                           .link = view_of(&message->link),
+                           .unsubscribe = send->input->unsubscribe_link,
+                           .facts = facts,
+                           .fact_count = list_facts(send, room, facts),
+                           .now_ms = send->input->now_ms,
+                           .deadline_ms = send->deadline_ms};
+    memcpy(post.key, send->message_id.data, CW_POST_KEY_BYTES);
+    const struct cw_channel_port *port = &service->options.channels;
+    if (!port->post(port->self, send->channel, &post)) {
+        service->served.channel_full[send->channel]++;
+        return CW_SEND_FULL;
+    }
+    service->served.posted[send->channel]++;
+    return CW_SEND_TAKEN;
+}
+
+bool cw_service_results(struct cw_service *service)
+{
+    enum {
+        RESULTS_MAX = 256 /* in one turn */
+    };
+
+    uint32_t count = service->unsent_count;
+    bool some = count > 0;
+    struct cw_post_result unsent[CW_SEND_RESULTS];
+    memcpy(unsent, service->unsent, count * sizeof *unsent);
+    service->unsent_count = 0; /* what follows may add new ones */
+    for (uint32_t i = 0; i < count; i++) {
+        service->served.results[unsent[i].outcome]++;
+        cw_pipeline_result(service->pipeline, &unsent[i]);
+    }
+    const struct cw_channel_port *port = &service->options.channels;
+    struct cw_post_result result;
+    for (uint32_t i = 0; i < RESULTS_MAX && port->result != NULL &&
+                         port->result(port->self, service->options.pipeline.core, &result);
+         i++) {
+        service->served.results[result.outcome]++;
+        cw_pipeline_result(service->pipeline, &result);
+        some = true;
+    }
+    return some;
+}
