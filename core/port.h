@@ -162,6 +162,7 @@ struct cw_post_result {
     uint32_t shard;
     enum cw_posted outcome;
     uint32_t retry_after_s;            /* LATER: what the provider asks for; 0: nothing */
+    bool untried;                      /* LATER: it never left; the provider is known to be down */
     char reason[CW_POST_REASON_BYTES]; /* ended by NUL, for people; empty when sent */
 };
 

@@ -1,0 +1,31 @@
+/*
+ * parcels: one-producer one-consumer hand-off of byte records through one circular buffer.
+ *
+ * Where core/ring.h hands over pointers, this hands over the bytes themselves: the producer writes
+ * a record in place, the consumer reads it in place, and its room is free again once taken.
+ *
+ * Memory:  the buffer comes from the arena; while little waits, only its beginning is touched.
+ * Threads: room and send from one thread only; next and take from one thread only.
+ * Bounds:  bytes of the buffer; a record has at most half of it. room returns NULL when full.
+ */
+#ifndef CW_IO_PARCELS_H
+#define CW_IO_PARCELS_H
+
+#include "core/arena.h"
+
+struct cw_parcels;
+
+/* bytes is a power of two, at least 64. */
+struct cw_parcels *cw_parcels_create(struct cw_arena *arena, uint32_t bytes);
+uint32_t cw_parcels_record_max(const struct cw_parcels *parcels);
+
+/* Where to write a record, aligned to 8, or NULL when there is no room now. Nothing is handed over
+   before send. */
+CW_MUST_USE void *cw_parcels_room(struct cw_parcels *parcels, uint32_t bytes);
+void cw_parcels_send(struct cw_parcels *parcels);
+
+/* The oldest record, or NULL; it stays until take. */
+CW_MUST_USE const void *cw_parcels_next(struct cw_parcels *parcels, uint32_t *bytes);
+void cw_parcels_take(struct cw_parcels *parcels);
+
+#endif
