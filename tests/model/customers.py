@@ -77,6 +77,7 @@ class Candidate:
     holdout: bool
     expires: int
     touches: list[Touch]
+    currency: Optional[str] = None
     announced: float = 0                # the highest discount that a sent message carried
 
     def pending(self) -> list[Touch]:
@@ -109,8 +110,7 @@ class Candidate:
 class Session:
     """One cart for the session timer (section 4, step 0)."""
     updated: Optional[int] = None       # the last CartUpdated
-    envelope: Optional[dict[str, Any]] = None
-    armed: bool = False
+    armed: list[Program] = field(default_factory=list)      # those that still wait
     content: Optional[Standing] = None
 
 
@@ -125,12 +125,13 @@ class Customer:
         self.known = False
         self.profile: dict[str, Standing] = {}
         self.out: dict[str, Standing] = {}
-        self.order_ids: set[str] = set()
+        self.order_ids: dict[str, int] = {}             # the clock when one was seen
         self.told: set[tuple[str, str]] = set()         # (messageId, type)
         self.orders: list[tuple[int, Optional[str], float, int]] = []   # time, cart, value, arrival
         self.cleared: list[tuple[int, str]] = []
         self.updated: list[tuple[int, str]] = []
-        self.abandoned: list[tuple[int, str, int]] = []                 # time, cart, arrival
+        self.abandoned: list[tuple[int, str]] = []              # as the shop told it
+        self.abandonments = 0                                   # with those that were made here
         self.entries: dict[str, Entry] = {}
         self.scores: dict[str, tuple[int, Any, float]] = {}     # cart: since, identity, score
         self.candidates: list[Candidate] = []                   # in flight
@@ -200,8 +201,8 @@ class Customer:
 
     def later(self, name: str) -> list[float]:
         """The values of the orders that count beside the told value of that field: those of a later
-        time that came after it (tests/golden/features)."""
-        standing = self.told_number(name)
+        time that came after it (tests/golden/features), or after its removal."""
+        standing = self.profile.get(name)
         return [value for at, _, value, arrival in self.orders
                 if standing is None or at > standing.time and arrival > standing.arrival]
 
@@ -210,7 +211,9 @@ class Customer:
         return None if standing is None or standing.value is None else standing
 
     def features(self, ab: Abandonment) -> dict[str, Any]:
-        """"Features from the customer's row and the cart"."""
+        """"Features from the customer's row and the cart". SILENT: what the stream adds to the row:
+        orders after the told values, the average weighted with the told number of orders, else 1;
+        abandonments / (abandonments + orders); e-mails opened or clicked / e-mails sent."""
         known: dict[str, Any] = {}
         history = self.told_number("purchaseHistory")
         orders = len(self.later("purchaseHistory"))
@@ -220,18 +223,16 @@ class Customer:
         values = self.later("avgOrderValue")
         weight = 0.0
         if average is not None:
-            weight = history.value if history else 1
-        if average is not None and weight + len(values) == 0:
-            known["avg_order_value"] = average.value
-        elif weight + len(values):
-            total = (average.value * weight if average else 0) + sum(values)
+            weight = history.value if history is not None and history.value > 0 else 1
+        if weight + len(values) > 0:
+            total = (average.value * weight if average is not None else 0) + sum(values)
             known["avg_order_value"] = total / (weight + len(values))
         rate = self.told_number("cartAbandonmentRate")
         if rate is not None:
             known["cart_abandonment_rate"] = rate.value
-        elif self.abandoned or self.orders:
-            known["cart_abandonment_rate"] = len(self.abandoned) / (len(self.abandoned)
-                                                                    + len(self.orders))
+        elif self.abandonments or self.orders:
+            known["cart_abandonment_rate"] = self.abandonments / (self.abandonments
+                                                                  + len(self.orders))
         engaged = self.told_number("emailEngagement")
         mails = {m for _, which, m in self.sends if which == "email"}
         if engaged is not None:

@@ -22,9 +22,9 @@ from customers import Abandonment, Candidate, Customer, Entry, Session, Standing
 from customers import INTENT, cart_features, quantity
 from forms import CHANNELS, DAY, HOUR, MINUTE, Event, Invalid, decode, line_text, local, murmur2
 from forms import next_local, parse_time, shortest, show_time, zone
-from hashes import holdout_point, message_id, siphash128, variant_point
+from hashes import held_out, message_id, siphash128, variant_of
 from patterns import pattern_matches
-from programs import CAPS, MARKETS, Model, Program, by_market, code_of
+from programs import CAPS, MARKETS, Model, Program, by_market, code_of, delay_of
 
 __all__ = ["Abandonment", "DAY", "HOUR", "Invalid", "MINUTE", "Model", "Program", "Replay",
            "decode", "message_id", "murmur2", "next_local", "parse_time", "pattern_matches",
@@ -116,7 +116,7 @@ class Replay:
     def timers(self) -> list[Timer]:
         """All that are set. "timers of one customer at one instant run by due time, program, cart,
         touch". "expired" is the first thing looked at at a touch's time: expiry goes before
-        touches, as touch 0. SILENT: a session's timer, of no program, goes first."""
+        touches, as touch 0. SILENT: a session's timer goes before both."""
         found = []
         for customer in self.customers.values():
             for c in customer.candidates:
@@ -125,15 +125,12 @@ class Replay:
                 found += [Timer(t.due, (*place, t.number), customer, c, t)
                           for t in c.pending()]
             for cart, s in customer.sessions.items():
-                if s.armed and s.updated is not None:
-                    for p in self.session_programs():
+                for p in self.programs:
+                    if p in s.armed and s.updated is not None:
                         found.append(Timer(s.updated + (p.session or 0),
                                            (p.id.encode(), cart.encode(), -1), customer,
                                            cart=cart, program=p))
         return found
-
-    def session_programs(self) -> list[Program]:
-        return [p for p in self.programs if p.enabled and p.session is not None]
 
     def run_timers(self, within: Any) -> None:
         """Fire what is due, one after the other, while `within` says so of the instant. A timer
@@ -232,26 +229,30 @@ class Replay:
         cartId: of that customer). Revenue is orderValue.\""""
         assert event.at is not None
         d = event.detail
-        if d["orderId"] in customer.order_ids:      # "nor does the same orderId ... again"
+        # "within 7 days changes nothing, nor does the same orderId ... again". SILENT: the 7 days
+        # are meant for the orderId too, by the clock.
+        if self.clock < customer.order_ids.get(d["orderId"], -REPEAT) + REPEAT:
             return
-        customer.order_ids.add(d["orderId"])
+        customer.order_ids[d["orderId"]] = self.clock
         cart = d.get("cartId")
         customer.orders.append((event.at, cart, d["orderValue"], self.arrivals))
         for c in self.in_flight(customer):
             if cart in (None, c.cart) and event.at >= c.t0:
                 self.end(c, "converted", orderId=d["orderId"], revenue=d["orderValue"],
-                         currency=d.get("currency") or self.currency(c),
+                         currency=d.get("currency") or c.currency,
                          attributedTo=c.attributed_to(event.at))
         for name in customer.sessions:
             if cart in (None, name):
                 self.disarm(customer, name, event.at)
 
-    def currency(self, c: Candidate) -> Optional[str]:
-        """"currency where known": the cart's, else the marketplace's."""
-        told = c.abandonment.detail.get("currency")
+    def currency(self, customer: Customer, ab: Abandonment) -> Optional[str]:
+        """"currency where known": the cart's, else the marketplace's. SILENT: the marketplace is
+        the one known when the cart was abandoned."""
+        told = ab.detail.get("currency")
         if told is not None:
             return str(told)
-        return MARKETS[c.market][0] if c.market in MARKETS else None
+        market = self.market(customer, ab)
+        return MARKETS[market][0] if market in MARKETS else None
 
     def on_CartCleared(self, customer: Customer, event: Event) -> None:
         """Cancel: "CartCleared at or after T0 (`cart-cleared`)"."""
@@ -291,13 +292,15 @@ class Replay:
         s.updated = event.at
         # What disarms may have come before: "An event takes effect by its own time, whenever it
         # arrives."
-        s.armed = not (any(at >= event.at and c in (None, cart)
-                           for at, c, _, _ in customer.orders)
-                       or any(at >= event.at and c == cart for at, c in customer.cleared)
-                       or any(at >= event.at and c == cart for at, c, _ in customer.abandoned))
+        ended = (any(at >= event.at and c in (None, cart)
+                     for at, c, _, _ in customer.orders)
+                 or any(at >= event.at and c == cart for at, c in customer.cleared)
+                 or any(at >= event.at and c == cart for at, c in customer.abandoned))
+        # "`enabled: false`: off: matches nothing"
+        s.armed = [] if ended else [p for p in self.programs if p.enabled and p.session is not None]
 
     def learn_content(self, s: Session, at: int, detail: dict[str, Any]) -> None:
-        """"with the cart's last content"."""
+        """"with the cart's last content". SILENT: as CartUpdated told it."""
         if detail.get("cartValue") is None or detail.get("items") is None:
             return
         if s.content is None or at >= s.content.time:
@@ -308,31 +311,33 @@ class Replay:
         too, from the update's own time on."""
         s = customer.sessions.get(cart)
         if s is not None and s.updated is not None and at >= s.updated:
-            s.armed = False
+            s.armed = []
 
     def fire_session(self, timer: Timer) -> None:
         """"when it runs out with no order, cartwheel itself makes the CartAbandoned event with the
-        cart's last content"."""
+        cart's last content". SILENT: abandonmentReason, and that the event is for the program
+        alone whose `abandonmentDetection` it is."""
+        assert timer.program is not None
         s = timer.customer.sessions[timer.cart]
-        s.armed = False
+        s.armed.remove(timer.program)
         if s.content is None:
             return
         detail = dict(s.content.value)
         detail["timestamp"] = show_time(timer.due)
+        detail["abandonmentReason"] = "session_timeout"
         envelope = {"version": "0", "source": "ecommerce.cart", "detail-type": "CartAbandoned",
                     "time": show_time(timer.due), "detail": detail}
         ab = Abandonment(timer.due, timer.cart, detail)
-        self.abandoned(timer.customer, ab, envelope, self.programs)
+        self.abandoned(timer.customer, ab, envelope, [timer.program])
 
     # -------------------------------------------------------------------------- abandonments
 
     def on_CartAbandoned(self, customer: Customer, event: Event) -> None:
         assert event.at is not None
         ab = Abandonment(event.at, event.detail["cartId"], event.detail)
-        s = customer.sessions.setdefault(ab.cart, Session())
-        self.learn_content(s, event.at, event.detail)
         self.disarm(customer, ab.cart, event.at)
         self.abandoned(customer, ab, event.envelope, self.programs)
+        customer.abandoned.append((ab.t0, ab.cart))
 
     def abandoned(self, customer: Customer, ab: Abandonment, envelope: dict[str, Any],
                   programs: list[Program]) -> None:
@@ -340,7 +345,7 @@ class Replay:
         for p in programs:
             if p.matches(envelope):
                 self.pipeline(customer, p, ab)
-        customer.abandoned.append((ab.t0, ab.cart, self.arrivals))
+        customer.abandonments += 1
 
     def pipeline(self, customer: Customer, p: Program, ab: Abandonment) -> None:
         own = next((c for c in customer.candidates if c.program is p and c.cart == ab.cart), None)
@@ -375,6 +380,7 @@ class Replay:
             self.again(c, ab, discount)
         else:
             c = self.new_candidate(customer, p, ab, discount)
+        c.currency = self.currency(customer, ab)
         fields: dict[str, Any] = {
             "score": float(f"{score:.4f}"), "confidence": confidence,
             "discountPercent": c.discount,
@@ -426,7 +432,7 @@ class Replay:
                       discount: float) -> Candidate:
         """"Schedule each touch at T0 plus its delay." "A holdout share of customers ... gets no
         touches and is followed all the same"."""
-        held = holdout_point(p.id, customer.id) < p.holdout
+        held = held_out(p.id, customer.id, p.holdout)
         touches = [] if held else self.plan(customer, p, ab.t0)
         c = Candidate(p, customer, ab.cart, ab.t0, ab.t0, ab, discount, held, ab.t0 + p.ttl,
                       touches)
@@ -434,7 +440,14 @@ class Replay:
         return c
 
     def plan(self, customer: Customer, p: Program, t0: int) -> list[Touch]:
-        return [Touch(n + 1, c, c.delay, t0 + c.delay) for n, c in enumerate(p.channels)]
+        """"`variants: [{name, share, and any text, template or delay of the channel}]`". SILENT:
+        touch numbers stay those of the channels' own delays."""
+        touches = []
+        for n, c in enumerate(p.channels):
+            variant = variant_of(p.id, c.id, customer.id, c.variants)
+            delay = delay_of(variant or {}, c.delay)
+            touches.append(Touch(n + 1, c, delay, t0 + delay))
+        return touches
 
     # ------------------------------------------------------------------------------- filters
 
@@ -456,8 +469,9 @@ class Replay:
     def trust(self, customer: Customer, parameters: dict[str, Any]) -> Optional[str]:
         """"a customer exists once a CustomerUpdated was seen; a status never told counts as active,
         a payment method never told as none"."""
-        if not customer.known and not parameters.get("allowUnknown", False):
-            return "unknown-customer"
+        if not customer.known:
+            # SILENT: of a customer that may be unknown nothing else is asked.
+            return None if parameters.get("allowUnknown", False) else "unknown-customer"
         if customer.get("accountStatus") not in (None, "active"):
             return "account-not-active"
         if parameters.get("requirePaymentMethod", True) \
