@@ -48,6 +48,7 @@ class Standing:
 class Entry:
     """What an accepted abandonment leaves for deduplication."""
     since: int              # the clock at the first acceptance
+    ttl: int                # SILENT, where programs share a key: ttlDays of the one that accepted
     t0: int
     content: tuple[Any, ...]
 
@@ -136,6 +137,7 @@ class Customer:
         self.scores: dict[str, tuple[int, Any, float]] = {}     # cart: since, identity, score
         self.candidates: list[Candidate] = []                   # in flight
         self.sessions: dict[str, Session] = {}
+        self.told_of: dict[str, int] = {}       # cart: the latest time that anything told of it
         self.sends: list[tuple[int, str, str]] = []             # time, channel, messageId
         self.engaged: list[tuple[int, str, str, int]] = []      # time, kind, messageId, arrival
 

@@ -62,6 +62,7 @@ class Replay:
         self.clock = 0
         self.customers: dict[str, Customer] = {}
         self.stock: dict[str, Standing] = {}
+        self.products = Customer("")            # only for the ids of events about products
         self.messages: dict[str, tuple[Customer, Candidate, Touch]] = {}
         self.lines: list[Line] = []
         self.arrivals = 0
@@ -163,6 +164,9 @@ class Replay:
         assert event.at is not None
         if event.kind == "InventoryChanged":
             # "per product, the value with the latest `time` stands, on a tie the later arrival"
+            # SILENT: a repeated (source, id) changes nothing of a product either.
+            if self.repeated(self.products, event):
+                return
             name = event.detail["productId"]
             standing = self.stock.get(name)
             if standing is None or event.at >= standing.time:
@@ -236,6 +240,8 @@ class Replay:
         customer.order_ids[d["orderId"]] = self.clock
         cart = d.get("cartId")
         customer.orders.append((event.at, cart, d["orderValue"], self.arrivals))
+        if cart is not None:
+            self.tell(customer, cart, event.at)
         for c in self.in_flight(customer):
             if cart in (None, c.cart) and event.at >= c.t0:
                 self.end(c, "converted", orderId=d["orderId"], revenue=d["orderValue"],
@@ -259,6 +265,7 @@ class Replay:
         assert event.at is not None
         cart = event.detail["cartId"]
         customer.cleared.append((event.at, cart))
+        self.tell(customer, cart, event.at)
         for c in self.in_flight(customer):
             if c.cart == cart and event.at >= c.t0:
                 self.end(c, "cancelled", reason="cart-cleared")
@@ -285,6 +292,7 @@ class Replay:
         """"CartUpdated arms a timer per cart"; "T0 = last CartUpdated + timeout"."""
         assert event.at is not None
         cart = event.detail["cartId"]
+        self.tell(customer, cart, event.at)
         s = customer.sessions.setdefault(cart, Session())
         self.learn_content(s, event.at, event.detail)
         if s.updated is not None and event.at < s.updated:
@@ -298,6 +306,17 @@ class Replay:
                  or any(at >= event.at and c == cart for at, c in customer.abandoned))
         # "`enabled: false`: off: matches nothing"
         s.armed = [] if ended else [p for p in self.programs if p.enabled and p.session is not None]
+
+    def tell(self, customer: Customer, cart: str, at: int) -> None:
+        """Something is told of a cart. SILENT: one of which nothing was told for as long as
+        anything is remembered (the longest ttlDays or candidateTTLDays of all programs, at least
+        7 days) is as one never heard of."""
+        longest = max([7 * DAY] + [max(p.dedup_ttl, p.ttl) for p in self.programs])
+        s = customer.sessions.get(cart)
+        last = customer.told_of.get(cart, 0)
+        if s is not None and not s.armed and self.clock >= last + longest:
+            s.updated = s.content = None
+        customer.told_of[cart] = max(at, last)
 
     def learn_content(self, s: Session, at: int, detail: dict[str, Any]) -> None:
         """"with the cart's last content". SILENT: as CartUpdated told it."""
@@ -335,6 +354,7 @@ class Replay:
     def on_CartAbandoned(self, customer: Customer, event: Event) -> None:
         assert event.at is not None
         ab = Abandonment(event.at, event.detail["cartId"], event.detail)
+        self.tell(customer, ab.cart, event.at)
         self.disarm(customer, ab.cart, event.at)
         self.abandoned(customer, ab, event.envelope, self.programs)
         customer.abandoned.append((ab.t0, ab.cart))
@@ -395,7 +415,7 @@ class Replay:
     def entry(self, customer: Customer, p: Program, cart: str) -> Optional[Entry]:
         """The dedup entry, if its "window [t, t + ttlDays)", by the clock, is not over."""
         entry = customer.entries.get(p.key(customer.id, cart))
-        if not p.dedup or entry is None or self.clock >= entry.since + p.dedup_ttl:
+        if not p.dedup or entry is None or self.clock >= entry.since + entry.ttl:
             return None
         return entry
 
@@ -411,10 +431,13 @@ class Replay:
 
     def remember(self, customer: Customer, p: Program, ab: Abandonment, again: bool) -> None:
         """"An accepted abandonment (one that became a candidate) leaves a dedup entry; its window
-        ... counts by the clock from that first acceptance.\""""
+        ... counts by the clock from that first acceptance". "`enabled: false`: no dedup"."""
+        if not p.dedup:
+            return
         entry = self.entry(customer, p, ab.cart)
         since = entry.since if again and entry is not None else self.clock
-        customer.entries[p.key(customer.id, ab.cart)] = Entry(since, ab.t0, ab.content())
+        customer.entries[p.key(customer.id, ab.cart)] = Entry(since, p.dedup_ttl, ab.t0,
+                                                              ab.content())
 
     def again(self, c: Candidate, ab: Abandonment, discount: float) -> None:
         """"`restart`: new content, T0 becomes the new one, touches not yet done are due at the new
