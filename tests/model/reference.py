@@ -309,9 +309,9 @@ class Replay:
 
     def tell(self, customer: Customer, cart: str, at: int) -> None:
         """Something is told of a cart. SILENT: one of which nothing was told for as long as
-        anything is remembered (the longest ttlDays or candidateTTLDays of all programs, at least
+        anything is remembered (the longest ttlDays or candidateTTLDays of all enabled programs, at least
         7 days) is as one never heard of."""
-        longest = max([7 * DAY] + [max(p.dedup_ttl, p.ttl) for p in self.programs])
+        longest = max([7 * DAY] + [max(p.dedup_ttl, p.ttl) for p in self.programs if p.enabled])
         s = customer.sessions.get(cart)
         last = customer.told_of.get(cart, 0)
         if s is not None and not s.armed and self.clock >= last + longest:
