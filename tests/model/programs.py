@@ -113,6 +113,7 @@ class Program:
         self.dedup_ttl = round(dedup.get("ttlDays", 7) * DAY)       # "default 7"
         self.key_format: str = dedup.get("keyFormat", "{customerId}:{cartId}:{programId}")
         self.ttl = round(text.get("candidateTTLDays", 7) * DAY)     # "default 7"
+        self.unique_codes = text.get("discountCodes", "shared") == "unique"
         self.on_reabandon: str = text.get("onReabandon", "restart")
         self.on_new_cart: str = text.get("onNewCart", "supersede")
         # "`minGapMinutes` (default 60, or the smallest distance between two touches of the program

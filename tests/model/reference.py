@@ -309,8 +309,8 @@ class Replay:
 
     def tell(self, customer: Customer, cart: str, at: int) -> None:
         """Something is told of a cart. SILENT: one of which nothing was told for as long as
-        anything is remembered (the longest ttlDays or candidateTTLDays of all enabled programs, at least
-        7 days) is as one never heard of."""
+        anything is remembered (the longest ttlDays or candidateTTLDays of all enabled programs, at
+        least 7 days) is as one never heard of."""
         longest = max([7 * DAY] + [max(p.dedup_ttl, p.ttl) for p in self.programs if p.enabled])
         s = customer.sessions.get(cart)
         last = customer.told_of.get(cart, 0)
@@ -609,7 +609,9 @@ class Replay:
         # "no code in that message"; "discount 0 and no code"
         if t.channel.include_discount and c.discount > 0:
             c.announced = max(c.announced, c.discount)
-            offer = {"discountPercent": c.discount, "discountCode": code_of(c.discount)}
+            # `discountCodes: unique`: the rest of such a code is not for anybody to guess
+            rest = "-*" if c.program.unique_codes else ""
+            offer = {"discountPercent": c.discount, "discountCode": code_of(c.discount) + rest}
         self.say_touch(c, t, outcome="sent", messageId=name, **offer)
 
     def say_touch(self, c: Candidate, t: Touch, **more: Any) -> None:

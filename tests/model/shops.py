@@ -79,10 +79,10 @@ def loadable(p: dict[str, Any]) -> dict[str, Any]:
             if isinstance(value, dict):
                 listed = {m: v for m, v in value.items() if m in p["marketplaces"]}
                 f["parameters"][key] = listed or next(iter(value.values()))
-    longest = max(c["config"].get("delayMinutes", 0) + 60 * c["config"].get("delayHours", 0)
-                  for c in p["channels"])
-    if longest >= p["candidateTTLDays"] * 1440:
-        p["candidateTTLDays"] = longest // 1440 + 1
+    delays = [x for c in p["channels"] for x in (c["config"], *c["config"].get("variants", ()))]
+    longest = max(x.get("delayMinutes", 0) + 60 * x.get("delayHours", 0) for x in delays)
+    if longest >= p.get("candidateTTLDays", 7) * 1440:
+        p["candidateTTLDays"] = int(longest // 1440 + 1)
     return p
 
 
@@ -134,6 +134,8 @@ class Maker:
                              "source": source}
         if self.chance(0.06):
             del e["id"]                 # PutEvents entries carry no id
+        elif self.chance(0.01):
+            e["id"] = f"e-{self.rng.randrange(1, self.serial + 1)}"     # known already
         if self.chance(0.3):
             detail["timestamp"] = self.stamp(time)
             if self.chance(0.7):        # the envelope's time must not matter then
@@ -195,9 +197,25 @@ class Maker:
                 ("itemCount", [{"exists": False}, 1, 2, 3]),
                 ("customerId", [{"anything-but": "ZZ top"}])])
             detail[name] = rules
+        if self.chance(0.1):
+            detail["$or"] = self.pick([
+                [{"cartValue": [{"numeric": ["<", 60]}]}, {"category": [{"exists": True}]}],
+                [{"items": {"id": ["P0", "P1"]}}, {"cartId": [{"suffix": "9"}]}],
+                [{"cartId": [{"wildcard": "K*"}]}, {"customerId": [{"prefix": "C"}]}]])
         if detail:
             p["detail"] = detail
         return p
+
+    def aws_pattern(self) -> dict[str, Any]:
+        """Without the exception for two numbers."""
+        value = self.pick([[50, 150], [30, 80], [{"numeric": [">=", 50, "<=", 999999]}],
+                           [{"numeric": ["=", 150]}, 60], [{"anything-but": [150, 80]}]])
+        detail: dict[str, Any] = {"cartValue": value}
+        if self.chance(0.4):
+            detail["category"] = [{"equals-ignore-case": "ELECTRONICS"}, {"exists": False},
+                                  {"anything-but": {"suffix": "s"}}]
+        return {"source": [{"prefix": "ecommerce."}], "detail-type": ["CartAbandoned"],
+                "detail": detail}
 
     def caps(self) -> dict[str, Any]:
         keys = ["maxRecoveryEmailsPerWeek", "maxRecoverySmsPerWeek", "maxRecoveryPushPerWeek",
@@ -241,6 +259,11 @@ class Maker:
         if self.chance(0.6):
             chain.append({"filterId": "inventory", "type": "business-rule",
                           "parameters": {"requireInStock": self.chance(0.9)}})
+        if self.chance(0.15):           # several rules in one filter
+            rules = [f for f in chain if f["type"] == "business-rule"]
+            for f in rules[1:]:
+                rules[0]["parameters"].update(f["parameters"])
+                chain.remove(f)
         orders = [n + 1 for n in range(len(chain))]
         if self.chance(0.25):
             orders = sorted(self.rng.sample(range(1, 40), len(chain)))
@@ -254,19 +277,46 @@ class Maker:
             numbered.append(f)
         if self.chance(0.2):
             self.rng.shuffle(numbered)  # `order` counts, not the place in the file
+        if self.chance(0.1):            # ... unless nobody orders
+            for f in numbered:
+                del f["order"]
         return numbered
+
+    def variants(self, kind: str, minutes: int, talk: bool) -> list[dict[str, Any]]:
+        """Texts and delays to compare."""
+        shares = self.pick([[0.5, 0.5], [0.3, 0.7], [0.25, 0.25, 0.5], [1], [0.1, 0.9],
+                            [0.3333, 0.3333, 0.3334]])
+        found = []
+        for n, share in enumerate(shares):
+            v: dict[str, Any] = {"name": f"v{n}", "share": share}
+            if self.chance(0.5):
+                name = {"email": "subject", "sms": "message", "push": "title"}[kind]
+                link = " {cartLink}" if kind == "sms" else ""
+                v[name] = f"Variant {n}" + (", {discountPercent}% off" if talk else "") + link
+            if self.chance(0.5):
+                if self.chance(0.3):
+                    v["delayHours"] = self.pick([1, 2, 25, 48])
+                else:
+                    v["delayMinutes"] = max(0, minutes + self.pick([-60, -30, -5, 0, 5, 30, 90]))
+            found.append(v)
+        return found
 
     def channels(self, talk_of_discount: bool) -> list[dict[str, Any]]:
         kinds = list(CHANNELS)
         if self.chance(0.3):
             self.rng.shuffle(kinds)
         kinds = kinds[:self.pick([1, 2, 3, 3, 3, 3])]
+        if self.chance(0.2):            # more touches than channels
+            kinds += [self.pick(CHANNELS) for _ in range(self.pick([1, 1, 2]))]
         delays = [(60, 24 * 60, 72 * 60), (30, 60, 90), (60, 120, 24 * 60), (5, 10, 15),
                   (60, 60, 120), (1440, 2880, 4320), (90, 60, 30), (0, 30, 60), (120, 60, 60)]
         chosen = self.pick(delays if self.chance(0.6) else delays[:1])
         if self.night is not None:
             chosen = self.pick([(5, 10, 15), (30, 60, 90), (0, 30, 60), (60, 120, 180)])
-        priorities = self.rng.sample([1, 2, 3], 3) if self.chance(0.3) else [1, 2, 3]
+        chosen += tuple(chosen[n % 3] + self.pick([0, 5, 60, 1440])
+                        for n in range(len(kinds) - len(chosen)))
+        numbers = [n + 1 for n in range(len(chosen))]
+        priorities = self.rng.sample(numbers, len(numbers)) if self.chance(0.3) else numbers
         enabled = [not self.chance(0.08) for _ in kinds]
         if not any(enabled):
             enabled[0] = True
@@ -299,7 +349,14 @@ class Maker:
                                   if talk else "Your cart expires soon.")
             if self.chance(0.3):
                 config["onlyIfNotConverted"] = True
-            found.append({"channelId": kind, "type": kind, "enabled": on,
+            if self.chance(0.15):
+                config.update(self.pick([{"costPerMessage": 0.04}, {"retries": 5},
+                                         {"ratePerSecond": 1}, {"onUnknown": "drop"}]))
+            if self.chance(0.25):
+                config["variants"] = self.variants(kind, minutes, talk)
+            name = kind if kinds.count(kind) == 1 and self.chance(0.8) else \
+                f"{kind}-{len(found)}"
+            found.append({"channelId": name, "type": kind, "enabled": on,
                           "priority": priority, "config": config})
         return found
 
@@ -313,7 +370,10 @@ class Maker:
             config: dict[str, Any] = {}
             if self.chance(0.5):
                 config["eventBusName"] = self.pick(self.buses)
-            config["eventPattern"] = self.pattern()
+            if self.chance(0.1):
+                config["awsEventPattern"] = self.aws_pattern()
+            else:
+                config["eventPattern"] = self.pattern()
             sources.append({"sourceId": f"events-{n}", "type": "eventbridge", "config": config})
         p["eventSources"] = sources
         model = self.pick(models)
@@ -321,6 +381,8 @@ class Maker:
                                "endpoint": self.pick(["sagemaker://", "model://"]) + model,
                                "features": ["purchase_history", "cart_value",
                                             "email_engagement", "discount_sensitivity"]}]
+        if model == "purchase-intent-v4" and self.chance(0.1):
+            del p["scoringModels"]
         p["filterChain"] = self.filters()
 
         strategy: Optional[dict[str, Any]] = self.pick([
@@ -338,8 +400,14 @@ class Maker:
              "maxDiscount": 30, "discountStep": 10},
             {"enabled": False, "defaultDiscount": 10, "dynamicDiscounting": True,
              "maxDiscount": 20},
+            {"defaultDiscount": 12.5, "dynamicDiscounting": False},
+            {"defaultDiscount": 5, "dynamicDiscounting": True, "maxDiscount": 33,
+             "discountStep": 7},
+            {"defaultDiscount": 10, "dynamicDiscounting": True, "maxDiscount": 20,
+             "discountStep": 2.5},
             None])
-        talk = bool(strategy and strategy["enabled"] and strategy["defaultDiscount"] > 0)
+        talk = bool(strategy and strategy.get("enabled", True)
+                    and strategy["defaultDiscount"] > 0)
         p["channels"] = self.channels(talk)
         if strategy is not None:
             p["discountStrategy"] = strategy
@@ -349,8 +417,12 @@ class Maker:
             key = self.pick(["{programId}/{customerId}/{cartId}", "{customerId}:{programId}",
                              "{customerId}:{cartId}", "x-{cartId}~{customerId}~{programId}"])
         p["deduplication"] = {"enabled": not self.chance(0.1),
-                              "ttlDays": self.pick([1, 2, 7, 7, 7, 30]), "keyFormat": key}
-        p["candidateTTLDays"] = self.pick([1, 2, 4, 7, 7, 7, 14])
+                              "ttlDays": self.pick([1, 2, 7, 7, 7, 30, 0.5]), "keyFormat": key}
+        p["candidateTTLDays"] = self.pick([1, 2, 4, 7, 7, 7, 14, 0.5])
+        if self.chance(0.05):
+            del p["deduplication"]
+        if self.chance(0.05):
+            del p["candidateTTLDays"]
         if self.chance(0.7):
             p["onReabandon"] = self.pick(["restart", "restart", "update", "ignore"])
         if self.chance(0.6):
@@ -365,11 +437,13 @@ class Maker:
             p["quietHours"] = dict(zip(("start", "end"), self.night[2]))
             p["minGapMinutes"] = self.pick([0, 1, 30])
         if self.chance(0.3):
-            p["holdoutPercent"] = self.pick([0, 20, 50, 12.5])
+            p["holdoutPercent"] = self.pick([0, 20, 50, 12.5, 33.33])
         if self.chance(0.35):
             p["abandonmentDetection"] = {"sessionTimeoutMinutes": self.pick([15, 30, 60, 1440])}
         if self.chance(0.1):
             p["codeValidHours"] = 48
+        if self.chance(0.1):
+            p["discountCodes"] = self.pick(["shared", "unique"])
         return loadable(p)
 
     # ----------------------------------------------------------------------------- events
@@ -448,7 +522,7 @@ class Maker:
                        {"customerId": customer, "cartId": cart, **content,
                         **self.cart_extras()})
         if p.envelope is not None and self.chance(0.15):
-            p.envelope["eventBusName"] = self.pick(self.buses)
+            p.envelope["eventBusName"] = self.pick(self.buses + ["default"])
         return p
 
     def order(self, customer: str, cart: Optional[str], time: int) -> Planned:
@@ -776,9 +850,12 @@ def make_shop(seed: int, out: str) -> Shop:
         with open(path, "wb") as f:
             f.write(b"".join(m.text(p) + b"\n" for p in rows))
         shop.events.append(path)
-    if m.chance(0.15):
-        last = max([p.time for p in events if p.envelope], default=m.base)
-        shop.until = show_time(last + m.pick([0, HOUR, DAY, 3 * DAY]))
+    if m.chance(0.25):
+        times = [p.time for p in events if p.envelope] or [m.base]
+        last = max(times)
+        # after the last event, or anywhere inside the period
+        shop.until = show_time(last + m.pick([0, -1, 1, HOUR, DAY, 3 * DAY]) if m.chance(0.5)
+                               else m.pick(times) + m.pick([0, -1, 1, HOUR]))
     return shop
 
 
