@@ -3,6 +3,7 @@ prefix, suffix, equals-ignore-case, wildcard, anything-but, numeric, exists and 
 """
 from __future__ import annotations
 
+import copy
 import re
 from typing import Any
 
@@ -74,17 +75,43 @@ def leaf_matches(rules: list[Any], value: Any, ranges: bool) -> bool:
     return False
 
 
-def pattern_matches(pattern: dict[str, Any], event: Any, ranges: bool = True) -> bool:
-    if isinstance(event, list):                 # objects in a list: one of them
-        return any(pattern_matches(pattern, x, ranges) for x in event)
-    for name, wanted in pattern.items():
+def alternatives(pattern: dict[str, Any]) -> list[dict[str, Any]]:
+    """The pattern without $or: one for each way through. As EventBridge compiles patterns, a field
+    that is named again, in an alternative of $or or after it, has only its last rules."""
+    found: list[dict[str, Any]] = [{}]
+    collect(found, (), pattern)
+    return found
+
+
+def collect(found: list[dict[str, Any]], path: tuple[str, ...], part: dict[str, Any]) -> None:
+    for name, wanted in part.items():
         if name == "$or":
-            if not any(pattern_matches(x, event, ranges) for x in wanted):
-                return False
-            continue
+            before = copy.deepcopy(found)
+            found.clear()
+            for branch in wanted:
+                way = copy.deepcopy(before)
+                collect(way, path, branch)
+                found += way
+        elif isinstance(wanted, dict):
+            collect(found, path + (name,), wanted)
+        else:
+            for way in found:
+                for step in path:
+                    way = way.setdefault(step, {})
+                way[name] = wanted
+
+
+def pattern_matches(pattern: dict[str, Any], event: Any, ranges: bool = True) -> bool:
+    return any(fields_match(way, event, ranges) for way in alternatives(pattern))
+
+
+def fields_match(pattern: dict[str, Any], event: Any, ranges: bool) -> bool:
+    if isinstance(event, list):                 # objects in a list: one of them
+        return any(fields_match(pattern, x, ranges) for x in event)
+    for name, wanted in pattern.items():
         value = event.get(name, ABSENT) if isinstance(event, dict) else ABSENT
         if isinstance(wanted, dict):
-            if not pattern_matches(wanted, {} if value is ABSENT else value, ranges):
+            if not fields_match(wanted, {} if value is ABSENT else value, ranges):
                 return False
         elif not leaf_matches(wanted, value, ranges):
             return False

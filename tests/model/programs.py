@@ -162,8 +162,8 @@ class Program:
         return text
 
     def discount(self, intent: float, sensitivity: float) -> float:
-        """"Rule strategy: default + (max − default) × clamp((s·(1 − p) − 0.2) / 0.6, 0, 1), to the
-        nearest multiple of `discountStep` (5; ties down), never above max; ... With
+        """"Rule strategy: default + (max − default) × clamp((s·(1 − p) − 0.2) / 0.6, 0, 1), to
+        the nearest multiple of `discountStep` (5; ties down), never above max; ... With
         `dynamicDiscounting: false` always the default."
         """
         s = self.strategy
