@@ -23,10 +23,8 @@ def same(a: Any, b: Any) -> bool:
 
 def anything_but(rule: Any, value: Any) -> bool:
     if isinstance(rule, dict):
-        return isinstance(value, str) and not any(
-            operator_matches({name: text}, value)
-            for name, texts in rule.items()
-            for text in (texts if isinstance(texts, list) else [texts]))
+        return not any(operator_matches({name: text}, value) for name, texts in rule.items()
+                       for text in (texts if isinstance(texts, list) else [texts]))
     return not any(same(x, value) for x in (rule if isinstance(rule, list) else [rule]))
 
 

@@ -204,7 +204,8 @@ class Replay:
         self.cancel_opted_out(customer)
 
     def cancel_opted_out(self, customer: Customer) -> None:
-        """Cancel: "opting out of every enabled channel (`opted-out`)"."""
+        """Cancel: "opting out of every enabled channel (`opted-out`)". SILENT: looked at after
+        every change of the profile."""
         for c in self.in_flight(customer):
             if c.program.types and all(customer.opted_out(t) for t in c.program.types):
                 self.end(c, "cancelled", reason="opted-out")
@@ -590,6 +591,9 @@ class Replay:
     def fire_touch(self, c: Candidate, t: Touch) -> None:
         """"At a touch's time: Look again, in this order, and record the reason for anything not
         sent".\""""
+        if self.expired(c):
+            self.end(c, "expired")
+            return
         reason = self.skip_reason(c, t)
         if reason is not None:
             t.state = "skipped"
@@ -617,6 +621,10 @@ class Replay:
     def say_touch(self, c: Candidate, t: Touch, **more: Any) -> None:
         self.say("touch", c.program, c.customer, c.cart, touch=t.number, channel=t.channel.type,
                  **more)
+
+    def expired(self, c: Candidate) -> bool:
+        """The first thing that is looked at: "expired"."""
+        return self.clock >= c.expires
 
     def skip_reason(self, c: Candidate, t: Touch) -> Optional[str]:
         channel, customer = t.channel.type, c.customer

@@ -252,7 +252,9 @@ class Maker:
                 minimum = {m: self.pick([30, 60, 120]) for m in self.markets[:2]}
             chain.append({"filterId": self.pick(["cart-value", "min-value"]),
                           "type": "business-rule", "parameters": {"minCartValue": minimum}})
-        chain.append({"filterId": self.pick(["eligibility", "eligible"]), "type": "eligibility"})
+        if not self.chance(0.05):
+            chain.append({"filterId": self.pick(["eligibility", "eligible"]),
+                          "type": "eligibility"})
         if self.chance(0.65):
             chain.append({"filterId": "frequency-cap", "type": "business-rule",
                           "parameters": self.caps()})
@@ -513,7 +515,7 @@ class Maker:
         if self.chance(0.2):
             d["abandonmentReason"] = self.pick(["session_timeout", "test-run"])
         if self.chance(0.05):
-            d["cartUrl"] = None         # null in an optional field: absent
+            d[self.pick(["cartUrl", "currency", "marketplace", "category", "itemCount"])] = None
         return d
 
     def abandonment(self, customer: str, cart: str, time: int,
@@ -702,26 +704,16 @@ class Maker:
         return events
 
     def settle(self, events: list[Planned]) -> list[Planned]:
-        """Leave out what no text decides: repetitions across an erasure, and CartUpdates that
-        are later than the shortest memory."""
+        """Leave out what no text decides: CartUpdates that are later than the shortest memory."""
         kept: list[Planned] = []
         clock = 0
-        erased: dict[str, int] = {}
-        born: dict[str, int] = {}
-        for n, p in enumerate(events):
+        for p in events:
             if p.envelope is None:
                 kept.append(p)
-                continue
-            key = json.dumps([p.envelope.get("id"), p.envelope["detail"].get("orderId"),
-                              p.envelope["detail"].get("messageId")])
-            first = born.setdefault(key, n)
-            if p.repeat and erased.get(p.customer, -1) > first:
                 continue
             if p.type == "CartUpdated" and clock - p.time > 20 * HOUR:
                 continue
             clock = max(clock, p.time)
-            if p.type == "CustomerErased":
-                erased[p.customer] = n
             kept.append(p)
         return kept
 
