@@ -248,6 +248,13 @@ class Customer:
 INTENT = ("purchase_history", "avg_order_value", "cart_abandonment_rate", "email_engagement")
 
 
+def confidence(known: dict[str, Any]) -> str:
+    """"confidence HIGH, MEDIUM or LOW by how much is known of the customer": all four features, two
+    or three, less (tests/golden/confidence)."""
+    told = sum(name in known for name in INTENT)
+    return "HIGH" if told == 4 else "MEDIUM" if told >= 2 else "LOW"
+
+
 def cart_features(ab: Abandonment, sensitivity: Any) -> dict[str, Any]:
     """"itemCount, else the sum of quantities. A category of the cart, else of the first item that
     has one" (a case of tests/golden)."""

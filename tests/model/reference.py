@@ -19,7 +19,7 @@ from typing import Any, Iterable, Optional
 import yaml
 
 from customers import Abandonment, Candidate, Customer, Entry, Session, Standing, Touch
-from customers import INTENT, cart_features, quantity
+from customers import confidence, quantity
 from forms import CHANNELS, DAY, HOUR, MINUTE, Event, Invalid, decode, line_text, local, murmur2
 from forms import next_local, parse_time, shortest, show_time, zone
 from hashes import held_out, message_id, siphash128, variant_of
@@ -394,7 +394,7 @@ class Replay:
             return
         if other is not None:           # "(its line before the new candidate's)"
             self.end(other, "superseded")
-        score, confidence, discount = self.score(customer, p, ab)
+        score, certain, discount = self.score(customer, p, ab)
         self.remember(customer, p, ab, again=own is not None)
         if own is not None:
             c = own
@@ -403,7 +403,7 @@ class Replay:
             c = self.new_candidate(customer, p, ab, discount)
         c.currency = self.currency(customer, ab)
         fields: dict[str, Any] = {
-            "score": float(f"{score:.4f}"), "confidence": confidence,
+            "score": float(f"{score:.4f}"), "confidence": certain,
             "discountPercent": c.discount,
             "touches": [{"touch": t.number, "channel": t.channel.type, "due": show_time(t.due)}
                         for t in c.pending()]}
@@ -580,11 +580,7 @@ class Replay:
         else:
             intent = p.model.score(known)
             customer.scores[ab.cart] = (self.clock, identity, intent)
-        told = sum(name in known for name in INTENT)
-        confidence = "HIGH" if told == 4 else "MEDIUM" if told >= 2 else "LOW"
-        sensitivity = cart_features(ab, customer.get("discountSensitivity")).get(
-            "discount_sensitivity", 0.5)
-        return intent, confidence, p.discount(intent, sensitivity)
+        return intent, confidence(known), p.discount(intent, known.get("discount_sensitivity", 0.5))
 
     # ------------------------------------------------------------------------------- touches
 
