@@ -300,13 +300,12 @@ class Replay:
             return
         s.updated = event.at
         # What disarms may have come before: "An event takes effect by its own time, whenever it
-        # arrives."
-        ended = (any(at >= event.at and c in (None, cart)
-                     for at, c, _, _ in customer.orders)
-                 or any(at >= event.at and c == cart for at, c in customer.cleared)
-                 or any(at >= event.at and c == cart for at, c in customer.abandoned))
-        # "`enabled: false`: off: matches nothing"
-        s.armed = [] if ended else [p for p in self.programs if p.enabled and p.session is not None]
+        # arrives." It is remembered as long as for the filters. "`enabled: false`: matches nothing"
+        ends = [at for at, c, _, _ in customer.orders if c in (None, cart)]
+        ends += [at for at, c in customer.cleared + customer.abandoned if c == cart]
+        s.armed = [p for p in self.programs if p.enabled and p.session is not None
+                   and not any(at >= event.at and customer.remembered(p, at, self.clock)
+                               for at in ends)]
 
     def tell(self, customer: Customer, cart: str, at: int) -> None:
         """Something is told of a cart. SILENT: one of which nothing was told for as long as

@@ -367,20 +367,6 @@ class Maker(ProgramMaker):
         events.sort(key=lambda p: p.order)
         return events
 
-    def settle(self, events: list[Planned]) -> list[Planned]:
-        """Leave out what no text decides: CartUpdates that are later than the shortest memory."""
-        kept: list[Planned] = []
-        clock = 0
-        for p in events:
-            if p.envelope is None:
-                kept.append(p)
-                continue
-            if p.type == "CartUpdated" and clock - p.time > 20 * HOUR:
-                continue
-            clock = max(clock, p.time)
-            kept.append(p)
-        return kept
-
     def malformed(self) -> bytes:
         good = {"id": "bad", "source": "ecommerce.cart", "detail-type": "CartAbandoned",
                 "time": show_time(self.base),
@@ -483,7 +469,7 @@ def make_shop(seed: int, out: str) -> Shop:
     events += m.engagement(sent[:40])
     if m.chance(0.7):
         events += m.echoes(events)
-    events = m.settle(m.disorder(events))
+    events = m.disorder(events)
     if m.chance(0.3):
         for _ in range(m.pick([1, 2, 4])):
             events.insert(m.rng.randrange(len(events) + 1), Planned(0, 0, None, m.malformed()))
@@ -497,10 +483,6 @@ def make_shop(seed: int, out: str) -> Shop:
         else:
             cut = m.rng.randrange(len(events) + 1)
             files = [events[:cut], events[cut:]]
-        first_file = {id(p) for p in files[0]}
-        kept = m.settle(files[0] + files[1])
-        files = [[p for p in kept if id(p) in first_file],
-                 [p for p in kept if id(p) not in first_file]]
     for n, rows in enumerate(files):
         path = os.path.join(out, f"events-{n + 1}.ndjson")
         with open(path, "wb") as f:
