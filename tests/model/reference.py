@@ -20,7 +20,7 @@ import yaml
 
 from customers import Abandonment, Candidate, Customer, Entry, Session, Standing, Touch
 from customers import confidence, quantity
-from forms import CHANNELS, DAY, HOUR, MINUTE, Event, Invalid, decode, line_text, local, murmur2
+from forms import DAY, HOUR, MINUTE, Event, Invalid, decode, line_text, local, murmur2
 from forms import next_local, parse_time, shortest, show_time, zone
 from hashes import held_out, message_id, siphash128, variant_of
 from patterns import pattern_matches
