@@ -17,7 +17,6 @@ from typing import Any, Optional
 
 import yaml
 
-import contradictions
 import customers
 import hashes
 import reference
@@ -1049,9 +1048,6 @@ class MoreTouches(unittest.TestCase):
         # nothing but the eligibility filter keeps a cart out that expired before it was told
         shop = Shop(program(filterChain=[])).healthy().page(T0 + 8 * DAY).leave(T0)
         self.assertEqual(shop.brief(), ["+8d candidate 1@+1h 2@+1d 3@+3d", "+8d expired"])
-        with contradictions.in_place():
-            shop = Shop(program(filterChain=[])).healthy().page(T0 + 8 * DAY).leave(T0)
-            self.assertIn("+8d touch 3 sent", shop.brief())
 
     def test_until_before_the_last_event(self) -> None:
         # events all count, and what is due between them; after the last nothing that is later
