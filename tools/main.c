@@ -23,6 +23,7 @@ static const struct cw_command commands[] = {
     {"match", cw_cmd_match, "does each event match an EventBridge pattern?"},
     {"preview", cw_cmd_preview, "a message as a given customer would get it"},
     {"gen", cw_cmd_gen, "a synthetic shop: customers, carts, orders, opens, clicks"},
+    {"send", cw_cmd_send, "put events from a file into an engine"},
     {NULL, NULL, NULL},
 };
 

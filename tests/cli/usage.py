@@ -23,6 +23,7 @@ WANTED = {
     "gen": ["--carts", "--events", "--seed"],
     "preview": ["--json", "exit:"],
     "explain": ["exit:"],
+    "send": ["--to", "--now", "--rate", "--as", "--api-key-file", "--json", "exit:"],
 }
 
 

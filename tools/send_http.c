@@ -1,0 +1,251 @@
+/* One attempt to hand events over by HTTP: NDJSON at /v1/events, or a PutEvents call. */
+#include "io/clock.h"
+#include "tools/put_events.h"
+#include "tools/send_priv.h"
+
+#include <curl/curl.h>
+#include <string.h>
+
+enum {
+    TIMEOUT_S = 30,
+    CONNECT_TIMEOUT_S = 5
+};
+
+cw_err cw_send_http_open(struct cw_send *send, struct cw_fault *fault)
+{
+    CURL *curl = curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK ? curl_easy_init() : NULL;
+    if (curl == NULL) {
+        return cw_fail(fault, CW_ERR_LIMIT, "no memory for HTTP");
+    }
+    send->curl = curl;
+    return CW_ERR_OK;
+}
+
+void cw_send_http_close(struct cw_send *send)
+{
+    curl_easy_cleanup(send->curl);
+    curl_global_cleanup();
+    send->curl = NULL;
+}
+
+static size_t take(char *data, size_t size, size_t count, void *self)
+{
+    struct cw_send *send = self;
+    size_t bytes = size * count;
+    if (send->answer.bytes + bytes > CW_ANSWER_BYTES_MAX) {
+        return 0;
+    }
+    cw_text_put(&send->answer, data, bytes);
+    return bytes;
+}
+
+static int stop_on_signal(void *self, curl_off_t a, curl_off_t b, curl_off_t c, curl_off_t d)
+{
+    (void)self, (void)a, (void)b, (void)c, (void)d;
+    return cw_send_interrupted != 0;
+}
+
+static void put_body(struct cw_send *send, const struct cw_send_item *items, uint32_t count)
+{
+    bool entries = send->target.kind == CW_TARGET_PUT_EVENTS;
+    cw_text_clear(&send->body);
+    cw_text_puts(&send->body, entries ? CW_PUT_EVENTS_OPEN : "");
+    for (uint32_t i = 0; i < count; i++) {
+        cw_text_puts(&send->body, entries && i > 0 ? "," : "");
+        cw_text_put(&send->body, send->batch.data + items[i].at, items[i].bytes);
+        cw_text_puts(&send->body, entries ? "" : "\n");
+    }
+    cw_text_puts(&send->body, entries ? CW_PUT_EVENTS_CLOSE : "");
+}
+
+static struct curl_slist *head_list(struct cw_send *send)
+{
+    struct cw_target_head head;
+    struct cw_text line = {0};
+    struct curl_slist *list = curl_slist_append(NULL, "Expect:");
+    cw_target_headers(&send->target, (struct cw_view){send->body.data, (uint32_t)send->body.bytes},
+                      cw_clock_wall_ms(), &head);
+    for (uint32_t i = 0; i < head.count && list != NULL; i++) {
+        cw_text_clear(&line);
+        cw_text_view(&line, head.list[i].name);
+        cw_text_puts(&line, ": ");
+        cw_text_view(&line, head.list[i].value);
+        struct curl_slist *longer = curl_slist_append(list, cw_text_terminate(&line));
+        CW_ASSERT(longer != NULL);
+        list = longer;
+    }
+    cw_text_deinit(&line);
+    explicit_bzero(&head, sizeof head);
+    return list;
+}
+
+/* The status of the answer, or 0 when there was none; curl_error says why then. */
+static long post(struct cw_send *send, uint32_t *retry_after_s)
+{
+    CURL *curl = send->curl;
+    struct curl_slist *headers = head_list(send);
+    cw_text_clear(&send->answer);
+    send->curl_error[0] = '\0';
+    curl_easy_reset(curl);
+    (void)curl_easy_setopt(curl, CURLOPT_URL, send->target.url);
+    (void)curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
+    (void)curl_easy_setopt(curl, CURLOPT_PATH_AS_IS, 1L);
+    (void)curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
+    (void)curl_easy_setopt(curl, CURLOPT_POSTFIELDS, send->body.data);
+    (void)curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)send->body.bytes);
+    (void)curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take);
+    (void)curl_easy_setopt(curl, CURLOPT_WRITEDATA, send);
+    (void)curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, send->curl_error);
+    (void)curl_easy_setopt(curl, CURLOPT_TIMEOUT, (long)TIMEOUT_S);
+    (void)curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, (long)CONNECT_TIMEOUT_S);
+    (void)curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+    (void)curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
+    (void)curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, stop_on_signal);
+    CURLcode code = curl_easy_perform(curl);
+    long status = 0;
+    curl_off_t retry_after = 0;
+    if (code == CURLE_OK) {
+        (void)curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
+        (void)curl_easy_getinfo(curl, CURLINFO_RETRY_AFTER, &retry_after);
+    } else if (send->curl_error[0] == '\0') {
+        (void)snprintf(send->curl_error, sizeof send->curl_error, "%s", curl_easy_strerror(code));
+    }
+    *retry_after_s = retry_after < 0 ? 0 : retry_after > 3600 ? 3600 : (uint32_t)retry_after;
+    curl_slist_free_all(headers);
+    memset(cw_text_room(&send->answer, CW_JSON_PADDING), 0, CW_JSON_PADDING);
+    return status;
+}
+
+/* ---- what the answer means ---- */
+
+struct settling {
+    struct cw_send *send;
+    const struct cw_send_item *items;
+    uint32_t count;
+    bool wrong; /* it speaks of an event that was not there, or twice of one */
+    uint8_t settled[CW_SEND_BATCH_MAX]; /* 0 taken, 1 rejected, 2 again */
+};
+
+static void settle(void *self, uint64_t index, bool again, const char *reason)
+{
+    struct settling *settling = self;
+    if (index >= settling->count || settling->settled[index] != 0) {
+        settling->wrong = true;
+        return;
+    }
+    settling->settled[index] = again ? 2 : 1;
+    if (!again) {
+        cw_send_reject(settling->send, &settling->items[index],
+                       reason[0] == '\0' ? "the engine gives no reason" : reason);
+    }
+}
+
+/* Those that failed for now go last, in their order. */
+static void again_last(const struct settling *settling, struct cw_send_item *items, uint32_t count)
+{
+    struct cw_send_item again[CW_PUT_EVENTS_ENTRIES_MAX];
+    uint32_t kept = 0;
+    uint32_t put_off = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        if (settling->settled[i] == 2) {
+            CW_ASSERT(put_off < CW_COUNTOF(again));
+            again[put_off++] = items[i];
+        } else {
+            items[kept++] = items[i];
+        }
+    }
+    memcpy(items + kept, again, put_off * sizeof again[0]);
+}
+
+static struct cw_send_result read_answer(struct cw_send *send, struct cw_send_item *items,
+                                         uint32_t count)
+{
+    static struct settling settling;
+    struct cw_send_result result = {.verdict = CW_SEND_DONE, .done = count};
+    struct cw_answer_counts counts;
+    struct cw_view text = {send->answer.data, (uint32_t)send->answer.bytes};
+    bool put = send->target.kind == CW_TARGET_PUT_EVENTS;
+    settling = (struct settling){.send = send, .items = items, .count = count};
+    /* First without telling anybody: a wrong answer must not have been believed in part. */
+    bool good = put ? cw_answer_put_events(send->answers, text, &counts, NULL, NULL)
+                    : cw_answer_events(send->answers, text, &counts, NULL, NULL);
+    if (!good || counts.accepted > count || counts.duplicate > count || counts.rejected > count ||
+        counts.accepted + counts.duplicate + counts.rejected + counts.again != count) {
+        result = (struct cw_send_result){.verdict = CW_SEND_STOP};
+        (void)snprintf(result.why, sizeof result.why,
+                       "the answer is not an engine's: it does not say what became of %u event%s",
+                       count, count == 1 ? "" : "s");
+        return result;
+    }
+    good = put ? cw_answer_put_events(send->answers, text, &counts, settle, &settling)
+               : cw_answer_events(send->answers, text, &counts, settle, &settling);
+    CW_ASSERT(good);
+    send->accepted += counts.accepted;
+    send->duplicate += counts.duplicate;
+    if (settling.wrong) {
+        result = (struct cw_send_result){.verdict = CW_SEND_STOP, .done = count};
+        (void)snprintf(result.why, sizeof result.why,
+                       "the answer names events that were not sent, or one twice");
+    } else if (counts.again > 0) {
+        again_last(&settling, items, count);
+        result.verdict = CW_SEND_AGAIN;
+        result.done = count - (uint32_t)counts.again;
+        (void)snprintf(result.why, sizeof result.why, "some entries failed for now");
+    }
+    return result;
+}
+
+static bool any_of(const char *text, const char *const *names)
+{
+    for (; *names != NULL; names++) {
+        if (strcmp(text, *names) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What an answer other than 200 means. */
+static enum cw_send_verdict verdict_of(long status, const char *type)
+{
+    static const char *const later[] = {"ThrottlingException",
+                                        "Throttling",
+                                        "TooManyRequestsException",
+                                        "InternalException",
+                                        "InternalFailure",
+                                        "ServiceUnavailable",
+                                        NULL};
+    static const char *const wrong_events[] = {"ValidationException", "MalformedDetail",
+                                               "InvalidArgument", NULL};
+    if (any_of(type, later) || status == 408 || status == 429 || status == 500 || status == 502 ||
+        status == 503 || status == 504) {
+        return CW_SEND_AGAIN;
+    }
+    if (status == 413 || status == 422 ||
+        (status == 400 && (type[0] == '\0' || any_of(type, wrong_events)))) {
+        return CW_SEND_SPLIT;
+    }
+    return CW_SEND_STOP;
+}
+
+struct cw_send_result cw_send_http(struct cw_send *send, struct cw_send_item *items, uint32_t count)
+{
+    struct cw_send_result result = {.verdict = CW_SEND_AGAIN};
+    put_body(send, items, count);
+    long status = post(send, &result.retry_after_s);
+    if (status == 0) {
+        (void)snprintf(result.why, sizeof result.why, "%s", send->curl_error);
+        return result;
+    }
+    if (status == 200) {
+        return read_answer(send, items, count);
+    }
+    struct cw_answer_refusal refusal;
+    cw_answer_refusal(send->answers,
+                      (struct cw_view){send->answer.data, (uint32_t)send->answer.bytes}, &refusal);
+    result.verdict = verdict_of(status, refusal.type);
+    (void)snprintf(result.why, sizeof result.why, "status %ld%s%s%s%s", status,
+                   refusal.type[0] == '\0' ? "" : " ", refusal.type,
+                   refusal.message[0] == '\0' ? "" : ": ", refusal.message);
+    return result;
+}
