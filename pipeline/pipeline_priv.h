@@ -53,6 +53,10 @@ struct cw_pipeline {
     struct cw_text made; /* the event that a session's end makes */
     bool watches_sessions;
     struct cw_fates fates;
+    uint8_t paused[CW_SLOTS_MAX]; /* 1 << enum cw_channel */
+    /* The earliest free slot under each rate, in microseconds. */
+    int64_t program_next[CW_SLOTS_MAX][CW_TOUCHES_MAX];
+    int64_t channel_next[CW_CHANNEL_COUNT];
     const struct cw_hints *hints; /* of the event that is applied; NULL while timers fire */
     uint64_t clean_cursor[8];
     uint64_t clean_count[8]; /* rows that the last slice of cleaning left in each table */
@@ -267,6 +271,10 @@ int64_t cw_touch_delay(const struct cw_program *program, const struct cw_touch *
                        struct cw_view customer);
 void cw_touch_fire(struct cw_pipeline *p, struct cw_customer *customer, cw_row candidate,
                    uint32_t touch);
+
+/* hold.c: when a touch that may be sent can be; CW_TIME_NONE: now. Only asked for when live. */
+int64_t cw_touch_hold(struct cw_pipeline *p, const struct cw_customer *customer, cw_row candidate,
+                      uint32_t touch, enum cw_touch_reason *reason);
 
 /* deliver.c: what becomes of a message that a channel took */
 

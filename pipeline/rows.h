@@ -112,7 +112,11 @@ enum cw_touch_flag {
     CW_TOUCH_BOUNCED = 1u << 0,
     CW_TOUCH_CHARGED = 1u << 1, /* counts for caps and gap, and as an e-mail sent, at sent_at */
     CW_TOUCH_DOUBTED = 1u << 2, /* of one of its attempts nobody knows */
-    CW_TOUCH_UNIQUE = 1u << 3   /* the code that its message carries is the customer's alone */
+    CW_TOUCH_UNIQUE = 1u << 3,  /* the code that its message carries is the customer's alone */
+    /* Its due time is its slot under the program's, and the channel's, rate. To be cleared in rows
+       that outlive the process: the next one gives slots anew. */
+    CW_TOUCH_SLOT_OWN = 1u << 4,
+    CW_TOUCH_SLOT_CHANNEL = 1u << 5
 };
 
 struct cw_touch_row {

@@ -395,11 +395,15 @@ static void put_off(struct cw_pipeline *p, struct cw_customer *customer, cw_row 
     struct cw_candidate_row *candidate = cw_candidate_at(p, row);
     struct cw_touch_row *touch = &cw_candidate_touches(candidate)[number];
     bool deferred = look->until != CW_TIME_NONE;
+    bool as_before = look->reason == CW_TOUCH_REASON_PAUSED && touch->reason == look->reason;
     touch->reason = (uint8_t)look->reason;
     if (deferred) {
         CW_ASSERT(look->until > p->now);
         touch->due = look->until;
         cw_candidate_settle(p, candidate);
+        if (as_before) { /* told once, not every minute */
+            return;
+        }
         p->fates.deferred[look->reason]++;
     } else if ((touch->flags & CW_TOUCH_DOUBTED) != 0) {
         cw_touch_in_doubt(p, customer, row, number, look->reason);
@@ -430,6 +434,9 @@ void cw_touch_fire(struct cw_pipeline *p, struct cw_customer *customer, cw_row r
         return;
     }
     struct look look = look_again(p, customer, candidate, number);
+    if (look.reason == CW_TOUCH_REASON_NONE && p->options.live) {
+        look.until = cw_touch_hold(p, customer, row, number, &look.reason);
+    }
     if (look.reason == CW_TOUCH_REASON_NONE) {
         claim.zone = look.zone;
         if (send_touch(p, customer, &claim)) {
