@@ -12,7 +12,8 @@
  * | customerId, serial | one abandoned cart in one program and its touches | | dedup | the
  * program's keyFormat | the accepted abandonment that the window holds | | scores | customerId,
  * cartId | the cached score | | products | productId | stock; every core has all of them | |
- * messages | messageId | the touch that it was | | seen | kind, customerId, source, id | events and
+ * messages | messageId | the touch that it was | | links | a keyed hash of the messageId | the
+ * message that a short link leads to | | seen | kind, customerId, source, id | events and
  * orders that were here already |
  */
 #ifndef CW_PIPELINE_ROWS_H
@@ -201,6 +202,12 @@ struct cw_message_row {
     uint32_t touch;    /* from 1 */
     uint32_t feedback; /* 1 << (event type - CW_EVENT_DELIVERED) of what came back */
     uint32_t customer_bytes;
+};
+
+/* What a short link leads to: the message of the touch. */
+struct cw_link_row {
+    char message_id[36];
+    uint32_t pad;
 };
 
 struct cw_seen_row {

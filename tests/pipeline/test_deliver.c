@@ -401,6 +401,8 @@ Test(deliver, of_two_paused_touches_the_later_wins)
     close_sound();
 }
 
+static const struct cw_links links = {.key = {3, 4}, .base = {"https://go.example", 18}};
+
 /* Random shops whose channels answer anything, in any order, at any time, also twice. */
 Test(deliver, the_sums_reconcile_after_every_answer, .timeout = 200)
 {
@@ -411,7 +413,8 @@ Test(deliver, the_sums_reconcile_after_every_answer, .timeout = 200)
                                        .rows_max = seed == 9 ? 60 : 0,
                                        .live = true,
                                        .collapses = {seed % 3 == 0, true, false},
-                                       .rates = {seed % 2 == 0 ? 0.001 : 0, 0, 0.01}};
+                                       .rates = {seed % 2 == 0 ? 0.001 : 0, 0, 0.01},
+                                       .links = seed % 3 == 1 ? &links : NULL};
         cr_assert(shop_open(&shop, &options), "%s", shop.f.fault.text);
         struct random_shop r = {.shop = &shop,
                                 .random = seed,
