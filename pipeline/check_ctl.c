@@ -381,10 +381,29 @@ static bool check_messages(struct look *look)
               message->touch >= 1 && message->touch <= candidate->touch_count &&
                   cw_candidate_touches(candidate)[message->touch - 1].attempts > 0,
               "a message of a touch that was not sent");
-        cw_message_id(p, texts.program, customer, texts.cart, candidate->first_t0, message->touch,
-                      id);
+        cw_message_id(p->options.partitions, texts.program, customer, texts.cart,
+                      candidate->first_t0, message->touch, id);
         PROVE(look, cw_view_equal(cw_table_key(p->messages, row), (struct cw_view){id, sizeof id}),
               "a message under another's id");
+    }
+    return true;
+}
+
+/* Every short link leads to a message that is remembered. */
+static bool check_links(const struct look *look)
+{
+    const struct cw_pipeline *p = look->p;
+    uint64_t cursor = 0;
+    cw_row row;
+    while ((row = cw_table_next(p->links, &cursor)) != CW_ROW_NONE) {
+        const struct cw_link_row *link = cw_table_value(p->links, row);
+        struct cw_view id = {link->message_id, sizeof link->message_id};
+        uint8_t key[10];
+        PROVE(look, cw_message_find(p, id, 0) != NULL, "a short link to no message");
+        PROVE(look, p->options.links != NULL, "short links without a key");
+        cw_link_brief_key(p->options.links, link->message_id, key);
+        PROVE(look, memcmp(key, cw_table_key(p->links, row).data, sizeof key) == 0,
+              "a short link under another's key");
     }
     return true;
 }
@@ -396,7 +415,8 @@ bool cw_pipeline_check(const struct cw_pipeline *p)
     CW_TABLES(CW_X)
 #undef CW_X
     PROVE(&look, cw_wheel_check(p->wheel), "the wheel is not sound");
-    if (!check_customers(&look) || !check_indexes(&look) || !check_messages(&look)) {
+    if (!check_customers(&look) || !check_indexes(&look) || !check_messages(&look) ||
+        !check_links(&look)) {
         return false;
     }
     uint64_t in_flight = 0;

@@ -124,7 +124,8 @@ void cw_touch_in_doubt(struct cw_pipeline *p, struct cw_customer *customer, cw_r
     struct cw_candidate_row *candidate = cw_candidate_at(p, row);
     struct cw_candidate_texts texts = cw_candidate_texts(candidate);
     char id[CW_MESSAGE_ID_BYTES];
-    cw_message_id(p, texts.program, customer->id, texts.cart, candidate->first_t0, number + 1, id);
+    cw_message_id(p->options.partitions, texts.program, customer->id, texts.cart,
+                  candidate->first_t0, number + 1, id);
     cw_touch_become(p, row, number, CW_TOUCH_UNKNOWN);
     cw_candidate_touches(candidate)[number].reason = (uint8_t)reason;
     make_active(candidate);

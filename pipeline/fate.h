@@ -63,6 +63,9 @@ struct cw_fates {
     uint64_t attributed[CW_TOUCHES_MAX + 1], attributed_holdout; /* [0] organic */
     uint64_t sent_by_touch[CW_TOUCHES_MAX + 1];
     uint64_t delivered[CW_TOUCHES_MAX + 1], opened[CW_TOUCHES_MAX + 1], clicked[CW_TOUCHES_MAX + 1];
+    /* Opens and clicks as often as they came, machines' too. */
+    uint64_t opened_raw[CW_TOUCHES_MAX + 1], clicked_raw[CW_TOUCHES_MAX + 1];
+    uint64_t links_left_out; /* messages whose short links would be too long */
     uint64_t score_hits, score_misses;
     uint64_t not_remembered; /* repeated-id checks lost to a full table */
 };

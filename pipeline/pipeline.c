@@ -25,6 +25,7 @@ static cw_err open_tables(struct cw_pipeline *p, struct cw_fault *fault)
         {&p->scores, "scores", sizeof(struct cw_score_row) + 96},
         {&p->products, "products", sizeof(struct cw_product_row)},
         {&p->messages, "messages", sizeof(struct cw_message_row) + 16},
+        {&p->links, "links", sizeof(struct cw_link_row)},
         {&p->seen, "seen", sizeof(struct cw_seen_row)},
     };
 
@@ -60,6 +61,9 @@ static void close_parts(struct cw_pipeline *p)
         cw_arena_close(&p->scratch);
     }
     cw_text_deinit(&p->made);
+    for (uint32_t i = 0; i < CW_COUNTOF(p->urls); i++) {
+        cw_text_deinit(&p->urls[i]);
+    }
 }
 
 static cw_err open_parts(struct cw_pipeline *p, struct cw_fault *fault)

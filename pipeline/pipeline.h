@@ -109,9 +109,11 @@ CW_MUST_USE bool cw_pipeline_earliest(const struct cw_pipeline *pipeline, int64_
 void cw_pipeline_result(struct cw_pipeline *pipeline, const struct cw_post_result *result);
 
 /* Pauses or resumes a program's channel (CW_CHANNEL_COUNT: all of them): its touches are deferred
-   as `paused` until resumed. False: no such program. */
+   as `paused` until resumed; what is overdue then comes within a minute. False: no such program. */
 CW_MUST_USE bool cw_pipeline_pause(struct cw_pipeline *pipeline, struct cw_view program,
                                    enum cw_channel channel, bool paused);
+bool cw_pipeline_paused(const struct cw_pipeline *pipeline, struct cw_view program,
+                        enum cw_channel channel);
 
 /* From now on these programs hold; candidates in flight keep their due times, texts and caps follow
    the new ones; those of a program that is gone go on under the old version's expiry and send

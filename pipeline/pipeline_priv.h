@@ -24,6 +24,7 @@ enum {
     X(scores)        \
     X(products)      \
     X(messages)      \
+    X(links)         \
     X(seen)
 
 struct cw_index {
@@ -50,9 +51,14 @@ struct cw_pipeline {
     struct cw_decoder *decoder; /* for events that cartwheel makes itself */
     struct cw_arena scratch;    /* reset after each event */
     struct cw_arena own;
-    struct cw_text made; /* the event that a session's end makes */
+    struct cw_text made;    /* the event that a session's end makes */
+    struct cw_text urls[3]; /* of a message that is handed over: click, unsubscribe, open */
     bool watches_sessions;
     struct cw_fates fates;
+    uint8_t paused[CW_SLOTS_MAX]; /* 1 << enum cw_channel */
+    /* The earliest free slot under each rate, in microseconds. */
+    int64_t program_next[CW_SLOTS_MAX][CW_TOUCHES_MAX];
+    int64_t channel_next[CW_CHANNEL_COUNT];
     const struct cw_hints *hints; /* of the event that is applied; NULL while timers fire */
     uint64_t clean_cursor[8];
     uint64_t clean_count[8]; /* rows that the last slice of cleaning left in each table */
@@ -192,17 +198,20 @@ void cw_candidate_remove(struct cw_pipeline *p, struct cw_customer *customer, cw
 /* Frees everything of a customer but the row itself; its candidates have ended. */
 void cw_customer_forget(struct cw_pipeline *p, struct cw_customer *customer);
 
-void cw_message_id(const struct cw_pipeline *p, struct cw_view program, struct cw_view customer,
-                   struct cw_view cart, int64_t first_t0, uint32_t touch,
-                   char id[CW_MESSAGE_ID_BYTES]);
 CW_MUST_USE bool cw_message_remember(struct cw_pipeline *p, struct cw_view customer,
-                                     const struct cw_candidate_row *candidate, uint32_t touch,
+                                     struct cw_candidate_row *candidate, uint32_t touch,
                                      struct cw_view id);
 void cw_message_forget(struct cw_pipeline *p, const struct cw_candidate_row *candidate,
                        struct cw_view id);
 struct cw_message_row *cw_message_find(const struct cw_pipeline *p, struct cw_view id,
                                        uint64_t hash);
 struct cw_view cw_message_owner(const struct cw_message_row *message);
+
+/* Notes what came back about a message; REPEATED when it was noted before. */
+enum cw_event_fate cw_engage_note(struct cw_pipeline *p, struct cw_customer *customer,
+                                  struct cw_candidate_row *candidate,
+                                  struct cw_message_row *message, enum cw_event_type type,
+                                  int64_t time);
 
 /* clock.c: the customer's one timer */
 void cw_customer_arm(struct cw_pipeline *p, struct cw_customer *customer, int64_t due);
@@ -267,6 +276,10 @@ int64_t cw_touch_delay(const struct cw_program *program, const struct cw_touch *
                        struct cw_view customer);
 void cw_touch_fire(struct cw_pipeline *p, struct cw_customer *customer, cw_row candidate,
                    uint32_t touch);
+
+/* hold.c: when a touch that may be sent can be; CW_TIME_NONE: now. Only asked for when live. */
+int64_t cw_touch_hold(struct cw_pipeline *p, const struct cw_customer *customer, cw_row candidate,
+                      uint32_t touch, enum cw_touch_reason *reason);
 
 /* deliver.c: what becomes of a message that a channel took */
 

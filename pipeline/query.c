@@ -111,7 +111,7 @@ uint32_t cw_pipeline_by_value(struct cw_pipeline *p, struct cw_view program, int
     }
     int64_t day = day_ms / CW_DAY_MS;
     const cw_row *classes = p->index->by_value[slot][day % CW_VALUE_DAYS];
-    for (uint32_t class = CW_VALUE_CLASSES; class > 0 && count < room; class--) {
+    for (uint32_t class = CW_VALUE_CLASSES; class > 0 && count < room; class --) {
         count += take(p, classes[class - 1], false, day, list + count, room - count);
     }
     return count;

@@ -12,7 +12,8 @@
  * | customerId, serial | one abandoned cart in one program and its touches | | dedup | the
  * program's keyFormat | the accepted abandonment that the window holds | | scores | customerId,
  * cartId | the cached score | | products | productId | stock; every core has all of them | |
- * messages | messageId | the touch that it was | | seen | kind, customerId, source, id | events and
+ * messages | messageId | the touch that it was | | links | a keyed hash of the messageId | the
+ * message that a short link leads to | | seen | kind, customerId, source, id | events and
  * orders that were here already |
  */
 #ifndef CW_PIPELINE_ROWS_H
@@ -113,7 +114,11 @@ enum cw_touch_flag {
     CW_TOUCH_BOUNCED = 1u << 0,
     CW_TOUCH_CHARGED = 1u << 1, /* counts for caps and gap, and as an e-mail sent, at sent_at */
     CW_TOUCH_DOUBTED = 1u << 2, /* of one of its attempts nobody knows */
-    CW_TOUCH_UNIQUE = 1u << 3   /* the code that its message carries is the customer's alone */
+    CW_TOUCH_UNIQUE = 1u << 3,  /* the code that its message carries is the customer's alone */
+    /* Its due time is its slot under the program's, and the channel's, rate. To be cleared in rows
+       that outlive the process: the next one gives slots anew. */
+    CW_TOUCH_SLOT_OWN = 1u << 4,
+    CW_TOUCH_SLOT_CHANNEL = 1u << 5
 };
 
 struct cw_touch_row {
@@ -198,6 +203,12 @@ struct cw_message_row {
     uint32_t touch;    /* from 1 */
     uint32_t feedback; /* 1 << (event type - CW_EVENT_DELIVERED) of what came back */
     uint32_t customer_bytes;
+};
+
+/* What a short link leads to: the message of the touch. */
+struct cw_link_row {
+    char message_id[36];
+    uint32_t pad;
 };
 
 struct cw_seen_row {

@@ -421,44 +421,47 @@ void cw_candidate_end(struct cw_pipeline *p, struct cw_customer *customer, cw_ro
     list_add(p, &customer->at->history, row);
 }
 
-void cw_message_id(const struct cw_pipeline *p, struct cw_view program, struct cw_view customer,
-                   struct cw_view cart, int64_t first_t0, uint32_t touch,
-                   char id[CW_MESSAGE_ID_BYTES])
+/* Short links stand in SMS alone. */
+static bool remember_link(struct cw_pipeline *p, struct cw_view id)
 {
-    /* Decision D10 in README.md: the same id for all attempts, for ever. */
-    char input[4 * sizeof(uint32_t) + sizeof(int64_t) + 3 * CW_ID_BYTES_MAX];
-    const struct cw_view parts[] = {program, customer, cart};
-    uint32_t bytes = 0;
-    for (uint32_t i = 0; i < CW_COUNTOF(parts); i++) {
-        memcpy(input + bytes, &parts[i].bytes, sizeof(uint32_t));
-        memcpy(input + bytes + sizeof(uint32_t), parts[i].data, parts[i].bytes);
-        bytes += (uint32_t)sizeof(uint32_t) + parts[i].bytes;
+    uint8_t key[10];
+    bool added = false;
+    cw_link_brief_key(p->options.links, id.data, key);
+    cw_row row = cw_table_put(p->links, cw_table_hash(p->links, key, sizeof key), key, sizeof key,
+                              sizeof(struct cw_link_row), &added);
+    if (row != CW_ROW_NONE) {
+        struct cw_link_row *link = cw_table_value(p->links, row);
+        memcpy(link->message_id, id.data, sizeof link->message_id);
     }
-    memcpy(input + bytes, &first_t0, sizeof first_t0);
-    memcpy(input + bytes + sizeof first_t0, &touch, sizeof touch);
-    bytes += (uint32_t)(sizeof first_t0 + sizeof touch);
-    uint8_t hash[16];
-    cw_hash128((struct cw_hash_key){0, 0}, input, bytes, hash);
-    static const char digits[] = "0123456789abcdef";
-    uint32_t partition = cw_partition(customer, p->options.partitions);
-    for (uint32_t i = 0; i < 4; i++) {
-        id[i] = digits[partition >> (12 - 4 * i) & 15u];
-    }
-    for (uint32_t i = 0; i < sizeof hash; i++) {
-        id[4 + 2 * i] = digits[hash[i] >> 4];
-        id[5 + 2 * i] = digits[hash[i] & 15];
+    return row != CW_ROW_NONE;
+}
+
+static void forget_link(struct cw_pipeline *p, struct cw_view id)
+{
+    uint8_t key[10];
+    cw_link_brief_key(p->options.links, id.data, key);
+    cw_row row = cw_table_find(p->links, cw_table_hash(p->links, key, sizeof key), key, sizeof key);
+    if (row != CW_ROW_NONE) {
+        cw_table_remove(p->links, row);
     }
 }
 
 bool cw_message_remember(struct cw_pipeline *p, struct cw_view customer,
-                         const struct cw_candidate_row *candidate, uint32_t touch,
-                         struct cw_view id)
+                         struct cw_candidate_row *candidate, uint32_t touch, struct cw_view id)
 {
     bool added = false;
     uint32_t value_bytes = (uint32_t)sizeof(struct cw_message_row) + customer.bytes;
     cw_row row = cw_table_put(p->messages, cw_table_hash(p->messages, id.data, id.bytes), id.data,
                               id.bytes, value_bytes, &added);
     if (row == CW_ROW_NONE) {
+        return false;
+    }
+    if (p->options.links != NULL &&
+        cw_candidate_touches(candidate)[touch - 1].channel == CW_CHANNEL_SMS &&
+        !remember_link(p, id)) {
+        if (added) {
+            cw_table_remove(p->messages, row);
+        }
         return false;
     }
     struct cw_message_row *message = cw_table_value(p->messages, row);
@@ -481,6 +484,9 @@ void cw_message_forget(struct cw_pipeline *p, const struct cw_candidate_row *can
         const struct cw_message_row *at = cw_table_value(p->messages, row);
         if (at->serial == candidate->serial) {
             cw_table_remove(p->messages, row);
+            if (p->options.links != NULL) {
+                forget_link(p, id);
+            }
         }
     }
 }
@@ -500,7 +506,8 @@ void cw_candidate_remove(struct cw_pipeline *p, struct cw_customer *customer, cw
             p->fates.unknown++;
         }
         char id[CW_MESSAGE_ID_BYTES];
-        cw_message_id(p, texts.program, customer->id, texts.cart, candidate->first_t0, i + 1, id);
+        cw_message_id(p->options.partitions, texts.program, customer->id, texts.cart,
+                      candidate->first_t0, i + 1, id);
         cw_message_forget(p, candidate, (struct cw_view){id, sizeof id});
     }
     list_take(p, &customer->at->history, row);

@@ -276,8 +276,8 @@ static void prepare(struct cw_pipeline *p, const struct cw_customer *customer, s
     const struct cw_touch *touch = &program->touches[claim->number];
     struct cw_candidate_texts texts = cw_candidate_texts(candidate);
     claim->id = (struct cw_view){claim->id_text, sizeof claim->id_text};
-    cw_message_id(p, texts.program, customer->id, texts.cart, candidate->first_t0,
-                  claim->number + 1, claim->id_text);
+    cw_message_id(p->options.partitions, texts.program, customer->id, texts.cart,
+                  candidate->first_t0, claim->number + 1, claim->id_text);
     claim->code_end = CW_TIME_NONE;
     if (touch->include_discount && candidate->discount > 0) {
         claim->discount = candidate->discount;
@@ -285,6 +285,53 @@ static void prepare(struct cw_pipeline *p, const struct cw_customer *customer, s
                                              candidate->serial, customer->id, claim->code_text);
         claim->code.data = claim->code_text;
         claim->code_end = offer_end(p, program, touch, customer->id, claim->zone);
+    }
+}
+
+static struct cw_view put_url(struct cw_pipeline *p, struct cw_text *url, enum cw_link_kind kind,
+                              const struct cw_link *link)
+{
+    cw_text_clear(url);
+    cw_link_write(p->options.links, kind, link, url);
+    return (struct cw_view){url->data, (uint32_t)url->bytes};
+}
+
+static struct cw_view put_brief(struct cw_pipeline *p, struct cw_text *url, enum cw_link_kind kind,
+                                struct cw_view customer, const struct claim *claim)
+{
+    uint8_t key[10];
+    uint32_t partition = cw_partition(customer, p->options.partitions);
+    cw_text_clear(url);
+    return cw_link_write_brief(p->options.links, kind, partition, claim->id_text, key, url)
+               ? (struct cw_view){url->data, (uint32_t)url->bytes}
+               : p->options.shop_link;
+}
+
+/* In place of the shop's own addresses those that lead through cartwheel. */
+static void put_links(struct cw_pipeline *p, const struct cw_customer *customer,
+                      const struct claim *claim, struct cw_message_input *input)
+{
+    struct cw_candidate_row *candidate = cw_candidate_at(p, claim->row);
+    struct cw_candidate_texts texts = cw_candidate_texts(candidate);
+    enum cw_channel channel = input->touch->channel;
+    if (channel == CW_CHANNEL_SMS) {
+        input->cart_link = put_brief(p, &p->urls[0], CW_LINK_CLICK, customer->id, claim);
+        input->unsubscribe_link =
+            put_brief(p, &p->urls[1], CW_LINK_UNSUBSCRIBE, customer->id, claim);
+        p->fates.links_left_out += p->urls[0].bytes == 0;
+        return;
+    }
+    struct cw_link link = {.program = texts.program,
+                           .customer = customer->id,
+                           .cart = texts.cart,
+                           .first_t0 = candidate->first_t0,
+                           .touch = claim->number + 1,
+                           .channel = channel,
+                           .expires_at = p->now + CW_LINK_TTL_DAYS * CW_DAY_MS};
+    input->cart_link = put_url(p, &p->urls[0], CW_LINK_CLICK, &link);
+    input->unsubscribe_link = put_url(p, &p->urls[1], CW_LINK_UNSUBSCRIBE, &link);
+    if (channel == CW_CHANNEL_EMAIL) {
+        input->open_pixel_link = put_url(p, &p->urls[2], CW_LINK_OPEN, &link);
     }
 }
 
@@ -317,6 +364,9 @@ static enum cw_send_answer hand_over(struct cw_pipeline *p, struct cw_customer *
         .expires_at_ms = claim->code_end,
         .now_ms = p->now,
         .zone = claim->zone};
+    if (p->options.links != NULL) {
+        put_links(p, customer, claim, &input);
+    }
     struct cw_send send = {.channel = touch->channel,
                            .address = cw_customer_string(customer->at, addresses[touch->channel]),
                            .message_id = claim->id,
@@ -395,11 +445,15 @@ static void put_off(struct cw_pipeline *p, struct cw_customer *customer, cw_row 
     struct cw_candidate_row *candidate = cw_candidate_at(p, row);
     struct cw_touch_row *touch = &cw_candidate_touches(candidate)[number];
     bool deferred = look->until != CW_TIME_NONE;
+    bool as_before = look->reason == CW_TOUCH_REASON_PAUSED && touch->reason == look->reason;
     touch->reason = (uint8_t)look->reason;
     if (deferred) {
         CW_ASSERT(look->until > p->now);
         touch->due = look->until;
         cw_candidate_settle(p, candidate);
+        if (as_before) { /* told once, not every minute */
+            return;
+        }
         p->fates.deferred[look->reason]++;
     } else if ((touch->flags & CW_TOUCH_DOUBTED) != 0) {
         cw_touch_in_doubt(p, customer, row, number, look->reason);
@@ -430,6 +484,9 @@ void cw_touch_fire(struct cw_pipeline *p, struct cw_customer *customer, cw_row r
         return;
     }
     struct look look = look_again(p, customer, candidate, number);
+    if (look.reason == CW_TOUCH_REASON_NONE && p->options.live) {
+        look.until = cw_touch_hold(p, customer, row, number, &look.reason);
+    }
     if (look.reason == CW_TOUCH_REASON_NONE) {
         claim.zone = look.zone;
         if (send_touch(p, customer, &claim)) {

@@ -302,6 +302,107 @@ Test(deliver, a_restarted_journey_tries_again_at_its_new_time)
     close_sound();
 }
 
+/* A crowd that left at the same instant; returns when its e-mails were sent, in order. */
+static void crowd(uint32_t count)
+{
+    char id[16];
+    for (uint32_t i = 0; i < count; i++) {
+        (void)snprintf(id, sizeof id, "c%u", i);
+        shop_customer(&shop, id);
+        (void)shop_abandon(&shop, 0, id, "k", 100);
+    }
+}
+
+Test(deliver, a_channel_is_no_faster_than_its_rate_and_each_message_waits_once)
+{
+    open_with(PROGRAM(", ratePerSecond: 10", ""), &(struct shop_options){.cores = 1});
+    crowd(100);
+    for (int64_t ms = 0; ms < 10000; ms += 100) {
+        shop_advance(&shop, HOUR + ms);
+        cr_assert(eq(u64, shop.sends, (uint64_t)(ms / 100 + 1)), "at %d ms", (int)ms);
+    }
+    cr_assert(eq(u64, shop.sends, 100));
+    cr_assert(eq(u32, shop_count(&shop, "\"outcome\":\"deferred\",\"reason\":\"rate-limit\""), 99));
+    close_sound();
+}
+
+Test(deliver, cores_share_a_programs_rate)
+{
+    open_with(PROGRAM(", ratePerSecond: 10", ""), &(struct shop_options){.cores = 2});
+    crowd(100);
+    shop_advance(&shop, HOUR + 4999);
+    cr_assert(ge(u64, shop.sends, 40));
+    cr_assert(le(u64, shop.sends, 52));
+    close_sound();
+}
+
+Test(deliver, the_channels_own_rate_holds_for_all_programs)
+{
+    open_with(PROGRAM(", ratePerSecond: 1000", ""), &(struct shop_options){.rates = {20}});
+    crowd(100);
+    shop_advance(&shop, HOUR + 2500);
+    cr_assert(eq(u64, shop.sends, 51));
+    shop_advance(&shop, 2 * HOUR);
+    cr_assert(eq(u64, shop.sends, 100));
+    close_sound();
+}
+
+Test(deliver, touches_that_quiet_hours_put_off_together_do_not_come_together)
+{
+    open_with(PROGRAM(", ratePerSecond: 10", "quietHours: {start: \"08:00\", end: \"20:00\"}\n"),
+              &(struct shop_options){0});
+    crowd(50); /* New York: 08:00 local, until 20:00 */
+    shop_advance(&shop, 13 * HOUR - 1);
+    cr_assert(eq(u64, shop.sends, 0));
+    shop_advance(&shop, 13 * HOUR + 1000);
+    cr_assert(eq(u64, shop.sends, 11));
+    close_sound();
+}
+
+Test(deliver, slots_end_with_the_candidates_that_would_need_them)
+{
+    open_with(PROGRAM(", ratePerSecond: 0.0001", ""), &(struct shop_options){0});
+    crowd(200);
+    shop_advance(&shop, 8 * DAY);
+    cr_assert(eq(u64, shop_fates(&shop)->expired, 200));
+    cr_assert(gt(u64, shop.sends, 100), "the other channel's");
+    close_sound();
+}
+
+Test(deliver, a_paused_channel_waits_and_says_so_once)
+{
+    open_with(PROGRAM("", ""), &(struct shop_options){0});
+    (void)shop_abandon(&shop, 0, "c", "k", 100);
+    cr_assert(not(cw_pipeline_pause(shop.pipelines[0], CW_VIEW("nobody"), CW_CHANNEL_EMAIL, true)));
+    cr_assert(cw_pipeline_pause(shop.pipelines[0], CW_VIEW("p"), CW_CHANNEL_EMAIL, true));
+    cr_assert(cw_pipeline_paused(shop.pipelines[0], CW_VIEW("p"), CW_CHANNEL_EMAIL));
+    cr_assert(not(cw_pipeline_paused(shop.pipelines[0], CW_VIEW("p"), CW_CHANNEL_SMS)));
+    shop_advance(&shop, 3 * HOUR);
+    cr_assert(eq(u64, shop.sends, 0));
+    cr_assert(eq(u32, shop_count(&shop, "\"reason\":\"paused\""), 1));
+    cr_assert(shop_check(&shop));
+    cr_assert(cw_pipeline_pause(shop.pipelines[0], CW_VIEW("p"), CW_CHANNEL_EMAIL, false));
+    shop_advance(&shop, 3 * HOUR + MINUTE);
+    cr_assert(eq(u64, shop.sends, 1));
+    close_sound();
+}
+
+Test(deliver, of_two_paused_touches_the_later_wins)
+{
+    open_with(PROGRAM("", ""), &(struct shop_options){0});
+    (void)shop_abandon(&shop, 0, "c", "k", 100);
+    cr_assert(cw_pipeline_pause(shop.pipelines[0], CW_VIEW("p"), CW_CHANNEL_COUNT, true));
+    shop_advance(&shop, 2 * DAY);
+    cr_assert(eq(u32, shop_count(&shop, "\"outcome\":\"skipped\",\"reason\":\"late\""), 1));
+    cr_assert(cw_pipeline_pause(shop.pipelines[0], CW_VIEW("p"), CW_CHANNEL_COUNT, false));
+    shop_advance(&shop, 2 * DAY + MINUTE);
+    cr_assert(eq(u64, shop.sends, 1));
+    cr_assert(eq(u32, (uint32_t)shop.posts[0].channel, CW_CHANNEL_SMS));
+    close_sound();
+}
+
+static const struct cw_links links = {.key = {3, 4}, .base = {"https://go.example", 18}};
+
 /* Random shops whose channels answer anything, in any order, at any time, also twice. */
 Test(deliver, the_sums_reconcile_after_every_answer, .timeout = 200)
 {
@@ -311,7 +412,9 @@ Test(deliver, the_sums_reconcile_after_every_answer, .timeout = 200)
                                        .cores = 1 + (uint32_t)seed % 2,
                                        .rows_max = seed == 9 ? 60 : 0,
                                        .live = true,
-                                       .collapses = {seed % 3 == 0, true, false}};
+                                       .collapses = {seed % 3 == 0, true, false},
+                                       .rates = {seed % 2 == 0 ? 0.001 : 0, 0, 0.01},
+                                       .links = seed % 3 == 1 ? &links : NULL};
         cr_assert(shop_open(&shop, &options), "%s", shop.f.fault.text);
         struct random_shop r = {.shop = &shop,
                                 .random = seed,
@@ -324,6 +427,8 @@ Test(deliver, the_sums_reconcile_after_every_answer, .timeout = 200)
             uint32_t answer = draw(&r, 10);
             shop.answer = answer == 0 ? CW_SEND_FULL : answer == 1 ? CW_SEND_DONE : CW_SEND_TAKEN;
             random_event(&r);
+            cr_assert(cw_pipeline_pause(shop.pipelines[0], CW_VIEW("first"),
+                                        (enum cw_channel)draw(&r, 4), draw(&r, 3) == 0));
             cr_assert(shop_check(&shop), "seed %d, event %u", (int)seed, i);
             for (uint32_t k = draw(&r, 4); k > 0 && shop.sends > 0; k--) {
                 uint32_t known = shop.sends < 8 ? (uint32_t)shop.sends : 8;
