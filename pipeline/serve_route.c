@@ -1,5 +1,7 @@
 /* serve_route: which path is answered by what, and who may ask. */
-#include "pipeline/service_priv.h"
+#include "core/format.h"
+#include "pipeline/request.h"
+#include "pipeline/serve_priv.h"
 
 #include <string.h>
 
@@ -33,11 +35,117 @@ static void health(struct cw_service *service, const struct cw_call *call)
     cw_service_answer_json(service, call->request, 200);
 }
 
+/* The handshake of CloudEvents' webhooks: whoever may ask, may send as fast as it likes. */
+static void allow_webhook(struct cw_service *service, const struct cw_call *call)
+{
+    struct cw_view origin = cw_request_header(call->request, CW_VIEW("webhook-request-origin"));
+    const struct cw_header headers[] = {{CW_VIEW("allow"), CW_VIEW("POST, OPTIONS")},
+                                        {CW_VIEW("webhook-allowed-origin"), origin},
+                                        {CW_VIEW("webhook-allowed-rate"), CW_VIEW("*")}};
+    cw_service_answer(service, call->request, 204, (struct cw_view){0}, (struct cw_view){0},
+                      headers, origin.bytes > 0 ? 3 : 1);
+}
+
+/* What only the control plane can answer. */
+static void control(struct cw_service *service, const struct cw_call *call)
+{
+    if (service->options.control == NULL) {
+        cw_serve_refuse(service, call->request, 404, "this engine has no such thing");
+    } else if (!service->options.control(service->options.self, call->request)) {
+        cw_service_busy(service, call->request, "the engine is busy with another one");
+    }
+}
+
 static const struct route routes[] = {
     {CW_METHOD_POST, "/", CW_ROLE_INGEST, put_events},
     {CW_METHOD_POST, "/v1/events", CW_ROLE_INGEST, put_events},
+    {CW_METHOD_OPTIONS, "/v1/events", CW_ROLE_NONE, allow_webhook},
+    {CW_METHOD_OPTIONS, "/", CW_ROLE_NONE, allow_webhook},
+    {CW_METHOD_GET, "/o/*", CW_ROLE_NONE, cw_serve_open},
+    {CW_METHOD_GET, "/c/*", CW_ROLE_NONE, cw_serve_click},
+    {CW_METHOD_GET, "/u/*", CW_ROLE_NONE, cw_serve_unsubscribe},
+    {CW_METHOD_POST, "/u/*", CW_ROLE_NONE, cw_serve_unsubscribe},
     {CW_METHOD_GET, "/healthz", CW_ROLE_NONE, health},
+    {CW_METHOD_GET, "/metrics", CW_ROLE_REPORT, cw_serve_metrics},
+    {CW_METHOD_GET, "/v1/candidates", CW_ROLE_ADMIN, cw_serve_candidates},
+    {CW_METHOD_GET, "/v1/candidates/*", CW_ROLE_ADMIN, cw_serve_candidate},
+    {CW_METHOD_GET, "/v1/programs", CW_ROLE_REPORT, cw_serve_programs},
+    {CW_METHOD_POST, "/v1/programs/reload", CW_ROLE_ADMIN, control},
+    {CW_METHOD_POST, "/v1/programs/*/pause", CW_ROLE_ADMIN, cw_serve_pause},
+    {CW_METHOD_POST, "/v1/programs/*/resume", CW_ROLE_ADMIN, cw_serve_resume},
+    {CW_METHOD_GET, "/v1/outbox", CW_ROLE_ADMIN, control},
+    {CW_METHOD_GET, "/v1/outbox/*", CW_ROLE_ADMIN, control},
 };
+
+/* ---- questions ---- */
+
+struct cw_open *cw_serve_question(struct cw_service *service, const struct cw_call *call,
+                                  const struct cw_question *question)
+{
+    struct cw_open *open = cw_open_take(service, call->request);
+    if (open == NULL) {
+        cw_service_busy(service, call->request, "too many requests are open");
+        return NULL;
+    }
+    open->question = question;
+    return open;
+}
+
+void cw_serve_ask(struct cw_service *service, struct cw_open *open, uint32_t shard, uint32_t number,
+                  const void *what)
+{
+    struct cw_batch *batch = service->batches[shard];
+    struct cw_share *share = cw_share_of(batch);
+    struct cw_ask *ask = cw_arena_zalloc(&batch->arena, sizeof *ask, 8);
+    ask->question = open->question;
+    ask->open = cw_open_number(service, open);
+    ask->number = number;
+    ask->what = what;
+    *(share->last_ask == NULL ? &share->asks : &share->last_ask->next) = ask;
+    share->last_ask = ask;
+    open->pending++;
+}
+
+void cw_serve_ask_all(struct cw_service *service, struct cw_open *open, const void *what)
+{
+    for (uint32_t i = 0; i < service->batch_count; i++) {
+        cw_serve_ask(service, open, i, i, what);
+    }
+}
+
+void cw_serve_keep(struct cw_service *service, struct cw_open *open, struct cw_view bytes)
+{
+    cw_text_view(&open->text, bytes);
+    service->text_bytes += bytes.bytes;
+}
+
+void cw_serve_gather(struct cw_service *service, struct cw_open *open, const struct cw_ask *ask)
+{
+    if (ask->found) {
+        open->found++;
+        cw_serve_keep(service, open, ask->answer);
+    }
+}
+
+bool cw_serve_query(struct cw_service *service, const struct cw_request *request, const char *name,
+                    char *room, uint32_t room_bytes, struct cw_view *value)
+{
+    struct cw_view raw =
+        cw_form_value(request->query, (struct cw_view){name, (uint32_t)strlen(name)});
+    *value = (struct cw_view){0};
+    if (raw.data == NULL) {
+        return true;
+    }
+    if (raw.bytes > room_bytes || !cw_percent_decode(raw, true, room, value)) {
+        char text[128];
+        uint32_t bytes = cw_format(text, sizeof text, "the parameter %s is malformed", name);
+        cw_service_error(service, request, 400, NULL, (struct cw_view){text, bytes});
+        return false;
+    }
+    return true;
+}
+
+/* ---- paths ---- */
 
 /* True when the path has the pattern; its parameters go into the call. */
 static bool fits(const char *pattern, struct cw_view path, struct cw_call *call)
@@ -65,8 +173,8 @@ static bool fits(const char *pattern, struct cw_view path, struct cw_call *call)
     return p == end;
 }
 
-static void refuse(struct cw_service *service, const struct cw_request *request, uint16_t status,
-                   const char *text)
+void cw_serve_refuse(struct cw_service *service, const struct cw_request *request, uint16_t status,
+                     const char *text)
 {
     cw_service_error(service, request, status, NULL,
                      (struct cw_view){text, (uint32_t)strlen(text)});
@@ -89,12 +197,12 @@ void cw_serve(struct cw_service *service, const struct cw_request *request)
         if (request->role >= route->role) {
             route->handle(service, &call);
         } else if (request->role == CW_ROLE_NONE) {
-            refuse(service, request, 401, "credentials are needed here");
+            cw_serve_refuse(service, request, 401, "credentials are needed here");
         } else {
-            refuse(service, request, 403, "these credentials do not allow it");
+            cw_serve_refuse(service, request, 403, "these credentials do not allow it");
         }
         return;
     }
-    refuse(service, request, known ? 405 : 404,
-           known ? "that method is not for this path" : "there is nothing at this path");
+    cw_serve_refuse(service, request, known ? 405 : 404,
+                    known ? "that method is not for this path" : "there is nothing at this path");
 }

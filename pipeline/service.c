@@ -15,7 +15,8 @@
 enum {
     CLEAN_ROWS = 4,        /* of each table, after a batch, besides those for what was put */
     CLEAN_ROWS_IDLE = 512, /* once a second */
-    CLEAN_EVERY_MS = 1000
+    CLEAN_EVERY_MS = 1000,
+    SCRATCH_CHUNK = 1 << 18
 };
 
 /* ---- open and close ---- */
@@ -62,6 +63,9 @@ static cw_err open_parts(struct cw_service *service, struct cw_fault *fault)
                                        .ids = options->pipeline.hash};
         form.ids.k0 += options->pipeline.core; /* no two cores make the same ids */
         err = cw_form_open(&service->form, &form, fault);
+    }
+    if (err == CW_ERR_OK) {
+        err = cw_arena_open(&service->scratch, SCRATCH_CHUNK, (size_t)1 << 26, fault);
     }
     if (err != CW_ERR_OK) {
         return err;
@@ -121,6 +125,9 @@ void cw_service_close(struct cw_service *service)
     }
     for (uint32_t i = 0; i < service->open_used; i++) {
         cw_text_deinit(&service->opens[i].text);
+    }
+    if (service->scratch.first != NULL) {
+        cw_arena_close(&service->scratch);
     }
     cw_text_deinit(&service->answer);
     cw_message_deinit(&service->message);

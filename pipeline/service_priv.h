@@ -59,6 +59,7 @@ struct cw_ask {
     struct cw_ask *next;
     const struct cw_question *question;
     uint32_t open;
+    uint32_t number;  /* among the request's questions */
     const void *what; /* the question's own; lives as long as the request */
     struct cw_view answer;
     bool found;
@@ -82,7 +83,7 @@ struct cw_open {
     uint32_t accepted, duplicate, rejected, refused, unlisted, lines;
     struct cw_text text;         /* reasons, or answers that are gathered */
     uint32_t found;              /* answers that found something */
-    _Alignas(8) char room[1024]; /* the question's own */
+    _Alignas(8) char room[1152]; /* the question's own */
 
     struct {
         bool failed;
@@ -141,7 +142,7 @@ enum cw_latency {
 
 struct cw_service {
     struct cw_service_options options;
-    struct cw_arena own;
+    struct cw_arena own, scratch;
     struct cw_decoder *decoder;
     struct cw_form *form;
     struct cw_pipeline *pipeline;
@@ -231,10 +232,4 @@ struct cw_call {
 };
 
 void cw_serve(struct cw_service *service, const struct cw_request *request);
-/* Opens the request for a question; NULL: answered as busy. open->room is what the handler says. */
-struct cw_open *cw_serve_question(struct cw_service *service, const struct cw_call *call,
-                                  const struct cw_question *question);
-void cw_serve_ask(struct cw_service *service, struct cw_open *open, uint32_t shard);
-void cw_serve_ask_all(struct cw_service *service, struct cw_open *open);
-
 #endif

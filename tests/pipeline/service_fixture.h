@@ -7,6 +7,7 @@
 #define CW_TESTS_SERVICE_FIXTURE_H
 
 #include "core/shard.h"
+#include "core/time.h"
 #include "pipeline/request.h"
 #include "pipeline/service.h"
 #include "tests/pipeline/program_fixture.h"

@@ -1,0 +1,420 @@
+/* What an engine answers besides events: reads over all cores, metrics, programs, links. */
+#include "tests/pipeline/deliver_double.h"
+#include "tests/pipeline/service_fixture.h"
+
+#include <criterion/criterion.h>
+#include <criterion/new/assert.h>
+
+#define PROGRAM(id)                                                                        \
+    "programId: \"" id "\"\neventSources: [{config: {eventPattern: {source: "              \
+    "[ecommerce.cart]}}}]\nfilterChain: [{filterId: t, type: trust}, {filterId: e, type: " \
+    "eligibility}]\nchannels: [{channelId: e, type: email, config: {delayMinutes: 60, "    \
+    "templateId: cart-recovery-v3, subject: S}}, {channelId: s, type: sms, config: "       \
+    "{delayHours: 24, message: M}}]\ndiscountStrategy: {defaultDiscount: 10}\n"
+
+#define EVENTS "POST /v1/events HTTP/1.1\nContent-Type: application/x-ndjson"
+#define PERSON "User-Agent: Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0"
+
+static struct serving s;
+static const struct cw_links links = {.key = {1, 2}, .base = {"https://go.example", 18}};
+
+static void open_with(uint32_t shards)
+{
+    const struct serving_options options = {.yamls = {PROGRAM("p"), PROGRAM("b:p")},
+                                            .shards = shards,
+                                            .channels = true,
+                                            .links = &links,
+                                            .note = "messages are NOT sent"};
+    cr_assert(serving_open(&s, &options), "%s", s.f.fault.text);
+}
+
+static const struct asked *get(const char *target)
+{
+    char head[512];
+    (void)snprintf(head, sizeof head, "GET %s HTTP/1.1\n" PERSON, target);
+    return serving_ask(&s, head, "");
+}
+
+static bool has(const struct asked *asked, const char *text)
+{
+    return strstr(asked->body, text) != NULL;
+}
+
+/* Customers c0, c1, ... with a cart of a value each. */
+static void fill(uint32_t count)
+{
+    struct cw_text text = {0};
+    for (uint32_t i = 0; i < count; i++) {
+        cw_text_printf(&text,
+                       "{\"source\":\"ecommerce.customer\",\"detail-type\":\"CustomerUpdated\","
+                       "\"time\":\"2026-01-19T11:00:00Z\",\"detail\":{\"customerId\":\"c%u\","
+                       "\"name\":\"Ada\",\"email\":\"c%u@x.example\",\"phone\":\"+1\","
+                       "\"paymentMethodOnFile\":true,\"purchaseHistory\":%u}}\n"
+                       "{\"source\":\"ecommerce.cart\",\"detail-type\":\"CartAbandoned\",\"time\":"
+                       "\"2026-01-19T11:59:00Z\",\"detail\":{\"customerId\":\"c%u\",\"cartId\":"
+                       "\"k\",\"cartValue\":%u,\"currency\":\"USD\",\"items\":[{\"id\":\"i\","
+                       "\"name\":\"I\",\"price\":1}]}}\n",
+                       i, i, i % 7, i, 10 + i * 37 % 101);
+    }
+    const struct asked *asked = serving_ask(&s, EVENTS, cw_text_terminate(&text));
+    cr_assert(eq(u16, asked->status, 200), "%s", asked->body);
+    cw_text_deinit(&text);
+}
+
+Test(serve, health_says_what_runs_and_what_to_know)
+{
+    open_with(1);
+    const struct asked *asked = get("/healthz");
+    cr_assert(eq(str, asked->body,
+                 "{\"status\":\"ok\",\"version\":\"1.2.3\",\"clock\":\"2026-01-19T12:00:00.000Z\","
+                 "\"note\":\"messages are NOT sent\"}"));
+    serving_close(&s);
+}
+
+Test(serve, metrics_add_up_the_counters_of_all_cores)
+{
+    for (uint32_t shards = 1; shards <= 3; shards++) {
+        open_with(shards);
+        fill(20);
+        const struct asked *asked = get("/metrics");
+        cr_assert(eq(str, asked->type, "text/plain; version=0.0.4; charset=utf-8"));
+        cr_assert(has(asked, "# HELP cartwheel_events_received_total Events that came in"));
+        cr_assert(has(asked, "# TYPE cartwheel_events_received_total counter\n"
+                             "cartwheel_events_received_total 40\n"));
+        cr_assert(has(asked, "cartwheel_events_total{fate=\"applied\"} 40\n"));
+        cr_assert(has(asked, "cartwheel_candidates_in_flight 40\n"));
+        cr_assert(has(asked, "cartwheel_touches_pending 80\n"));
+        cr_assert(has(asked, "cartwheel_table_rows{table=\"candidates\"} 40\n"));
+        cr_assert(has(asked, "cartwheel_event_to_scheduled_seconds_bucket{le=\"+Inf\"} 20\n"));
+        cr_assert(has(asked, "cartwheel_event_to_scheduled_seconds_count 20\n"));
+        cr_assert(has(asked, "cartwheel_build_info{version=\"1.2.3\"} 1\n"));
+        char text[64];
+        (void)snprintf(text, sizeof text, "cartwheel_server_bytes_read %u\n", 1000 * shards);
+        cr_assert(has(asked, text));
+        cr_assert(asked->body[strlen(asked->body) - 1] == '\n');
+        serving_close(&s);
+    }
+}
+
+Test(serve, who_prefers_open_metrics_gets_it)
+{
+    open_with(2);
+
+    const struct {
+        const char *accept;
+        bool open;
+    } rows[] = {{"application/openmetrics-text; version=1.0.0", true},
+                {"application/openmetrics-text;version=1.0.0;q=0.5,application/openmetrics-text;"
+                 "version=0.0.1;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
+                 true},
+                {"text/plain;q=0.5,application/openmetrics-text;q=0.1", false},
+                {"*/*", false},
+                {"text/html, application/xhtml+xml;q=0.9, */*;q=0.8", false}};
+
+    for (uint32_t i = 0; i < CW_COUNTOF(rows); i++) {
+        char head[512];
+        (void)snprintf(head, sizeof head, "GET /metrics HTTP/1.1\nAccept: %s", rows[i].accept);
+        const struct asked *asked = serving_ask(&s, head, "");
+        size_t bytes = strlen(asked->body);
+        bool open = strcmp(asked->body + bytes - 6, "# EOF\n") == 0;
+        cr_assert(eq(int, open, rows[i].open), "%s", rows[i].accept);
+        cr_assert(eq(int,
+                     strncmp(asked->type, "application/openmetrics-text; version=1.0.0", 43) == 0,
+                     rows[i].open));
+        cr_assert(eq(int, has(asked, "# TYPE cartwheel_events_received counter\n"), open));
+        cr_assert(has(asked, "cartwheel_events_received_total 0\n"));
+    }
+    serving_close(&s);
+}
+
+Test(serve, a_candidate_is_found_by_its_key_however_ids_use_colons)
+{
+    open_with(3);
+
+    const struct {
+        const char *target;
+        uint16_t status;
+        const char *body;
+    } rows[] = {{"/v1/candidates/a:p", 200, "{\"customerId\":\"a\",\"programId\":\"p\"}"},
+                {"/v1/candidates/a%3Ap", 200, "{\"customerId\":\"a\",\"programId\":\"p\"}"},
+                {"/v1/candidates/a:p?all=1", 200, "[{\"customerId\":\"a\",\"programId\":\"p\"}]"},
+                {"/v1/candidates/a%2Fb%C3%A9:p", 200,
+                 "{\"customerId\":\"a/b\xc3\xa9\",\"programId\":\"p\"}"},
+                {"/v1/candidates/a:b:p", 200, "{\"customerId\":\"a:b\",\"programId\":\"p\"}"},
+                {"/v1/candidates/a:gone", 200, "{\"customerId\":\"a\",\"programId\":\"gone\"}"},
+                {"/v1/candidates/c:p", 404, "{\"error\":\"no candidate has this key\"}"},
+                {"/v1/candidates/a", 404, "{\"error\":\"no candidate has this key\"}"},
+                {"/v1/candidates/:p", 404, "{\"error\":\"no candidate has this key\"}"},
+                {"/v1/candidates/a:", 404, "{\"error\":\"no candidate has this key\"}"},
+                {"/v1/candidates/%zz", 400, "{\"error\":\"the key is malformed\"}"},
+                {"/v1/candidates/%ff:p", 400, "{\"error\":\"the key is malformed\"}"}};
+
+    for (uint32_t i = 0; i < CW_COUNTOF(rows); i++) {
+        const struct asked *asked = get(rows[i].target);
+        cr_assert(eq(str, asked->body, (char *)rows[i].body), "%s", rows[i].target);
+        cr_assert(eq(u16, asked->status, rows[i].status));
+    }
+    serving_close(&s);
+}
+
+Test(serve, lists_of_all_cores_are_one_list_in_order)
+{
+    char *expected = NULL;
+    for (uint32_t shards = 1; shards <= 3; shards++) {
+        open_with(shards);
+        fill(60);
+        const struct asked *asked = get("/v1/candidates?program=p&channel=email&limit=50");
+        cr_assert(eq(u16, asked->status, 200), "%s", asked->body);
+        double last = 2;
+        uint32_t count = 0;
+        for (const char *at = asked->body; (at = strstr(at, "\"purchase_intent\":")) != NULL;
+             count++) {
+            at += strlen("\"purchase_intent\":");
+            double score = strtod(at, NULL);
+            cr_assert(le(dbl, score, last + 0.01)); /* the index keeps them by hundredths */
+            last = score;
+        }
+        cr_assert(eq(u32, count, 50));
+        asked = get("/v1/candidates?program=b%3Ap&date=2026-01-19");
+        cr_assert(eq(u16, asked->status, 200), "%s", asked->body);
+        last = 1e9;
+        count = 0;
+        for (const char *at = asked->body; (at = strstr(at, "\"cart_value\":")) != NULL; count++) {
+            at += strlen("\"cart_value\":");
+            double value = strtod(at, NULL);
+            cr_assert(le(dbl, value, last));
+            last = value;
+        }
+        cr_assert(eq(u32, count, 60));
+        if (expected == NULL) {
+            expected = strdup(asked->body);
+        }
+        cr_assert(eq(str, asked->body, expected), "%u shards", shards);
+        cr_assert(
+            eq(str, get("/v1/candidates?program=p&date=2020-01-01")->body, "{\"candidates\":[]}"));
+        serving_close(&s);
+    }
+    free(expected);
+}
+
+Test(serve, lists_that_are_asked_for_wrongly_say_what_to_give)
+{
+    open_with(2);
+
+    const struct {
+        const char *target;
+        uint16_t status;
+        const char *text;
+    } rows[] = {{"/v1/candidates", 400, "program=ID"},
+                {"/v1/candidates?program=p", 400, "either channel"},
+                {"/v1/candidates?program=p&channel=email&date=2026-01-19", 400, "either channel"},
+                {"/v1/candidates?program=p&channel=fax", 400, "channel is email"},
+                {"/v1/candidates?program=p&date=today", 400, "YYYY-MM-DD"},
+                {"/v1/candidates?program=p&channel=sms&limit=0", 400, "from 1 to 1000"},
+                {"/v1/candidates?program=p&channel=sms&limit=1001", 400, "from 1 to 1000"},
+                {"/v1/candidates?program=p&channel=sms&limit=99999999999", 400, "from 1 to 1000"},
+                {"/v1/candidates?program=%&channel=sms", 400, "program is malformed"},
+                {"/v1/candidates?program=q&channel=sms", 404, "no such program"}};
+
+    for (uint32_t i = 0; i < CW_COUNTOF(rows); i++) {
+        const struct asked *asked = get(rows[i].target);
+        cr_assert(eq(u16, asked->status, rows[i].status), "%s", rows[i].target);
+        cr_assert(has(asked, rows[i].text), "%s: %s", rows[i].target, asked->body);
+    }
+    serving_close(&s);
+}
+
+Test(serve, programs_are_listed_with_what_was_decided_and_can_be_paused)
+{
+    open_with(3);
+    fill(10);
+    const struct asked *asked = get("/v1/programs");
+    cr_assert(has(asked, "{\"programId\":\"b:p\","));
+    cr_assert(has(asked, "\"touches\":[{\"touch\":1,\"channelId\":\"e\",\"channel\":\"email\","
+                         "\"delayMinutes\":60,\"paused\":false}"));
+    cr_assert(has(asked, "\"decisions\":{\"candidate\":10,"), "%s", asked->body);
+    cr_assert(eq(str, serving_ask(&s, "POST /v1/programs/p/pause?channel=sms HTTP/1.1", "")->body,
+                 "{\"programId\":\"p\",\"channel\":\"sms\",\"paused\":true}"));
+    cr_assert(
+        has(get("/v1/programs"), "\"channel\":\"sms\",\"delayMinutes\":1440,\"paused\":true}"));
+    cr_assert(eq(str, serving_ask(&s, "POST /v1/programs/p/resume HTTP/1.1", "")->body,
+                 "{\"programId\":\"p\",\"channel\":\"all\",\"paused\":false}"));
+    asked = get("/v1/programs");
+    cr_assert(eq(int, has(asked, "\"paused\":true"), 0));
+    cr_assert(eq(u16, serving_ask(&s, "POST /v1/programs/q/pause HTTP/1.1", "")->status, 404));
+    cr_assert(eq(u16, serving_ask(&s, "POST /v1/programs/p/pause?channel=fax HTTP/1.1", "")->status,
+                 400));
+    serving_close(&s);
+}
+
+Test(serve, what_the_control_plane_answers_is_answered_later)
+{
+    open_with(1);
+    uint32_t token = serving_send(&s, 0, "POST /v1/programs/reload HTTP/1.1", "");
+    serving_run(&s);
+    cr_assert(eq(int, s.asked[token].answered, 0));
+    cr_assert(eq(str, s.control_path, "/v1/programs/reload"));
+    const struct cw_answer answer = {
+        .status = 200, .type = CW_VIEW("application/json"), .body = CW_VIEW("{}")};
+    cw_service_answer_from(s.core[0].service, s.control_token, &answer);
+    cr_assert(eq(str, s.asked[token].body, "{}"));
+    s.control_busy = true;
+    cr_assert(eq(u16, get("/v1/outbox/1.eml")->status, 503));
+    serving_close(&s);
+}
+
+Test(serve, a_picture_comes_whatever_the_token)
+{
+    open_with(2);
+    const char *const targets[] = {"/o/abc.gif", "/o/xbad.gif", "/o/abc"};
+    for (uint32_t i = 0; i < CW_COUNTOF(targets); i++) {
+        const struct asked *asked = get(targets[i]);
+        cr_assert(eq(u16, asked->status, 200));
+        cr_assert(eq(str, asked->type, "image/gif"));
+        cr_assert(strncmp(asked->body, "GIF89a", 6) == 0);
+        cr_assert(strstr(asked->headers, "no-store") != NULL);
+    }
+    cr_assert(eq(u32, double_visits, 2));
+    serving_close(&s);
+}
+
+Test(serve, a_click_leads_to_the_cart_and_nowhere_else)
+{
+    open_with(3);
+    const struct asked *asked = get("/c/abc");
+    cr_assert(eq(u16, asked->status, 302));
+    cr_assert(strstr(asked->headers, "location: https://shop.example/caf%C3%A9?a=1\n") != NULL,
+              "%s", asked->headers);
+    cr_assert(strstr(asked->headers, "no-store") != NULL);
+    cr_assert(eq(u16, get("/c/xbad")->status, 404));
+    cr_assert(eq(u16, get("/c/unknown")->status, 404));
+    cr_assert(eq(u16, get("/c/expired")->status, 410));
+    const char *const bad[] = {"/c/javascript", "/c/header"};
+    for (uint32_t i = 0; i < CW_COUNTOF(bad); i++) {
+        asked = get(bad[i]);
+        cr_assert(eq(u16, asked->status, 200));
+        cr_assert(strstr(asked->headers, "location") == NULL);
+        cr_assert(eq(int, has(asked, "alert"), 0));
+    }
+    cr_assert(strstr(asked->headers, "content-security-policy: default-src 'none';") != NULL);
+    cr_assert(strstr(asked->headers, "x-content-type-options: nosniff") != NULL);
+    cr_assert(strstr(asked->headers, "referrer-policy: no-referrer") != NULL);
+    double_visits = double_looks = 0;
+    cr_assert(eq(u16, serving_ask(&s, "HEAD /c/abc HTTP/1.1\n" PERSON, "")->status, 302));
+    cr_assert(eq(u32, double_visits, 0));
+    cr_assert(eq(u32, double_looks, 1));
+    serving_close(&s);
+}
+
+Test(serve, unsubscribing_asks_first_and_then_does_it)
+{
+    open_with(2);
+    const struct asked *asked = get("/u/abc");
+    cr_assert(eq(u16, asked->status, 200));
+    cr_assert(has(asked, "no more e-mails from &lt;Tom&#39;s &amp; Co&gt;?<form method=\"post\" "
+                         "action=\"/u/abc\">"),
+              "%s", asked->body);
+    cr_assert(eq(u32, double_visits, 0));
+    asked = serving_ask(&s, "POST /u/abc HTTP/1.1\nContent-Type: application/x-www-form-urlencoded",
+                        "List-Unsubscribe=One-Click");
+    cr_assert(eq(u16, asked->status, 200));
+    cr_assert(has(asked, "You are unsubscribed"));
+    asked = serving_ask(&s, "POST /u/abc HTTP/1.1\nContent-Type: multipart/form-data; boundary=b",
+                        "--b\r\nContent-Disposition: form-data; name=\"List-Unsubscribe\"\r\n\r\n"
+                        "One-Click\r\n--b--\r\n");
+    cr_assert(eq(u16, asked->status, 200));
+    cr_assert(eq(u32, double_visits, 2));
+    cr_assert(eq(u16, serving_ask(&s, "POST /u/xbad HTTP/1.1", "")->status, 404));
+    serving_close(&s);
+}
+
+Test(serve, machines_are_told_from_people)
+{
+    open_with(1);
+
+    const struct {
+        const char *agent;
+        bool machine;
+    } rows[] = {{"User-Agent: Mozilla/5.0 (iPhone; CPU iPhone OS 19_0) Safari/604.1", false},
+                {"User-Agent: Mozilla/5.0 (Windows NT 5.1; rv:11.0) Gecko Firefox/11.0 (via "
+                 "ggpht.com GoogleImageProxy)",
+                 false},
+                {"User-Agent: Mozilla/5.0", true},
+                {"X: y", true},
+                {"User-Agent: Barracuda Sentinel (EE)", true},
+                {"User-Agent: Slackbot-LinkExpanding 1.0", true},
+                {"User-Agent: curl/8.0", true},
+                {PERSON "\nSec-Purpose: prefetch;prerender", true}};
+
+    for (uint32_t i = 0; i < CW_COUNTOF(rows); i++) {
+        char head[512];
+        (void)snprintf(head, sizeof head, "GET /o/abc.gif HTTP/1.1\n%s", rows[i].agent);
+        double_machines = 0;
+        (void)serving_ask(&s, head, "");
+        cr_assert(eq(u32, double_machines, rows[i].machine), "%s", rows[i].agent);
+    }
+    serving_close(&s);
+}
+
+Test(serve, a_webhooks_handshake_is_granted)
+{
+    open_with(1);
+    const struct asked *asked = serving_ask(
+        &s, "OPTIONS /v1/events HTTP/1.1\nWebHook-Request-Origin: eventemitter.example.com", "");
+    cr_assert(eq(u16, asked->status, 204));
+    cr_assert(strstr(asked->headers, "webhook-allowed-origin: eventemitter.example.com\n"
+                                     "webhook-allowed-rate: *\n") != NULL);
+    asked = serving_ask(&s, "OPTIONS /v1/events HTTP/1.1", "");
+    cr_assert(strstr(asked->headers, "webhook") == NULL);
+    serving_close(&s);
+}
+
+Test(serve, messages_go_to_their_channel_with_all_it_needs)
+{
+    open_with(2);
+    fill(3);
+    s.now += 2 * CW_HOUR_MS;
+    serving_run(&s);
+    cr_assert(eq(u32, s.posts, 6)); /* two programs */
+    cr_assert(strstr(s.posted.data, "0 email to=c0@x.example subject=S text=Hi Ada") != NULL, "%s",
+              s.posted.data);
+    cr_assert(strstr(s.posted.data, " discountPercent=10 discountCode=CART10\n") != NULL, "%s",
+              s.posted.data);
+    s.results[0] = (struct cw_post_result){.shard = 1, .outcome = CW_POSTED_SENT};
+    s.result_count = 1;
+    serving_run(&s);
+    cr_assert(eq(u32, double_results, 1));
+    cr_assert(has(get("/metrics"), "cartwheel_posts_total{channel=\"email\"} 6\n"));
+    serving_close(&s);
+}
+
+Test(serve, a_remark_names_the_reason_and_the_remedy_once_an_hour)
+{
+    open_with(1);
+    struct cw_service *service = s.core[0].service;
+    for (uint32_t round = 0; round < 3; round++) {
+        struct cw_text text = {0};
+        for (uint32_t i = 0; i < 520; i++) {
+            cw_text_printf(&text,
+                           "{\"source\":\"ecommerce.cart\",\"detail-type\":\"CartAbandoned\","
+                           "\"time\":\"2026-01-19T11:00:00Z\",\"detail\":{\"customerId\":\"n%u\","
+                           "\"cartId\":\"k%u\",\"cartValue\":9,\"items\":[]}}\n",
+                           i, round);
+        }
+        (void)serving_ask(&s, EVENTS, cw_text_terminate(&text));
+        cw_text_deinit(&text);
+        const char *remark = cw_service_remark(service);
+        if (round == 0 || round == 2) {
+            cr_assert(remark != NULL);
+            cr_assert(eq(str, (char *)remark,
+                         "1040 of the last 1040 abandonments came to nothing because their "
+                         "customers are not known: send a CustomerUpdated of each customer first, "
+                         "or set allowUnknown: true in the trust filter"));
+        } else {
+            cr_assert(remark == NULL);
+            s.now += CW_HOUR_MS;
+        }
+        cr_assert(cw_service_remark(service) == NULL);
+    }
+    serving_close(&s);
+}
