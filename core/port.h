@@ -42,7 +42,8 @@ struct cw_header {
     struct cw_view name, value; /* in a request: the name in lower case, the value trimmed */
 };
 
-/* Views, and headers, stay where they are until the request is answered. */
+/* Views, and headers, stay where they are until the request is answered. LINES: a line longer than
+   the limit comes as a request of its own, with an empty body and the query "too-long". */
 struct cw_request {
     uint64_t token; /* names it in its answer; never used twice by one source */
     enum cw_request_kind kind;

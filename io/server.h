@@ -28,7 +28,7 @@ struct cw_listener {
     enum cw_request_kind kind;
     struct cw_view address;     /* "127.0.0.1:8080", "[::1]:8080", ":8080"; port 0: any */
     bool allow_unauthenticated; /* beyond loopback without credentials is refused without it */
-    uint16_t port;              /* filled at open */
+    uint16_t port; /* filled at open; with port 0 a later core opens the one found here */
 };
 
 struct cw_server_limits {
@@ -51,7 +51,8 @@ struct cw_server_options {
     uint32_t listener_count;
     struct cw_server_limits limits;
     const struct cw_credentials *credentials; /* NULL: nobody is asked; every role */
-    uint32_t core;
+    uint32_t core;    /* 0 is opened first and makes sure that nobody else has the ports */
+    uint32_t without; /* enum cw_loop_feature (loop.h) to do without, as on an older kernel */
 };
 
 /* CW_ERR_INVALID: an address that cannot be, or may not be used without credentials;
@@ -76,8 +77,8 @@ void cw_server_wake(struct cw_server *server);
    latest after grace_ms. take() gives CW_POLL_END when all are gone. */
 void cw_server_drain(struct cw_server *server, uint32_t grace_ms);
 
-/* Counters of this core, for /metrics: name, help, value, until false. Written by its core only;
-   call on that core. */
+/* Counters of this core, for /metrics: name, help, value, until false. Names that end in _total
+   only grow; the others are how it is now. Written by its core only; call on that core. */
 CW_MUST_USE bool cw_server_counter(const struct cw_server *server, uint32_t index,
                                    const char **name, const char **help, uint64_t *value);
 

@@ -1,0 +1,703 @@
+/*
+ * A completion's user_data is its operation and the number of its socket. A socket counts its
+ * operations in flight and is closed when there are none left, so that its number, and with it the
+ * user_data, is not used again before the kernel has said its last word on it.
+ *
+ * With DEFER_TASKRUN the kernel works on a ring only inside a call of the thread that owns it,
+ * and TASKRUN_FLAG says when such a call is worth it: an idle turn makes no system call.
+ */
+#define _GNU_SOURCE 1
+#include "io/clock.h"
+#include "io/loop.h"
+
+#include <liburing.h>
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum {
+    SQ_ENTRIES = 1024,
+    CQ_ENTRIES = 8192,
+    SCRATCH_BYTES = 1 << 18,
+    ACCEPT_PAUSE_NS = 100000000, /* when there are no descriptors left */
+    NAME_BYTES = 160
+};
+
+enum op {
+    OP_ACCEPT,
+    OP_RECEIVE,
+    OP_SEND,
+    OP_CANCEL,
+    OP_WAKE,
+    OP_COUNT
+};
+
+#define NONE UINT32_MAX
+
+struct sock {
+    int fd;
+    uint32_t next_done; /* on the list of those to be closed now */
+    uint8_t group;
+    uint8_t in_flight;
+    bool want, armed, cancelling, sending, closing, reset;
+};
+
+struct listener {
+    int fd;
+    bool armed, wanted;
+    uint64_t not_before_ns;
+};
+
+struct buffers {
+    struct io_uring_buf_ring *ring;
+    char *base;
+    size_t ring_bytes;
+    uint32_t bytes, count;
+};
+
+struct cw_loop {
+    struct io_uring ring;
+    bool opened, started;
+    uint32_t features; /* enum cw_loop_feature, those in use */
+    struct cw_loop_options options;
+    struct sock *socks;
+    uint32_t first_done;
+    struct listener listeners[CW_LOOP_LISTENERS_MAX];
+    uint32_t listener_count; /* highest in use, + 1 */
+    bool accept_paused;
+    struct buffers buffers[CW_LOOP_GROUPS];
+    char *scratch; /* without a buffer ring */
+    int event_fd;
+    uint64_t event_value;
+    bool event_armed;
+    struct cw_loop_counts counts;
+    char name[NAME_BYTES];
+};
+
+static uint64_t cookie(enum op op, uint32_t number)
+{
+    return (uint64_t)op << 32 | number;
+}
+
+static bool has(const struct cw_loop *loop, enum cw_loop_feature feature)
+{
+    return (loop->features & feature) != 0;
+}
+
+/* ---- opening ---- */
+
+/* A ring with as much as this kernel has, not enabled: its owner is the thread that enables it. */
+static cw_err open_ring(struct cw_loop *loop, struct cw_fault *fault)
+{
+    const unsigned base = IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP | IORING_SETUP_R_DISABLED;
+    const unsigned defer = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
+                           IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SUBMIT_ALL;
+    const unsigned tries[] = {has(loop, CW_LOOP_DEFER_TASKRUN) ? base | defer : base,
+                              base | IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG, base};
+    int rc = -EINVAL;
+    for (uint32_t i = 0; i < CW_COUNTOF(tries) && rc == -EINVAL; i++) {
+        struct io_uring_params params = {.flags = tries[i], .cq_entries = CQ_ENTRIES};
+        rc = io_uring_queue_init_params(SQ_ENTRIES, &loop->ring, &params);
+        if (rc == 0 && (tries[i] & IORING_SETUP_DEFER_TASKRUN) == 0) {
+            loop->features &= ~(uint32_t)CW_LOOP_DEFER_TASKRUN;
+        }
+    }
+    if (rc < 0) {
+        errno = -rc;
+        return cw_fail(fault, CW_ERR_IO,
+                       "this kernel gives no io_uring (%s); see kernel.io_uring_disabled",
+                       rc == -EPERM || rc == -ENOSYS ? "it is switched off" : "it refuses");
+    }
+    loop->opened = true;
+    return CW_ERR_OK;
+}
+
+/* Multishot operations cannot be asked for; they came with operations that can be. */
+static void probe(struct cw_loop *loop)
+{
+    struct io_uring_probe *found = io_uring_get_probe_ring(&loop->ring);
+    bool v5_19 = found != NULL && io_uring_opcode_supported(found, IORING_OP_SOCKET);
+    bool v6_0 = found != NULL && io_uring_opcode_supported(found, IORING_OP_SEND_ZC);
+    if (found != NULL) {
+        io_uring_free_probe(found);
+    }
+    loop->features &= v5_19 ? CW_LOOP_ALL : ~(uint32_t)CW_LOOP_MULTISHOT_ACCEPT;
+    loop->features &= v6_0 ? CW_LOOP_ALL : ~(uint32_t)CW_LOOP_MULTISHOT_RECEIVE;
+}
+
+static void *map(size_t bytes)
+{
+    void *base = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return base == MAP_FAILED ? NULL : base;
+}
+
+static void give_buffer(struct buffers *buffers, uint32_t id)
+{
+    io_uring_buf_ring_add(buffers->ring, buffers->base + (size_t)id * buffers->bytes,
+                          buffers->bytes, (unsigned short)id,
+                          io_uring_buf_ring_mask(buffers->count), 0);
+    io_uring_buf_ring_advance(buffers->ring, 1);
+}
+
+/* False: this kernel has no buffer rings. */
+static bool open_buffers(struct cw_loop *loop, uint32_t group)
+{
+    struct buffers *buffers = &loop->buffers[group];
+    buffers->bytes = loop->options.buffers[group].bytes;
+    buffers->count = loop->options.buffers[group].count;
+    CW_ASSERT(buffers->count > 0 && (buffers->count & (buffers->count - 1)) == 0);
+    buffers->ring_bytes = buffers->count * sizeof(struct io_uring_buf);
+    buffers->ring = map(buffers->ring_bytes);
+    buffers->base = map((size_t)buffers->bytes * buffers->count);
+    if (buffers->ring == NULL || buffers->base == NULL) {
+        return false;
+    }
+    struct io_uring_buf_reg reg = {.ring_addr = (uint64_t)(uintptr_t)buffers->ring,
+                                   .ring_entries = buffers->count,
+                                   .bgid = (uint16_t)group};
+    if (io_uring_register_buf_ring(&loop->ring, &reg, 0) != 0) {
+        return false;
+    }
+    io_uring_buf_ring_init(buffers->ring);
+    for (uint32_t id = 0; id < buffers->count; id++) {
+        give_buffer(buffers, id);
+    }
+    return true;
+}
+
+static void close_buffers(struct buffers *buffers)
+{
+    if (buffers->ring != NULL) {
+        (void)munmap(buffers->ring, buffers->ring_bytes);
+    }
+    if (buffers->base != NULL) {
+        (void)munmap(buffers->base, (size_t)buffers->bytes * buffers->count);
+    }
+    *buffers = (struct buffers){.ring = NULL};
+}
+
+/* seccomp does not see what a ring does; the ring itself is told what it may do. */
+static void restrict_ring(struct cw_loop *loop)
+{
+    static const uint8_t ops[] = {IORING_OP_ACCEPT,       IORING_OP_RECV,          IORING_OP_SEND,
+                                  IORING_OP_ASYNC_CANCEL, IORING_OP_POLL_ADD,      IORING_OP_READ,
+                                  IORING_OP_TIMEOUT,      IORING_OP_TIMEOUT_REMOVE};
+    struct io_uring_restriction list[CW_COUNTOF(ops) + 3] = {{.opcode = 0}};
+    uint32_t count = 0;
+    for (; count < CW_COUNTOF(ops); count++) {
+        list[count].opcode = IORING_RESTRICTION_SQE_OP;
+        list[count].sqe_op = ops[count];
+    }
+    list[count].opcode = IORING_RESTRICTION_SQE_FLAGS_ALLOWED;
+    list[count++].sqe_flags = IOSQE_BUFFER_SELECT;
+    list[count].opcode = IORING_RESTRICTION_REGISTER_OP;
+    list[count++].register_op = IORING_REGISTER_ENABLE_RINGS;
+    list[count].opcode = IORING_RESTRICTION_REGISTER_OP;
+    list[count++].register_op = IORING_REGISTER_RING_FDS;
+    /* Debian's liburing 2.3 declares a function for this, and for enabling, but has them not. */
+    if (io_uring_register((unsigned)loop->ring.ring_fd, IORING_REGISTER_RESTRICTIONS, list,
+                          count) != 0) {
+        loop->features &= ~(uint32_t)CW_LOOP_RESTRICTIONS;
+    }
+}
+
+static void describe(struct cw_loop *loop)
+{
+    (void)snprintf(loop->name, sizeof loop->name, "io_uring, %s accept, %s receive%s%s%s",
+                   has(loop, CW_LOOP_MULTISHOT_ACCEPT) ? "multishot" : "single",
+                   !has(loop, CW_LOOP_BUFFER_RING)        ? "polled"
+                   : has(loop, CW_LOOP_MULTISHOT_RECEIVE) ? "multishot"
+                                                          : "single",
+                   has(loop, CW_LOOP_BUFFER_RING) ? ", provided buffers" : "",
+                   has(loop, CW_LOOP_DEFER_TASKRUN) ? ", deferred task work" : "",
+                   has(loop, CW_LOOP_RESTRICTIONS) ? ", restricted" : "");
+}
+
+size_t cw_loop_footprint(const struct cw_loop_options *options)
+{
+    return sizeof(struct cw_loop) + options->sockets * sizeof(struct sock) + 2u * CW_CACHE_LINE;
+}
+
+cw_err cw_loop_open(struct cw_loop **loop_out, struct cw_arena *arena,
+                    const struct cw_loop_options *options, struct cw_fault *fault)
+{
+    CW_ASSERT(options->sockets > 0);
+    struct cw_loop *loop = cw_arena_zalloc(arena, sizeof *loop, CW_CACHE_LINE);
+    loop->options = *options;
+    loop->features = CW_LOOP_ALL & ~options->without;
+    loop->socks = cw_arena_zalloc(arena, options->sockets * sizeof *loop->socks, CW_CACHE_LINE);
+    loop->first_done = NONE;
+    for (uint32_t i = 0; i < options->sockets; i++) {
+        loop->socks[i].fd = -1;
+    }
+    for (uint32_t i = 0; i < CW_LOOP_LISTENERS_MAX; i++) {
+        loop->listeners[i].fd = -1;
+    }
+    loop->event_fd = eventfd(0, EFD_CLOEXEC);
+    if (loop->event_fd < 0) {
+        return cw_fail(fault, CW_ERR_IO, "opening an event descriptor");
+    }
+    cw_err err = open_ring(loop, fault);
+    if (err != CW_ERR_OK) {
+        cw_loop_close(loop);
+        return err;
+    }
+    probe(loop);
+    for (uint32_t group = 0; group < CW_LOOP_GROUPS && has(loop, CW_LOOP_BUFFER_RING); group++) {
+        if (!open_buffers(loop, group)) {
+            loop->features &= ~(uint32_t)CW_LOOP_BUFFER_RING;
+        }
+    }
+    if (!has(loop, CW_LOOP_BUFFER_RING)) {
+        loop->features &= ~(uint32_t)CW_LOOP_MULTISHOT_RECEIVE;
+        loop->scratch = map(SCRATCH_BYTES);
+        if (loop->scratch == NULL) {
+            cw_loop_close(loop);
+            return cw_fail(fault, CW_ERR_IO, "mapping %d bytes to receive into", SCRATCH_BYTES);
+        }
+    }
+    if (has(loop, CW_LOOP_RESTRICTIONS)) {
+        restrict_ring(loop);
+    }
+    describe(loop);
+    *loop_out = loop;
+    return CW_ERR_OK;
+}
+
+void cw_loop_close(struct cw_loop *loop)
+{
+    if (loop->opened) {
+        io_uring_queue_exit(&loop->ring);
+    }
+    for (uint32_t i = 0; i < CW_LOOP_LISTENERS_MAX; i++) {
+        if (loop->listeners[i].fd >= 0) {
+            (void)close(loop->listeners[i].fd);
+        }
+    }
+    for (uint32_t i = 0; i < loop->options.sockets; i++) {
+        if (loop->socks[i].fd >= 0) {
+            (void)close(loop->socks[i].fd);
+        }
+    }
+    for (uint32_t group = 0; group < CW_LOOP_GROUPS; group++) {
+        close_buffers(&loop->buffers[group]);
+    }
+    if (loop->scratch != NULL) {
+        (void)munmap(loop->scratch, SCRATCH_BYTES);
+    }
+    (void)close(loop->event_fd);
+}
+
+/* ---- submitting ---- */
+
+static struct io_uring_sqe *next_sqe(struct cw_loop *loop)
+{
+    struct io_uring_sqe *sqe = io_uring_get_sqe(&loop->ring);
+    if (sqe == NULL) {
+        loop->counts.enters++;
+        int rc = io_uring_submit(&loop->ring);
+        CW_ASSERT(rc > 0 || rc == -EAGAIN || rc == -EBUSY || rc == -EINTR);
+        sqe = io_uring_get_sqe(&loop->ring);
+        CW_ASSERT(sqe != NULL);
+    }
+    return sqe;
+}
+
+/* After liburing's prep function, which may clear what it does not know. */
+static void mark(struct io_uring_sqe *sqe, enum op op, uint32_t number)
+{
+    io_uring_sqe_set_data64(sqe, cookie(op, number));
+}
+
+static void arm_accept(struct cw_loop *loop, uint32_t number)
+{
+    struct listener *listener = &loop->listeners[number];
+    struct io_uring_sqe *sqe = next_sqe(loop);
+    if (has(loop, CW_LOOP_MULTISHOT_ACCEPT)) {
+        io_uring_prep_multishot_accept(sqe, listener->fd, NULL, NULL, SOCK_CLOEXEC);
+    } else {
+        io_uring_prep_accept(sqe, listener->fd, NULL, NULL, SOCK_CLOEXEC);
+    }
+    mark(sqe, OP_ACCEPT, number);
+    listener->armed = true;
+}
+
+static void arm_receive(struct cw_loop *loop, uint32_t number)
+{
+    struct sock *sock = &loop->socks[number];
+    struct io_uring_sqe *sqe = next_sqe(loop);
+    if (!has(loop, CW_LOOP_BUFFER_RING)) {
+        io_uring_prep_poll_add(sqe, sock->fd, POLLIN);
+    } else {
+        if (sock->group == CW_LOOP_SMALL && has(loop, CW_LOOP_MULTISHOT_RECEIVE)) {
+            io_uring_prep_recv_multishot(sqe, sock->fd, NULL, 0, 0);
+        } else {
+            io_uring_prep_recv(sqe, sock->fd, NULL, loop->buffers[sock->group].bytes, 0);
+        }
+        sqe->buf_group = sock->group;
+        io_uring_sqe_set_flags(sqe, IOSQE_BUFFER_SELECT);
+    }
+    mark(sqe, OP_RECEIVE, number);
+    sock->armed = true;
+    sock->in_flight++;
+}
+
+/* Makes what the kernel does what is wanted. */
+static void settle(struct cw_loop *loop, uint32_t number)
+{
+    struct sock *sock = &loop->socks[number];
+    if (sock->closing) {
+        return;
+    }
+    if (sock->want && !sock->armed) {
+        arm_receive(loop, number);
+    } else if (!sock->want && sock->armed && !sock->cancelling && sock->group == CW_LOOP_SMALL) {
+        struct io_uring_sqe *sqe = next_sqe(loop);
+        io_uring_prep_cancel64(sqe, cookie(OP_RECEIVE, number), 0);
+        mark(sqe, OP_CANCEL, number);
+        sock->cancelling = true;
+        sock->in_flight++;
+    }
+}
+
+static void list_done(struct cw_loop *loop, uint32_t number)
+{
+    loop->socks[number].next_done = loop->first_done;
+    loop->first_done = number;
+}
+
+/* An operation of this socket is over. */
+static void over(struct cw_loop *loop, uint32_t number)
+{
+    struct sock *sock = &loop->socks[number];
+    CW_ASSERT(sock->in_flight > 0);
+    sock->in_flight--;
+    if (sock->closing && sock->in_flight == 0) {
+        list_done(loop, number);
+    }
+}
+
+/* ---- the caller's side ---- */
+
+static struct sock *sock_of(struct cw_loop *loop, uint32_t number)
+{
+    CW_ASSERT(number < loop->options.sockets);
+    struct sock *sock = &loop->socks[number];
+    CW_ASSERT(sock->fd >= 0);
+    return sock;
+}
+
+void cw_loop_listen(struct cw_loop *loop, uint32_t number, int fd)
+{
+    CW_ASSERT(number < CW_LOOP_LISTENERS_MAX && loop->listeners[number].fd < 0);
+    loop->listeners[number] = (struct listener){.fd = fd, .wanted = true};
+    loop->listener_count = number >= loop->listener_count ? number + 1 : loop->listener_count;
+    loop->accept_paused = true; /* the next turn begins to accept */
+}
+
+void cw_loop_unlisten(struct cw_loop *loop, uint32_t number)
+{
+    struct listener *listener = &loop->listeners[number];
+    CW_ASSERT(listener->wanted);
+    listener->wanted = false;
+    (void)shutdown(listener->fd, SHUT_RDWR); /* from now on callers are refused by the kernel */
+    if (listener->armed) {
+        struct io_uring_sqe *sqe = next_sqe(loop);
+        io_uring_prep_cancel64(sqe, cookie(OP_ACCEPT, number), 0);
+        mark(sqe, OP_CANCEL, NONE);
+    } else {
+        (void)close(listener->fd);
+        listener->fd = -1;
+    }
+}
+
+void cw_loop_attach(struct cw_loop *loop, uint32_t number, int fd, enum cw_loop_group group)
+{
+    CW_ASSERT(number < loop->options.sockets && loop->socks[number].fd < 0 && fd >= 0);
+    loop->socks[number] =
+        (struct sock){.fd = fd, .group = (uint8_t)group, .want = true, .next_done = NONE};
+    settle(loop, number);
+}
+
+void cw_loop_receive(struct cw_loop *loop, uint32_t number, bool on)
+{
+    sock_of(loop, number)->want = on;
+    settle(loop, number);
+}
+
+void cw_loop_send(struct cw_loop *loop, uint32_t number, const char *data, uint32_t bytes)
+{
+    struct sock *sock = sock_of(loop, number);
+    CW_ASSERT(!sock->sending && !sock->closing && bytes > 0);
+    struct io_uring_sqe *sqe = next_sqe(loop);
+    io_uring_prep_send(sqe, sock->fd, data, bytes, MSG_NOSIGNAL);
+    mark(sqe, OP_SEND, number);
+    sock->sending = true;
+    sock->in_flight++;
+}
+
+void cw_loop_finish(struct cw_loop *loop, uint32_t number)
+{
+    struct sock *sock = sock_of(loop, number);
+    CW_ASSERT(!sock->sending && !sock->closing);
+    (void)shutdown(sock->fd, SHUT_WR);
+}
+
+void cw_loop_drop(struct cw_loop *loop, uint32_t number, bool reset)
+{
+    struct sock *sock = sock_of(loop, number);
+    CW_ASSERT(!sock->closing);
+    sock->closing = true;
+    sock->want = false;
+    if (reset) {
+        struct linger linger = {.l_onoff = 1, .l_linger = 0};
+        (void)setsockopt(sock->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
+    }
+    if (sock->in_flight == 0) {
+        list_done(loop, number);
+    } else {
+        (void)shutdown(sock->fd, SHUT_RDWR); /* ends what is in flight */
+    }
+}
+
+int cw_loop_fd(const struct cw_loop *loop, uint32_t number)
+{
+    CW_ASSERT(number < loop->options.sockets);
+    return loop->socks[number].fd;
+}
+
+/* ---- completions ---- */
+
+struct completion {
+    enum op op;
+    uint32_t number;
+    int32_t res;
+    uint32_t flags;
+};
+
+static void on_accept(struct cw_loop *loop, const struct completion *done)
+{
+    struct listener *listener = &loop->listeners[done->number];
+    if ((done->flags & IORING_CQE_F_MORE) == 0) {
+        listener->armed = false;
+        loop->accept_paused = true;
+        if (!listener->wanted && listener->fd >= 0) {
+            (void)close(listener->fd);
+            listener->fd = -1;
+        }
+    }
+    if (done->res < 0) {
+        bool ended = done->res == -ECANCELED || done->res == -ECONNABORTED || done->res == -EINTR;
+        if (!ended && listener->wanted) {
+            loop->counts.accepts_failed++;
+            listener->not_before_ns = cw_clock_monotonic_ns() + ACCEPT_PAUSE_NS;
+        }
+    } else if (!listener->wanted) {
+        (void)close(done->res);
+    } else {
+        loop->options.handlers.accepted(loop->options.handlers.self, done->number, done->res);
+    }
+}
+
+static void tell_received(struct cw_loop *loop, uint32_t number, const char *data, int32_t bytes)
+{
+    struct sock *sock = &loop->socks[number];
+    if (data == NULL) {
+        sock->want = false;
+    }
+    if (!sock->closing) {
+        loop->options.handlers.received(loop->options.handlers.self, number, data, bytes);
+    }
+}
+
+/* Without a buffer ring: there is something to receive. */
+static void receive_polled(struct cw_loop *loop, uint32_t number)
+{
+    struct sock *sock = &loop->socks[number];
+    if (sock->closing || !sock->want) {
+        return;
+    }
+    ssize_t got = recv(sock->fd, loop->scratch, SCRATCH_BYTES, MSG_DONTWAIT);
+    if (got > 0) {
+        tell_received(loop, number, loop->scratch, (int32_t)got);
+    } else if (got == 0 || (errno != EAGAIN && errno != EINTR)) {
+        tell_received(loop, number, NULL, got == 0 ? 0 : -errno);
+    }
+}
+
+static void on_receive(struct cw_loop *loop, const struct completion *done)
+{
+    struct sock *sock = &loop->socks[done->number];
+    if ((done->flags & IORING_CQE_F_MORE) == 0) {
+        sock->armed = false;
+    }
+    if (!has(loop, CW_LOOP_BUFFER_RING)) {
+        receive_polled(loop, done->number);
+    } else if (done->res > 0) {
+        CW_ASSERT((done->flags & IORING_CQE_F_BUFFER) != 0);
+        struct buffers *buffers = &loop->buffers[sock->group];
+        uint32_t id = done->flags >> IORING_CQE_BUFFER_SHIFT;
+        tell_received(loop, done->number, buffers->base + (size_t)id * buffers->bytes, done->res);
+        give_buffer(buffers, id);
+    } else if (done->res == -ENOBUFS) {
+        loop->counts.receives_out_of_buffers++; /* they are back when this turn ends */
+    } else if (done->res != -ECANCELED && done->res != -EINTR) {
+        tell_received(loop, done->number, NULL, done->res);
+    }
+    if ((done->flags & IORING_CQE_F_MORE) == 0) {
+        over(loop, done->number);
+        settle(loop, done->number);
+    }
+}
+
+static void on_send(struct cw_loop *loop, const struct completion *done)
+{
+    struct sock *sock = &loop->socks[done->number];
+    sock->sending = false;
+    if (!sock->closing) {
+        loop->options.handlers.sent(loop->options.handlers.self, done->number, done->res);
+    }
+    over(loop, done->number);
+}
+
+static void complete(struct cw_loop *loop, const struct completion *done)
+{
+    loop->counts.completions++;
+    switch (done->op) {
+    case OP_ACCEPT: on_accept(loop, done); break;
+    case OP_RECEIVE: on_receive(loop, done); break;
+    case OP_SEND: on_send(loop, done); break;
+    case OP_CANCEL:
+        if (done->number != NONE) {
+            loop->socks[done->number].cancelling = false;
+            over(loop, done->number);
+            settle(loop, done->number);
+        }
+        break;
+    case OP_WAKE: loop->event_armed = false; break;
+    case OP_COUNT:
+    default: CW_ASSERT(false); break;
+    }
+}
+
+static void reap(struct cw_loop *loop)
+{
+    unsigned head;
+    uint32_t count = 0;
+    struct io_uring_cqe *cqe;
+    io_uring_for_each_cqe(&loop->ring, head, cqe)
+    {
+        uint64_t data = io_uring_cqe_get_data64(cqe);
+        struct completion done = {.op = (enum op)(data >> 32),
+                                  .number = (uint32_t)data,
+                                  .res = cqe->res,
+                                  .flags = cqe->flags};
+        complete(loop, &done);
+        if (++count == CW_LOOP_TURN_MAX) {
+            break;
+        }
+    }
+    io_uring_cq_advance(&loop->ring, count);
+}
+
+static void close_done(struct cw_loop *loop)
+{
+    while (loop->first_done != NONE) {
+        uint32_t number = loop->first_done;
+        struct sock *sock = &loop->socks[number];
+        loop->first_done = sock->next_done;
+        CW_ASSERT(sock->in_flight == 0 && sock->closing);
+        (void)close(sock->fd);
+        sock->fd = -1;
+        loop->options.handlers.closed(loop->options.handlers.self, number);
+    }
+}
+
+static void arm_accepts(struct cw_loop *loop)
+{
+    uint64_t now = cw_clock_monotonic_ns();
+    loop->accept_paused = false;
+    for (uint32_t i = 0; i < loop->listener_count; i++) {
+        struct listener *listener = &loop->listeners[i];
+        if (listener->wanted && !listener->armed) {
+            if (now >= listener->not_before_ns) {
+                arm_accept(loop, i);
+            } else {
+                loop->accept_paused = true;
+            }
+        }
+    }
+}
+
+/* What has to be asked for before the kernel is called. */
+static void prepare(struct cw_loop *loop)
+{
+    close_done(loop);
+    if (!loop->started) {
+        int rc =
+            io_uring_register((unsigned)loop->ring.ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
+        CW_ASSERT(rc == 0);
+        (void)io_uring_register_ring_fd(&loop->ring); /* 5.18: saves a look-up in every call */
+        loop->started = true;
+    }
+    if (!loop->event_armed) {
+        struct io_uring_sqe *sqe = next_sqe(loop);
+        io_uring_prep_read(sqe, loop->event_fd, &loop->event_value, sizeof loop->event_value, 0);
+        mark(sqe, OP_WAKE, 0);
+        loop->event_armed = true;
+    }
+    if (loop->accept_paused) {
+        arm_accepts(loop);
+    }
+}
+
+void cw_loop_turn(struct cw_loop *loop)
+{
+    prepare(loop);
+    unsigned flags = IO_URING_READ_ONCE(*loop->ring.sq.kflags);
+    if (io_uring_sq_ready(&loop->ring) > 0 ||
+        (flags & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0) {
+        loop->counts.enters++;
+        int rc = io_uring_submit_and_get_events(&loop->ring);
+        CW_ASSERT(rc >= 0 || rc == -EAGAIN || rc == -EBUSY || rc == -EINTR);
+    }
+    reap(loop);
+    close_done(loop);
+}
+
+void cw_loop_wait(struct cw_loop *loop, uint64_t ns_max)
+{
+    prepare(loop);
+    if (io_uring_cq_ready(&loop->ring) > 0) {
+        return;
+    }
+    struct __kernel_timespec ts = {.tv_sec = (int64_t)(ns_max / 1000000000u),
+                                   .tv_nsec = (int64_t)(ns_max % 1000000000u)};
+    struct io_uring_cqe *cqe = NULL;
+    loop->counts.enters++;
+    int rc = io_uring_submit_and_wait_timeout(&loop->ring, &cqe, 1, &ts, NULL);
+    CW_ASSERT(rc >= 0 || rc == -ETIME || rc == -EINTR || rc == -EAGAIN || rc == -EBUSY);
+}
+
+void cw_loop_wake(struct cw_loop *loop)
+{
+    uint64_t one = 1;
+    ssize_t rc = write(loop->event_fd, &one, sizeof one);
+    CW_ASSERT(rc == (ssize_t)sizeof one);
+}
+
+const char *cw_loop_name(const struct cw_loop *loop)
+{
+    return loop->name;
+}
+
+const struct cw_loop_counts *cw_loop_counts(const struct cw_loop *loop)
+{
+    return &loop->counts;
+}
