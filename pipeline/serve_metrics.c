@@ -12,7 +12,9 @@
 
 enum {
     SERVER_COUNTERS_MAX = 96,
-    TABLES = 8
+#define CW_X(name) +1
+    TABLES = 0 CW_TABLES(CW_X)
+#undef CW_X
 };
 
 struct server_counter {

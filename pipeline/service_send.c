@@ -51,6 +51,63 @@ static uint32_t list_facts(const struct cw_send *send, char room[2][16], struct 
     return count;
 }
 
+/* An attempt that did not end well is a dead letter, so that its reason can be found. */
+static void tell_result(struct cw_service *service, const struct cw_post_result *result)
+{
+    static const char *const outcomes[] = {"sent", "refused", "later", "unknown"};
+    char text[128];
+    if (result->outcome == CW_POSTED_SENT || service->options.dead_letter == NULL) {
+        return;
+    }
+    uint32_t bytes = cw_format(text, sizeof text, "{\"messageId\":\"%.*s\",\"outcome\":\"%s\"}",
+                               (int)sizeof result->key, result->key, outcomes[result->outcome]);
+    service->options.dead_letter(
+        service->options.self, cw_service_clock(service), (struct cw_view){text, bytes},
+        (struct cw_view){result->reason, (uint32_t)strnlen(result->reason, sizeof result->reason)});
+}
+
+/* One result; in event time nobody waits for it. */
+static bool take_result(struct cw_service *service)
+{
+    const struct cw_channel_port *port = &service->options.channels;
+    struct cw_post_result result;
+    if (port->result == NULL ||
+        !port->result(port->self, service->options.pipeline.core, &result)) {
+        return false;
+    }
+    service->served.results[result.outcome]++;
+    tell_result(service, &result);
+    if (!service->options.event_time) {
+        cw_pipeline_result(service->pipeline, &result);
+    }
+    return true;
+}
+
+/*
+ * Event time does not wait for anybody's answer: weeks of it may pass while one message is under
+ * way. There a message that its channel took counts as sent, as in a replay, and a full queue is
+ * waited for, so that the same events give the same journeys.
+ */
+static bool hand_over(struct cw_service *service, enum cw_channel channel,
+                      const struct cw_post *post)
+{
+    enum {
+        TRIES = 1 << 26 /* some seconds */
+    };
+
+    const struct cw_channel_port *port = &service->options.channels;
+    uint32_t tries = service->options.event_time ? TRIES : 1;
+    for (uint32_t i = 0; i < tries; i++) {
+        if (port->post(port->self, channel, post)) {
+            return true;
+        }
+        if (service->options.event_time) {
+            (void)take_result(service);
+        }
+    }
+    return false;
+}
+
 enum cw_send_answer cw_service_send(void *self, const struct cw_send *send)
 {
     struct cw_service *service = self;
@@ -81,13 +138,12 @@ enum cw_send_answer cw_service_send(void *self, const struct cw_send *send)
                            .now_ms = send->input->now_ms,
                            .deadline_ms = send->deadline_ms};
     memcpy(post.key, send->message_id.data, CW_POST_KEY_BYTES);
-    const struct cw_channel_port *port = &service->options.channels;
-    if (!port->post(port->self, send->channel, &post)) {
+    if (!hand_over(service, send->channel, &post)) {
         service->served.channel_full[send->channel]++;
         return CW_SEND_FULL;
     }
     service->served.posted[send->channel]++;
-    return CW_SEND_TAKEN;
+    return service->options.event_time ? CW_SEND_DONE : CW_SEND_TAKEN;
 }
 
 bool cw_service_results(struct cw_service *service)
@@ -103,15 +159,10 @@ bool cw_service_results(struct cw_service *service)
     service->unsent_count = 0; /* what follows may add new ones */
     for (uint32_t i = 0; i < count; i++) {
         service->served.results[unsent[i].outcome]++;
+        tell_result(service, &unsent[i]);
         cw_pipeline_result(service->pipeline, &unsent[i]);
     }
-    const struct cw_channel_port *port = &service->options.channels;
-    struct cw_post_result result;
-    for (uint32_t i = 0; i < RESULTS_MAX && port->result != NULL &&
-                         port->result(port->self, service->options.pipeline.core, &result);
-         i++) {
-        service->served.results[result.outcome]++;
-        cw_pipeline_result(service->pipeline, &result);
+    for (uint32_t i = 0; i < RESULTS_MAX && take_result(service); i++) {
         some = true;
     }
     return some;

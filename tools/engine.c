@@ -196,6 +196,9 @@ static cw_err open_channels(struct cw_engine *engine, struct cw_fault *fault)
         if (engine->rows[i].type == CW_CHANNEL_OUTBOX && engine->rows[i].directory.data == NULL) {
             engine->rows[i].directory = view_of(engine->outbox);
         }
+        if (engine->rows[i].type == CW_CHANNEL_OUTBOX && engine->rows[i].from.data == NULL) {
+            engine->rows[i].from = CW_VIEW("Your shop <no-reply@localhost>"); /* never sent */
+        }
     }
     cw_err err =
         cw_channels_open(&engine->channels, engine->rows, CW_CHANNEL_COUNT, engine->count, fault);
@@ -218,10 +221,12 @@ static cw_err open_service(struct cw_engine *engine, struct cw_core *core,
                      .partitions = file->partitions,
                      .event_bytes_max = file->event_bytes_max,
                      .hash = *hash,
+                     .cores = engine->count,
+                     .live = engine->live->clock != CW_CLOCK_EVENT,
                      .codes = engine->state.codes,
                      .start_ms = engine->live->clock == CW_CLOCK_EVENT ? 0 : engine->start_ms,
                      .rows_max = UINT64_C(1) << 28,
-                     .bytes_max = (UINT64_C(1) << 36) / engine->count,
+                     .bytes_max = (UINT64_C(1) << 35) / engine->count,
                      .shop_link = file->shop_url,
                      .shop_name = file->shop_name,
                      .links = &engine->links},

@@ -317,6 +317,10 @@ static void check_channel(struct cw_engine_reader *reader, uint32_t node,
         cw_option_error(&reader->in, node,
                         "a webhook needs \"secretFile\" or \"secretEnv\": it signs what is sent");
     }
+    if (made->type == CW_CHANNEL_SMTP && made->from.data == NULL) {
+        cw_option_error(&reader->in, node,
+                        "\"type\": smtp needs a \"from\", for programs that name no sender");
+    }
     if (made->type == CW_CHANNEL_SMTP && (made->user.data == NULL) != (made->secret.data == NULL)) {
         cw_option_error(&reader->in, node, "\"user\" and its secret belong together");
     }

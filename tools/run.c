@@ -1,5 +1,6 @@
 /* run: the live engine. */
 #include "core/mesh.h"
+#include "io/clock.h"
 #include "tools/engine.h"
 
 #include <getopt.h>
@@ -38,6 +39,9 @@ static const char help[] =
     "cleanly.\n"
     "\n"
     "exit: 0 stopped, 1 failed, 2 wrong usage or configuration\n";
+
+/* A second signal sooner than this is the same wish, sent to the process and to its group. */
+#define AGAIN_NS UINT64_C(1000000000)
 
 struct run {
     struct cw_engine_file file;
@@ -172,6 +176,7 @@ static int serve(struct cw_engine *engine, int signals)
     (void)fprintf(stderr, "%s\n", cw_text_terminate(&ready));
     cw_text_deinit(&ready);
     bool stopping = false;
+    uint64_t stopping_ns = 0;
     while (!stopping || !cw_engine_stopped(engine)) { /* until it is told to stop, and has */
         cw_engine_tick(engine, signals, stopping ? 5 : 200);
         struct signalfd_siginfo got;
@@ -182,7 +187,8 @@ static int serve(struct cw_engine *engine, int signals)
                 (void)fprintf(stderr, "stopping: what is under way is ended first\n");
                 cw_engine_stop(engine);
                 stopping = true;
-            } else {
+                stopping_ns = cw_clock_monotonic_ns();
+            } else if (cw_clock_monotonic_ns() - stopping_ns > AGAIN_NS) {
                 (void)fprintf(stderr, "stopped at once\n");
                 _exit(CW_EXIT_FAILURE);
             }

@@ -82,12 +82,13 @@ class Engine:
         return self.process.returncode
 
     def request(self, method, path, body=None, headers=None, timeout=30):
-        """(status, headers, body) of one request on a connection of its own."""
+        """(status, headers by lower-case name, body) of one request on its own connection."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port(), timeout=timeout)
         try:
             connection.request(method, path, body, headers or {})
             answer = connection.getresponse()
-            return answer.status, dict(answer.getheaders()), answer.read()
+            headers = {name.lower(): value for name, value in answer.getheaders()}
+            return answer.status, headers, answer.read()
         finally:
             connection.close()
 

@@ -51,7 +51,7 @@ def look_at_mail(results, message):
                   "subject", message["subject"])
     results.check(message["list-unsubscribe-post"] == "List-Unsubscribe=One-Click", "one-click",
                   message.items())
-    results.check(re.fullmatch(r"<http://127\.0\.0\.1:\d+/u/[^>]+>", message["list-unsubscribe"]),
+    results.check(re.fullmatch(r"<http://127\.0\.0\.1:\d+/u/[^>]+>", message["list-unsubscribe"].strip()),
                   "list-unsubscribe", message["list-unsubscribe"])
     html = message.get_body(("html",)).get_content()
     plain = message.get_body(("plain",)).get_content()
@@ -64,11 +64,11 @@ def follow(results, cartwheel, message, customer):
     found = links(message)
     results.check(set(found) == {"o", "c", "u"}, "links of all kinds", found)
     status, headers, body = cartwheel.get(found["o"])
-    results.check(status == 200 and headers["Content-Type"] == "image/gif" and
+    results.check(status == 200 and headers["content-type"] == "image/gif" and
                   body.startswith(b"GIF89a"), "the pixel", f"{status} {headers} {body!r}")
     status, headers, _ = cartwheel.get(found["c"])
     results.check(status in (302, 303) and
-                  headers["Location"] == f"https://shop.example/cart/k-{customer}",
+                  headers.get("location") == f"https://shop.example/cart/k-{customer}",
                   "a click leads to the cart", f"{status} {headers}")
     status, headers, body = cartwheel.get(found["u"])
     results.check(status == 200 and b"<form" in body and b"POST" in body.upper(),
@@ -78,8 +78,9 @@ def follow(results, cartwheel, message, customer):
     for kind, path in found.items():
         for broken in (path[:-6] + "AAAAAA", path[:-1], path + "A"):
             status, headers, body = cartwheel.get(broken)
-            results.check(status in (404, 410) or (kind == "c" and "Location" not in headers),
-                          f"a forged /{kind}/", f"{broken} {status} {headers}")
+            good = status == 200 if kind == "o" else status in (404, 410)  # a pixel is a pixel
+            results.check(good and "location" not in headers, f"a forged /{kind}/",
+                          f"{broken} {status} {headers}")
     return found
 
 
@@ -109,7 +110,7 @@ def main():
         status, headers, _ = cartwheel.request(
             "POST", path, "List-Unsubscribe=One-Click",
             {"content-type": "application/x-www-form-urlencoded"})
-        results.check(status == 200 and "Location" not in headers, "one-click", status)
+        results.check(status == 200 and "location" not in headers, "one-click", status)
         sms = engine.until(lambda: decided(cartwheel, kind="touch", customerId="bob",
                                            channel="sms", outcome="sent"), 60)
         results.check(sms, "his SMS still comes", decided(cartwheel, customerId="bob"))
