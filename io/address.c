@@ -56,6 +56,9 @@ static const char *local_problem(struct cw_view local)
     }
     for (uint32_t i = 0; i < local.bytes; i++) {
         char c = local.data[i];
+        if (c == '=' && i + 1 < local.bytes && local.data[i + 1] == '?') {
+            return "it holds =?, which mail readers take for encoded text";
+        }
         if ((uint8_t)c >= 0x80u) {
             return "the part before its @ is not ASCII, which would need SMTPUTF8";
         }

@@ -12,7 +12,7 @@
 
 enum {
     UNDER_WAY_MAX = 4096,
-    QUEUE_MAX = 1 << 20,
+    QUEUE_MAX = 1 << 16,
     TIMEOUT_MS_MAX = 600000,
     MESSAGE_BYTES_USUAL = 16384, /* what a queue's bytes are reckoned with */
     LANE_BYTES_MIN = 8 << 20,    /* twice the largest message, see io/parcels.h */
@@ -199,7 +199,7 @@ static cw_err open_row(struct cw_channels *channels, uint32_t index,
     return CW_ERR_OK;
 }
 
-/* What all shards have posted and not fetched has room in their results. */
+/* What all shards have posted and not fetched has room in a quarter of their results. */
 static void open_results(struct cw_channels *channels)
 {
     uint64_t results = 2;
@@ -210,7 +210,7 @@ static void open_results(struct cw_channels *channels)
         smtp += channel->way == &cw_way_smtp ? channel->options.under_way_max : 0;
     }
     struct cw_arena *arena = &channels->arena;
-    uint32_t bytes = power_of_two(results * (sizeof(struct cw_channel_done) + 16));
+    uint32_t bytes = power_of_two(results * (sizeof(struct cw_channel_done) + 16) * 4);
     channels->results = cw_arena_zalloc(arena, channels->shards * sizeof(void *), sizeof(void *));
     channels->wake = cw_arena_zalloc(arena, channels->shards, 1);
     for (uint32_t i = 0; i < channels->shards; i++) {

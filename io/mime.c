@@ -116,8 +116,7 @@ static void put_headers(struct cw_mime *mime, const struct cw_post *post,
     cw_text_printf(out, "\r\nMessage-ID: <%.*s@%.*s>\r\nMIME-Version: 1.0\r\n",
                    (int)CW_POST_KEY_BYTES, post->key, (int)mime->host.bytes, mime->host.data);
     if (post->unsubscribe.data != NULL) {
-        bool fold = post->unsubscribe.bytes > CW_MIME_LINE - 20;
-        cw_text_puts(out, fold ? "List-Unsubscribe:\r\n <" : "List-Unsubscribe: <");
+        cw_text_puts(out, "List-Unsubscribe: <"); /* one line: not all who act on it unfold */
         cw_text_view(out, post->unsubscribe);
         cw_text_puts(out, ">\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n");
     }

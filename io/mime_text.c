@@ -219,15 +219,15 @@ static void quote(struct cw_text *out, const struct cw_text *text)
     }
 }
 
-static void put_base64(struct cw_text *out, const struct cw_text *text)
+static void put_base64(struct cw_text *out, const char *text, size_t text_bytes)
 {
     enum {
         LINE_BYTES = CW_MIME_LINE / 4 * 3
     };
 
-    for (size_t at = 0; at < text->bytes; at += LINE_BYTES) {
-        size_t bytes = text->bytes - at < LINE_BYTES ? text->bytes - at : LINE_BYTES;
-        put_b(out, text->data + at, (uint32_t)bytes);
+    for (size_t at = 0; at < text_bytes; at += LINE_BYTES) {
+        size_t bytes = text_bytes - at < LINE_BYTES ? text_bytes - at : LINE_BYTES;
+        put_b(out, text + at, (uint32_t)bytes);
         cw_text_puts(out, "\r\n");
     }
 }
@@ -240,14 +240,16 @@ void cw_mime_body(struct cw_mime *mime, const char *type, struct cw_view body, s
     end_lines(&mime->text, (struct cw_view){mime->encoded.data, (uint32_t)mime->encoded.bytes});
     cw_text_clear(&mime->encoded);
     quote(&mime->encoded, &mime->text);
-    size_t base64_bytes = (mime->text.bytes + 2) / 3 * 4;
+    /* The end of the last line belongs to the boundary that follows; base64 would carry it. */
+    size_t raw_bytes = mime->text.bytes == 0 ? 0 : mime->text.bytes - 2;
+    size_t base64_bytes = (raw_bytes + 2) / 3 * 4;
     base64_bytes += (base64_bytes + CW_MIME_LINE - 1) / CW_MIME_LINE * 2;
     bool base64 = base64_bytes < mime->encoded.bytes;
     cw_text_printf(out, "Content-Type: text/%s; charset=utf-8\r\n", type);
     cw_text_printf(out, "Content-Transfer-Encoding: %s\r\n\r\n",
                    base64 ? "base64" : "quoted-printable");
     if (base64) {
-        put_base64(out, &mime->text);
+        put_base64(out, mime->text.data, raw_bytes);
     } else {
         cw_text_put(out, mime->encoded.data, mime->encoded.bytes);
     }

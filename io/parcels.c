@@ -1,8 +1,12 @@
 /*
  * Positions only grow; an offset is a position modulo the size. A record is its length in 8 bytes,
  * then its bytes, and never wraps: what does not fit before the end of the buffer leaves a mark
- * there that says "go on at the start". An empty buffer is begun anew at its start, so that a queue
- * that is seldom long stays in the few pages it has touched.
+ * there that says "go on at the start".
+ *
+ * An empty buffer that has come past its first quarter is begun anew at its start, with the same
+ * mark, so that a queue that is seldom long stays in the pages it has touched. The bytes that this
+ * skips are free but for the mark itself, which must stay until the consumer has read it: until
+ * then the room ends at the mark.
  */
 #include "io/parcels.h"
 
@@ -15,8 +19,9 @@ enum {
 };
 
 struct cw_parcels {
-    _Alignas(CW_CACHE_LINE) _Atomic uint64_t sent;  /* written by the producer */
-    uint64_t reserved;                              /* producer's: what send will publish */
+    _Alignas(CW_CACHE_LINE) _Atomic uint64_t sent; /* written by the producer */
+    uint64_t reserved;                             /* producer's: what send will publish */
+    uint64_t anew, mark; /* producer's: where it was begun anew last, the mark's offset */
     _Alignas(CW_CACHE_LINE) _Atomic uint64_t taken; /* written by the consumer */
     uint64_t after;                                 /* consumer's: what take will publish */
     _Alignas(CW_CACHE_LINE) uint32_t size_bytes;
@@ -54,15 +59,22 @@ void *cw_parcels_room(struct cw_parcels *parcels, uint32_t bytes)
     uint64_t sent = atomic_load_explicit(&parcels->sent, memory_order_relaxed);
     uint64_t taken = atomic_load_explicit(&parcels->taken, memory_order_acquire);
     uint64_t need = record_bytes(bytes);
-    uint64_t to_end = parcels->size_bytes - (sent & (parcels->size_bytes - 1));
-    bool anew = sent == taken && to_end + need <= parcels->size_bytes;
+    uint64_t offset = sent & (parcels->size_bytes - 1);
+    uint64_t to_end = parcels->size_bytes - offset;
+    bool anew = sent == taken && offset >= parcels->size_bytes / 4 && need <= offset;
     uint64_t skip = to_end < need || anew ? to_end : 0;
-    if (sent - taken + skip + need > parcels->size_bytes) {
+    uint64_t limit =
+        taken < parcels->anew ? parcels->anew + parcels->mark : taken + parcels->size_bytes;
+    if (sent + skip + need > (anew ? sent + skip + offset : limit)) {
         return NULL;
     }
     if (skip > 0) {
         memcpy(at(parcels, sent), &(uint64_t){MARK}, HEAD_BYTES);
         sent += skip;
+    }
+    if (anew) {
+        parcels->anew = sent;
+        parcels->mark = offset;
     }
     memcpy(at(parcels, sent), &(uint64_t){bytes}, HEAD_BYTES);
     parcels->reserved = sent + need;

@@ -4,9 +4,11 @@
  * Where core/ring.h hands over pointers, this hands over the bytes themselves: the producer writes
  * a record in place, the consumer reads it in place, and its room is free again once taken.
  *
- * Memory:  the buffer comes from the arena; while little waits, only its beginning is touched.
+ * Memory:  the buffer comes from the arena; while little waits, only its first quarter is touched.
  * Threads: room and send from one thread only; next and take from one thread only.
- * Bounds:  bytes of the buffer; a record has at most half of it. room returns NULL when full.
+ * Bounds:  a record has at most half of the buffer. room returns NULL when full, which it never is
+ *          while the records in it and the new one have a quarter of it together (with 16 bytes
+ *          each for their heads).
  */
 #ifndef CW_IO_PARCELS_H
 #define CW_IO_PARCELS_H
