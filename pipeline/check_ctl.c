@@ -133,7 +133,7 @@ static bool check_waiting(const struct look *look, struct cw_candidate_row *cand
 {
     const struct cw_touch_row *touches = cw_candidate_touches(candidate);
     uint32_t pending[CW_CHANNEL_COUNT] = {0};
-    int64_t due = candidate->t0 + cw_candidate_program(look->p, candidate)->candidate_ttl_ms;
+    int64_t due = candidate->expires_at;
     for (uint32_t i = 0; i < candidate->touch_count; i++) {
         if (touches[i].state == CW_TOUCH_PENDING) {
             due = touches[i].due < due ? touches[i].due : due;

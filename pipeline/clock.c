@@ -56,19 +56,14 @@ static void offer(struct due *best, bool *found, const struct due *next)
     }
 }
 
-static int64_t expiry_of(const struct cw_pipeline *p, const struct cw_candidate_row *candidate)
-{
-    return candidate->t0 + cw_candidate_program(p, candidate)->candidate_ttl_ms;
-}
-
-static void offer_candidate(const struct cw_pipeline *p, cw_row row,
-                            struct cw_candidate_row *candidate, struct due *best, bool *found)
+static void offer_candidate(cw_row row, struct cw_candidate_row *candidate, struct due *best,
+                            bool *found)
 {
     const struct cw_touch_row *touches = cw_candidate_touches(candidate);
     struct due next = {.slot = candidate->slot,
                        .row = row,
                        .cart = cw_candidate_texts(candidate).cart,
-                       .due = expiry_of(p, candidate)};
+                       .due = candidate->expires_at};
     offer(best, found, &next);
     for (uint32_t i = 0; i < candidate->touch_count; i++) {
         if (touches[i].state == CW_TOUCH_PENDING) {
@@ -87,7 +82,7 @@ static bool earliest(const struct cw_pipeline *p, const struct cw_customer *cust
     for (cw_row row = customer->at->in_flight; row != CW_ROW_NONE;) {
         struct cw_candidate_row *candidate = cw_candidate_at(p, row);
         if (!found || candidate->next_due <= best->due) {
-            offer_candidate(p, row, candidate, best, &found);
+            offer_candidate(row, candidate, best, &found);
         }
         row = candidate->next;
     }
@@ -133,7 +128,7 @@ void cw_customer_fire(struct cw_pipeline *p, struct cw_customer *customer)
         }
         if (next.session) {
             cw_session_fire(p, customer, next.row, next.slot);
-        } else if (next.touch == 0 || expiry_of(p, cw_candidate_at(p, next.row)) <= p->now) {
+        } else if (next.touch == 0 || cw_candidate_at(p, next.row)->expires_at <= p->now) {
             /* A touch that was overdue when it was made may come after the end: expired is the
                first that is looked at. */
             expire(p, customer, next.row);

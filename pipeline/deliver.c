@@ -70,7 +70,7 @@ void cw_touch_become(struct cw_pipeline *p, cw_row row, uint32_t number, enum cw
     }
     cw_candidate_unindex(p, row);
     touch->state = (uint8_t)state;
-    cw_candidate_settle(p, candidate);
+    cw_candidate_settle(candidate);
     cw_candidate_index(p, row);
 }
 

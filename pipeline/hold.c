@@ -60,18 +60,17 @@ int64_t cw_touch_hold(struct cw_pipeline *p, const struct cw_customer *customer,
     *reason = CW_TOUCH_REASON_RATE_LIMIT;
     uint32_t held = touch->due == p->now ? touch->flags : 0;
     uint32_t cores = p->options.cores > 0 ? p->options.cores : 1;
-    int64_t end = candidate->t0 + program->candidate_ttl_ms;
     int64_t until;
     touch->flags &= (uint8_t) ~(CW_TOUCH_SLOT_OWN | CW_TOUCH_SLOT_CHANNEL);
-    if ((held & CW_TOUCH_SLOT_OWN) == 0 &&
-        !passes(&p->program_next[candidate->slot][number],
-                program->touches[number].rate_per_second / cores, p->now, end, &until)) {
+    if ((held & CW_TOUCH_SLOT_OWN) == 0 && !passes(&p->program_next[candidate->slot][number],
+                                                   program->touches[number].rate_per_second / cores,
+                                                   p->now, candidate->expires_at, &until)) {
         touch->flags |= CW_TOUCH_SLOT_OWN;
         return until;
     }
     if ((held & CW_TOUCH_SLOT_CHANNEL) == 0 &&
-        !passes(&p->channel_next[touch->channel], p->options.rates[touch->channel], p->now, end,
-                &until)) {
+        !passes(&p->channel_next[touch->channel], p->options.rates[touch->channel], p->now,
+                candidate->expires_at, &until)) {
         touch->flags |= CW_TOUCH_SLOT_OWN | CW_TOUCH_SLOT_CHANNEL;
         return until;
     }

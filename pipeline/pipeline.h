@@ -142,7 +142,8 @@ void cw_pipeline_visit(struct cw_pipeline *pipeline, const struct cw_visit *visi
                        struct cw_visited *visited);
 
 /* Appends the candidate of (customer, program) in flight, else the latest that ended, as the JSON
-   object of the reference; all: an array of all of them, newest first. False when there is none. */
+   object of the reference; all: an array of all of them, those in flight first, then newest first.
+   False, and nothing appended, when there is none. */
 CW_MUST_USE bool cw_pipeline_candidate(struct cw_pipeline *pipeline, struct cw_view customer,
                                        struct cw_view program, bool all, struct cw_text *json);
 

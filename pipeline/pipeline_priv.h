@@ -190,7 +190,7 @@ void cw_candidate_end(struct cw_pipeline *p, struct cw_customer *customer, cw_ro
                       enum cw_status status);
 void cw_candidate_index(struct cw_pipeline *p, cw_row row);
 /* After its times or the state of its touches changed. */
-void cw_candidate_settle(const struct cw_pipeline *p, struct cw_candidate_row *candidate);
+void cw_candidate_settle(struct cw_candidate_row *candidate);
 uint32_t cw_candidate_hash(const struct cw_pipeline *p, struct cw_view cart);
 void cw_candidate_unindex(struct cw_pipeline *p, cw_row row);
 void cw_candidate_remove(struct cw_pipeline *p, struct cw_customer *customer, cw_row row);

@@ -19,7 +19,6 @@ static struct cw_candidate_view view_of(const struct cw_pipeline *p, cw_row row)
     struct cw_candidate_row *candidate = cw_candidate_at(p, row);
     struct cw_candidate_texts texts = cw_candidate_texts(candidate);
     struct cw_view key = cw_table_key(p->candidates, row);
-    const struct cw_program *program = cw_candidate_program(p, candidate);
     return (struct cw_candidate_view){
         .customer = {key.data, key.bytes - (uint32_t)sizeof candidate->serial},
         .cart = texts.cart,
@@ -28,7 +27,7 @@ static struct cw_candidate_view view_of(const struct cw_pipeline *p, cw_row row)
         .cart_value = candidate->cart_value,
         .discount = candidate->discount,
         .t0 = candidate->t0,
-        .expires_at = candidate->t0 + program->candidate_ttl_ms,
+        .expires_at = candidate->expires_at,
         .active = candidate->status == CW_STATUS_ACTIVE};
 }
 

@@ -151,7 +151,8 @@ struct cw_candidate_row {
     cw_row next, prev; /* in the customer's in_flight or history */
     int64_t next_due;  /* the earliest of its expiry and its pending touches */
     int64_t t0;        /* abandonment time the journey counts from */
-    uint32_t slot;     /* of the program in this process, see cw_slots */
+    int64_t expires_at;
+    uint32_t slot; /* of the program in this process, see cw_slots */
     uint32_t cart_hash;
     uint8_t pending[CW_CHANNEL_COUNT]; /* touches still to come */
     uint8_t status;                    /* enum cw_status */

@@ -67,10 +67,10 @@ uint32_t cw_candidate_hash(const struct cw_pipeline *p, struct cw_view cart)
     return (uint32_t)cw_table_hash(p->candidates, cart.data, cart.bytes);
 }
 
-void cw_candidate_settle(const struct cw_pipeline *p, struct cw_candidate_row *candidate)
+void cw_candidate_settle(struct cw_candidate_row *candidate)
 {
     const struct cw_touch_row *touches = cw_candidate_touches(candidate);
-    int64_t due = candidate->t0 + cw_candidate_program(p, candidate)->candidate_ttl_ms;
+    int64_t due = candidate->expires_at;
     memset(candidate->pending, 0, sizeof candidate->pending);
     for (uint32_t i = 0; i < candidate->touch_count; i++) {
         if (touches[i].state == CW_TOUCH_PENDING) {
@@ -378,6 +378,7 @@ cw_row cw_candidate_write(struct cw_pipeline *p, struct cw_item *item, cw_row ro
     struct cw_candidate_row *candidate = cw_candidate_at(p, row);
     candidate->holdout = plan.holdout;
     candidate->t0 = plan.t0;
+    candidate->expires_at = plan.t0 + item->program->candidate_ttl_ms;
     candidate->cart_value = item->event->u.abandoned.value;
     candidate->score = item->score;
     candidate->confidence = (uint8_t)item->confidence;
@@ -390,7 +391,7 @@ cw_row cw_candidate_write(struct cw_pipeline *p, struct cw_item *item, cw_row ro
         }
     }
     write_texts(p, candidate, item, &shape);
-    cw_candidate_settle(p, candidate);
+    cw_candidate_settle(candidate);
     list_add(p, &customer->at->in_flight, row);
     cw_candidate_index(p, row);
     return row;

@@ -376,7 +376,7 @@ static enum cw_send_answer hand_over(struct cw_pipeline *p, struct cw_customer *
                            .cart = texts.cart,
                            .touch = claim->number + 1,
                            .attempt = cw_candidate_touches(candidate)[claim->number].attempts + 1u,
-                           .deadline_ms = candidate->t0 + program->candidate_ttl_ms,
+                           .deadline_ms = candidate->expires_at,
                            .input = &input};
     return p->options.port.send(p->options.port.self, &send);
 }
@@ -450,7 +450,7 @@ static void put_off(struct cw_pipeline *p, struct cw_customer *customer, cw_row 
     if (deferred) {
         CW_ASSERT(look->until > p->now);
         touch->due = look->until;
-        cw_candidate_settle(p, candidate);
+        cw_candidate_settle(candidate);
         if (as_before) { /* told once, not every minute */
             return;
         }
