@@ -56,6 +56,11 @@ static void offer(struct due *best, bool *found, const struct due *next)
     }
 }
 
+static int64_t expiry_of(const struct cw_pipeline *p, const struct cw_candidate_row *candidate)
+{
+    return candidate->t0 + cw_candidate_program(p, candidate)->candidate_ttl_ms;
+}
+
 static void offer_candidate(const struct cw_pipeline *p, cw_row row,
                             struct cw_candidate_row *candidate, struct due *best, bool *found)
 {
@@ -63,7 +68,7 @@ static void offer_candidate(const struct cw_pipeline *p, cw_row row,
     struct due next = {.slot = candidate->slot,
                        .row = row,
                        .cart = cw_candidate_texts(candidate).cart,
-                       .due = candidate->t0 + cw_candidate_program(p, candidate)->candidate_ttl_ms};
+                       .due = expiry_of(p, candidate)};
     offer(best, found, &next);
     for (uint32_t i = 0; i < candidate->touch_count; i++) {
         if (touches[i].state == CW_TOUCH_PENDING) {
@@ -128,7 +133,9 @@ void cw_customer_fire(struct cw_pipeline *p, struct cw_customer *customer)
         }
         if (next.session) {
             cw_session_fire(p, customer, next.row, next.slot);
-        } else if (next.touch == 0) {
+        } else if (next.touch == 0 || expiry_of(p, cw_candidate_at(p, next.row)) <= p->now) {
+            /* A touch that was overdue when it was made may come after the end: expired is the
+               first that is looked at. */
             expire(p, customer, next.row);
         } else {
             cw_touch_fire(p, customer, next.row, next.touch - 1);
