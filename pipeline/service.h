@@ -30,6 +30,7 @@ struct cw_service_options {
     struct cw_templates *templates; /* this core's own */
     struct cw_channel_port channels;
     int64_t (*now_ms)(void *self); /* the engine's clock: wall or accelerated; not used when */
+    double speed;                  /* of that clock: 1 is real time; told in /healthz */
     bool event_time;               /* the clock is the latest time of all events so far */
     uint64_t (*monotonic_ns)(void *self);
     void (*answer)(void *self, uint64_t token, const struct cw_answer *answer);

@@ -24,6 +24,7 @@ static const struct cw_command commands[] = {
     {"preview", cw_cmd_preview, "a message as a given customer would get it"},
     {"gen", cw_cmd_gen, "a synthetic shop: customers, carts, orders, opens, clicks"},
     {"send", cw_cmd_send, "put events from a file into an engine"},
+    {"load", cw_cmd_load, "open-loop load on an engine, and how long it takes to answer"},
     {NULL, NULL, NULL},
 };
 

@@ -26,6 +26,9 @@ static const char help[] =
     "                        id there, so what is sent twice counts twice\n"
     "  --now                 shift the times of all events so that the latest is now: the\n"
     "                        envelope's time and the detail's timestamp, all by the same amount\n"
+    "  --pace                send each event when the engine's clock reaches its time, at the "
+    "speed\n"
+    "                        of that clock (http only)\n"
     "  --rate N              at most N events a second\n"
     "  --batch N             events in one request (500; put-events 10, which is its most)\n"
     "  --retry-for SECONDS   how long one batch is tried again when the engine is overloaded or\n"
@@ -55,7 +58,7 @@ struct command {
     struct cw_target_options target;
     const char *names[CW_EVENT_FILES_MAX];
     uint32_t count;
-    bool now, json, help;
+    bool now, pace, json, help;
     uint64_t rate, batch, retry_for_s;
 };
 
@@ -97,6 +100,7 @@ static bool parse_count(const char *option, const char *text, uint64_t max, uint
 static const struct option known[] = {{"to", required_argument, NULL, 't'},
                                       {"as", required_argument, NULL, 'a'},
                                       {"now", no_argument, NULL, 'n'},
+                                      {"pace", no_argument, NULL, 'p'},
                                       {"rate", required_argument, NULL, 'r'},
                                       {"batch", required_argument, NULL, 'b'},
                                       {"retry-for", required_argument, NULL, 'f'},
@@ -115,6 +119,7 @@ static bool take_option(struct command *command, int option)
     case 't': command->target.to = optarg; return true;
     case 'a': command->target.as = optarg; return true;
     case 'n': command->now = true; return true;
+    case 'p': command->pace = true; return true;
     case 'r': return parse_count("rate", optarg, 100000000, &command->rate);
     case 'b': return parse_count("batch", optarg, CW_SEND_BATCH_MAX, &command->batch);
     case 'f': return parse_count("retry-for", optarg, 7 * 86400, &command->retry_for_s);
@@ -196,6 +201,10 @@ struct course {
     struct cw_text shifted;
     int64_t shift_ms;
     uint64_t rate, batch_max, total_bytes, events;
+    bool pace;
+    int64_t clock_ms; /* the engine's, at asked_ns, and so many times as fast as ours */
+    double speed;
+    uint64_t asked_ns;
     uint64_t started_ns, drawn_ns;
 };
 
@@ -270,9 +279,33 @@ static bool hand_over(struct course *course)
     return good;
 }
 
+/* Waits until the engine's clock is where the event is; what came before goes first. */
+static bool keep_pace(struct course *course, struct cw_view event)
+{
+    struct cw_json doc;
+    if (cw_json_parse(course->send.events, event.data, event.bytes, &doc) != CW_JSON_PARSE_OK) {
+        return true;
+    }
+    struct cw_told_times times = cw_told_times(&doc);
+    int64_t own = cw_told_own(&times);
+    double passed_ms = (double)(cw_clock_monotonic_ns() - course->asked_ns) / 1e6;
+    double wait_ms =
+        ((double)own + (double)course->shift_ms - (double)course->clock_ms) / course->speed -
+        passed_ms;
+    if (own == CW_TIME_NONE || wait_ms < 1) {
+        return true;
+    }
+    bool good = hand_over(course);
+    cw_send_sleep_ms((uint64_t)wait_ms);
+    return good && cw_send_interrupted == 0;
+}
+
 static bool add(struct course *course, struct cw_view event)
 {
     struct cw_send *send = &course->send;
+    if (course->pace && !keep_pace(course, event)) {
+        return false;
+    }
     if (send->count > 0 && send->batch.bytes + event.bytes > CW_SEND_BATCH_BYTES &&
         !hand_over(course)) {
         return false;
@@ -399,6 +432,11 @@ static cw_err open_course(struct course *course, const struct command *command,
         cw_send_reader_init(&course->reader, command->names, command->count, spool);
         err = find_shift(send, &course->reader, &course->shift_ms, fault);
         cw_send_reader_deinit(&course->reader);
+    }
+    course->pace = command->pace;
+    if (err == CW_ERR_OK && course->pace) {
+        course->asked_ns = cw_clock_monotonic_ns();
+        err = cw_send_ask_clock(send, &course->clock_ms, &course->speed, fault);
     }
     cw_send_reader_init(&course->reader, command->names, command->count, spool);
     course->total_bytes = sum_bytes(command);

@@ -1,4 +1,5 @@
 /* One attempt to hand events over by HTTP: NDJSON at /v1/events, or a PutEvents call. */
+#include "core/time.h"
 #include "io/clock.h"
 #include "tools/put_events.h"
 #include "tools/send_priv.h"
@@ -43,6 +44,63 @@ static int stop_on_signal(void *self, curl_off_t a, curl_off_t b, curl_off_t c, 
 {
     (void)self, (void)a, (void)b, (void)c, (void)d;
     return cw_send_interrupted != 0;
+}
+
+/* http://HOST/healthz, whatever path events go to. */
+static void health_url(const struct cw_target *target, char url[2048])
+{
+    (void)snprintf(url, 2048, "%s://%s/healthz", target->tls ? "https" : "http", target->authority);
+}
+
+static struct cw_view raw_text(const struct cw_json *doc, uint32_t node)
+{
+    return (struct cw_view){doc->text + doc->nodes[node].text, doc->nodes[node].text_bytes};
+}
+
+cw_err cw_send_ask_clock(struct cw_send *send, int64_t *clock_ms, double *speed,
+                         struct cw_fault *fault)
+{
+    if (send->curl == NULL) {
+        return cw_fail(fault, CW_ERR_INVALID, "--pace asks the engine over HTTP; use --to http://");
+    }
+    char url[2048];
+    long status = 0;
+    health_url(&send->target, url);
+    curl_easy_reset(send->curl);
+    cw_text_clear(&send->answer);
+    (void)curl_easy_setopt(send->curl, CURLOPT_URL, url);
+    (void)curl_easy_setopt(send->curl, CURLOPT_PROTOCOLS_STR, "http,https");
+    (void)curl_easy_setopt(send->curl, CURLOPT_WRITEFUNCTION, take);
+    (void)curl_easy_setopt(send->curl, CURLOPT_WRITEDATA, send);
+    (void)curl_easy_setopt(send->curl, CURLOPT_TIMEOUT, (long)TIMEOUT_S);
+    (void)curl_easy_setopt(send->curl, CURLOPT_NOSIGNAL, 1L);
+    CURLcode code = curl_easy_perform(send->curl);
+    (void)curl_easy_getinfo(send->curl, CURLINFO_RESPONSE_CODE, &status);
+    if (code != CURLE_OK || status != 200) {
+        return cw_fail(fault, CW_ERR_IO, "asking %s for its clock: %s", url,
+                       code != CURLE_OK ? curl_easy_strerror(code) : "it is no engine of ours");
+    }
+    uint32_t bytes = (uint32_t)send->answer.bytes;
+    memset(cw_text_room(&send->answer, CW_JSON_PADDING), 0, CW_JSON_PADDING);
+    struct cw_json doc;
+    *clock_ms = CW_TIME_NONE;
+    *speed = 0;
+    if (cw_json_parse(send->answers, send->answer.data, bytes, &doc) == CW_JSON_PARSE_OK) {
+        uint32_t clock = cw_json_find(&doc, 0, CW_VIEW("clock"));
+        uint32_t fast = cw_json_find(&doc, 0, CW_VIEW("speed"));
+        if (clock != CW_JSON_NONE && doc.nodes[clock].type == CW_JSON_STRING &&
+            !cw_time_parse(raw_text(&doc, clock), clock_ms)) {
+            *clock_ms = CW_TIME_NONE;
+        }
+        if (fast != CW_JSON_NONE && doc.nodes[fast].type == CW_JSON_NUMBER) {
+            *speed = cw_json_number(raw_text(&doc, fast));
+        }
+    }
+    if (*clock_ms == CW_TIME_NONE || !(*speed > 0)) {
+        return cw_fail(fault, CW_ERR_INVALID,
+                       "%s tells no clock that runs; --pace needs --clock wall or a factor", url);
+    }
+    return CW_ERR_OK;
 }
 
 static void put_body(struct cw_send *send, const struct cw_send_item *items, uint32_t count)

@@ -107,6 +107,9 @@ CW_MUST_USE cw_err cw_send_http_open(struct cw_send *send, struct cw_fault *faul
 void cw_send_http_close(struct cw_send *send);
 struct cw_send_result cw_send_http(struct cw_send *send, struct cw_send_item *items,
                                    uint32_t count);
+/* What the engine's /healthz says of its clock: CW_ERR_IO when it does not. */
+CW_MUST_USE cw_err cw_send_ask_clock(struct cw_send *send, int64_t *clock_ms, double *speed,
+                                     struct cw_fault *fault);
 struct cw_send_result cw_send_tcp(struct cw_send *send, struct cw_send_item *items, uint32_t count);
 void cw_send_tcp_close(struct cw_send *send);
 

@@ -23,6 +23,7 @@ WANTED = {
     "gen": ["--carts", "--events", "--seed"],
     "preview": ["--json", "exit:"],
     "explain": ["exit:"],
+    "load": ["--to", "--rate", "--seconds", "--connections", "--shop-seed", "--json", "exit:"],
     "send": ["--to", "--now", "--rate", "--as", "--api-key-file", "--json", "exit:"],
 }
 

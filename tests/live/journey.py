@@ -94,7 +94,7 @@ def main():
             results.finish()
         look_at_mail(results, message)
         follow(results, cartwheel, message, "ada")
-        status, _, body = cartwheel.get("/v1/candidates/ada:abandoned-cart-recovery-v1")
+        status, _, body = cartwheel.get("/v1/candidates/ada:abandoned-cart-recovery")
         results.check(status == 200, "the candidate by its key", f"{status} {body}")
         # A click is the customer's; the order converts and is attributed to it.
         now = int(time.time() * 1000) + 3600_000 * 20
