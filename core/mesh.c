@@ -1,19 +1,30 @@
 #include "core/mesh.h"
 
+#include <stdatomic.h>
+
 enum {
-    BATCH_CHUNK = 1 << 20,
-    RING_SLOTS = 8
+    BATCH_CHUNK = 1 << 20
 };
 
-static_assert(CW_MESH_BATCHES < RING_SLOTS, "every batch of a pair fits its ring");
+/* One direction of a pair, written by one end only. A slot says which batch it carries and how many
+   went before it, so that the other end knows a new one without an index that both would write: a
+   hand-over moves this line and the batch's own. The ends never wait for room, as there are as many
+   slots as batches. */
+struct lane {
+    _Alignas(CW_CACHE_LINE) _Atomic uint32_t slots[CW_MESH_BATCHES]; /* number << 3 | batch + 1 */
+};
 
-/* Both ends write their own ring's index only; a pair starts on a cache line of its own. */
+static_assert(CW_MESH_BATCHES < 8 && (CW_MESH_BATCHES & (CW_MESH_BATCHES - 1)) == 0,
+              "a batch takes three bits of a slot; numbers may wrap round");
+
 struct pair {
-    _Alignas(CW_CACHE_LINE) struct cw_ring *there;
-    struct cw_ring *home;
+    struct lane there, home;
+    /* The sender's own. */
+    _Alignas(CW_CACHE_LINE) struct cw_batch *spare[CW_MESH_BATCHES];
+    uint32_t spares, pushed, collected;
+    /* The receiver's own. */
+    _Alignas(CW_CACHE_LINE) uint32_t popped, given;
     struct cw_batch batches[CW_MESH_BATCHES];
-    struct cw_batch *spare[CW_MESH_BATCHES]; /* the sender's own */
-    uint32_t spares;
 };
 
 struct cw_mesh {
@@ -42,8 +53,6 @@ cw_err cw_mesh_open(struct cw_mesh **mesh, uint32_t shards, struct cw_fault *fau
     for (uint32_t from = 0; from < shards && err == CW_ERR_OK; from++) {
         for (uint32_t to = 0; to < shards && err == CW_ERR_OK; to++) {
             struct pair *pair = pair_of(made, from, to);
-            pair->there = cw_ring_create(&own, RING_SLOTS);
-            pair->home = cw_ring_create(&own, RING_SLOTS);
             for (uint32_t i = 0; i < CW_MESH_BATCHES && err == CW_ERR_OK; i++) {
                 struct cw_batch *batch = &pair->batches[i];
                 batch->from = from;
@@ -80,18 +89,48 @@ uint32_t cw_mesh_shards(const struct cw_mesh *mesh)
     return mesh->shards;
 }
 
+static void put(struct lane *lane, uint32_t *number, struct pair *pair, struct cw_batch *batch)
+{
+    uint32_t at = (uint32_t)(batch - pair->batches);
+    CW_ASSERT(at < CW_MESH_BATCHES);
+    /* What the sender or the receiver did with the batch is seen by who sees the slot. */
+    atomic_store_explicit(&lane->slots[*number % CW_MESH_BATCHES], *number << 3 | (at + 1),
+                          memory_order_release);
+    ++*number;
+}
+
+static struct cw_batch *take(struct lane *lane, uint32_t *number, struct pair *pair)
+{
+    uint32_t slot =
+        atomic_load_explicit(&lane->slots[*number % CW_MESH_BATCHES], memory_order_acquire);
+    if (slot == 0 || slot >> 3 != *number << 3 >> 3) {
+        return NULL;
+    }
+    ++*number;
+    return &pair->batches[(slot & 7) - 1];
+}
+
+static bool has(const struct lane *lane, uint32_t number)
+{
+    uint32_t slot =
+        atomic_load_explicit(&lane->slots[number % CW_MESH_BATCHES], memory_order_acquire);
+    return slot != 0 && slot >> 3 == number << 3 >> 3;
+}
+
 void cw_mesh_collect(struct cw_mesh *mesh, uint32_t from,
                      void (*home)(void *self, struct cw_batch *batch), void *self)
 {
     for (uint32_t to = 0; to < mesh->shards; to++) {
         struct pair *pair = pair_of(mesh, from, to);
-        void *batch;
-        while (pair->spares < CW_MESH_BATCHES && cw_ring_pop(pair->home, &batch)) {
-            struct cw_batch *back = batch;
-            if (home != NULL && back->content != NULL) {
-                home(self, back);
+        while (pair->spares < CW_MESH_BATCHES) {
+            struct cw_batch *batch = take(&pair->home, &pair->collected, pair);
+            if (batch == NULL) {
+                break;
             }
-            pair->spare[pair->spares++] = back;
+            if (home != NULL && batch->content != NULL) {
+                home(self, batch);
+            }
+            pair->spare[pair->spares++] = batch;
         }
     }
 }
@@ -109,8 +148,9 @@ bool cw_mesh_ready(const struct cw_mesh *mesh, uint32_t from)
 bool cw_mesh_waiting(const struct cw_mesh *mesh, uint32_t shard)
 {
     for (uint32_t other = 0; other < mesh->shards; other++) {
-        if (!cw_ring_empty(mesh->pairs[other * mesh->shards + shard].there) ||
-            !cw_ring_empty(mesh->pairs[shard * mesh->shards + other].home)) {
+        const struct pair *in = &mesh->pairs[other * mesh->shards + shard];
+        const struct pair *out = &mesh->pairs[shard * mesh->shards + other];
+        if (has(&in->there, in->popped) || has(&out->home, out->collected)) {
             return true;
         }
     }
@@ -139,18 +179,21 @@ void cw_mesh_release(struct cw_mesh *mesh, struct cw_batch *batch)
 
 void cw_mesh_push(struct cw_mesh *mesh, struct cw_batch *batch)
 {
-    bool pushed = cw_ring_push(pair_of(mesh, batch->from, batch->to)->there, batch);
-    CW_ASSERT(pushed); /* the ring holds every batch of the pair */
+    struct pair *pair = pair_of(mesh, batch->from, batch->to);
+    CW_ASSERT(pair->pushed - pair->collected + pair->spares <
+              CW_MESH_BATCHES); /* it was acquired */
+    put(&pair->there, &pair->pushed, pair, batch);
 }
 
 struct cw_batch *cw_mesh_pop(struct cw_mesh *mesh, uint32_t from, uint32_t to)
 {
-    void *batch = NULL;
-    return cw_ring_pop(pair_of(mesh, from, to)->there, &batch) ? batch : NULL;
+    struct pair *pair = pair_of(mesh, from, to);
+    return take(&pair->there, &pair->popped, pair);
 }
 
 void cw_mesh_give_back(struct cw_mesh *mesh, struct cw_batch *batch)
 {
-    bool pushed = cw_ring_push(pair_of(mesh, batch->from, batch->to)->home, batch);
-    CW_ASSERT(pushed);
+    struct pair *pair = pair_of(mesh, batch->from, batch->to);
+    CW_ASSERT(pair->given != pair->popped); /* one was popped */
+    put(&pair->home, &pair->given, pair, batch);
 }

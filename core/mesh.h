@@ -1,6 +1,7 @@
 /*
- * mesh: hand-over of batches between shards: one ring per ordered pair, and one back, so that a
- * batch comes home to the shard that made it. No lock, no shared line, no allocation once warm.
+ * mesh: hand-over of batches between shards: one lane of slots per ordered pair, and one back, so
+ * that a batch comes home to the shard that made it. No lock, no line that both ends write but the
+ * batch's own, no allocation once warm.
  *
  * Life:    open -> { acquire -> push -> pop -> give_back -> collect }* -> close.
  * Memory:  CW_MESH_BATCHES batches per ordered pair, each with an arena of its own.
@@ -12,7 +13,6 @@
 #define CW_CORE_MESH_H
 
 #include "core/port.h"
-#include "core/ring.h"
 
 #define CW_MESH_SHARDS_MAX 64u
 #define CW_MESH_BATCHES    4u /* one filling, one waiting, one at work, one coming home */

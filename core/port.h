@@ -102,8 +102,8 @@ struct cw_source {
 /* One core's share of one chunk. content and everything it points to live in the arena, which
    whoever made the batch gets back to reset. */
 struct cw_batch {
-    struct cw_arena arena;
-    uint64_t sequence; /* of the chunk it came from */
+    _Alignas(CW_CACHE_LINE) struct cw_arena arena; /* the maker's: its line does not travel */
+    _Alignas(CW_CACHE_LINE) uint64_t sequence;     /* of the chunk it came from */
     uint32_t from, to;
     bool end;      /* nothing more comes from that shard */
     void *content; /* NULL: nothing for that shard */

@@ -1,6 +1,6 @@
 /*
  * shard: chunk k is decoded by shard k mod n, which sends every shard one batch for it, empty or
- * not. An ordered shard pops the ring of shard k mod n for batch k, so it sees all chunks in
+ * not. An ordered shard pops the lane of shard k mod n for batch k, so it sees all chunks in
  * order although nobody hands out numbers. The end of the source travels the same way.
  */
 #include "core/shard.h"

@@ -128,7 +128,9 @@ void cw_table_prefetch_put(const struct cw_table *table, uint64_t hash)
 {
     const struct table_group *group = segment_groups(table, hash) + table_home(hash);
     __builtin_prefetch(group, 1);
-    __builtin_prefetch(&table->index.bits[group - table->index.groups], 1);
+    /* Of two lines that it may lie across, the one with the slots that fill while it grows. */
+    __builtin_prefetch(&table->index.bits[group - table->index.groups].of[TABLE_GROUP_SLOTS / 2],
+                       1);
 }
 
 void cw_table_prefetch_row(const struct cw_table *table, uint64_t hash)
@@ -151,6 +153,11 @@ void cw_table_prefetch_row(const struct cw_table *table, uint64_t hash)
             return;
         }
     }
+}
+
+void cw_table_prefetch_at(const struct cw_table *table, cw_row row)
+{
+    __builtin_prefetch(table->rows + row, 1); /* CW_ROW_NONE: the head */
 }
 
 /* memcmp() == 0 without the call: keys are 10 to 60 bytes long. */
@@ -183,27 +190,80 @@ static inline bool key_equal(const uint8_t *a, const uint8_t *b, uint32_t bytes)
     return differ == 0;
 }
 
-cw_row cw_table_find(const struct cw_table *table, uint64_t hash, const void *key,
-                     uint32_t key_bytes)
+/* The row of that key in one group. In one search of 32 another key has the same tag by chance, and
+   its row is a miss: who will write the group's bits anyway is `sure` by them first. */
+static inline __attribute__((always_inline)) cw_row find_in(const struct cw_table *table,
+                                                            const struct table_group *group,
+                                                            uint64_t hash, const void *key,
+                                                            uint32_t key_bytes, bool sure)
 {
-    CW_ASSERT_HOT(hash == cw_table_hash(table, key, key_bytes));
-    const struct table_group *groups = segment_groups(table, hash);
-    uint32_t at = table_home(hash);
-    uint8_t tag = table_tag(hash);
-    for (uint32_t d = 0; d < TABLE_PROBES_MAX; d++) {
-        const struct table_group *group = &groups[(at + d) % TABLE_SEGMENT_GROUPS];
-        for (uint32_t mask = table_match(group, tag); mask != 0; mask &= mask - 1) {
-            cw_row found = (cw_row)group->refs[__builtin_ctz(mask)] * TABLE_ROW_UNIT;
-            const struct table_row *row = table_row_at(table, found);
-            if (row->key_bytes == key_bytes && key_equal(table_row_key(row), key, key_bytes)) {
-                return found;
+    for (uint32_t mask = table_match(group, table_tag(hash)); mask != 0; mask &= mask - 1) {
+        uint32_t slot = (uint32_t)__builtin_ctz(mask);
+        cw_row found = (cw_row)group->refs[slot] * TABLE_ROW_UNIT;
+        const struct table_row *row = table_row_at(table, found);
+        if (sure) {
+            __builtin_prefetch(row);
+            if (table->index.bits[group - table->index.groups].of[slot] != (uint32_t)hash) {
+                continue;
             }
         }
-        if (CW_LIKELY(group->passed[tag % 4] == 0)) {
-            break;
+        if (row->key_bytes == key_bytes && key_equal(table_row_key(row), key, key_bytes)) {
+            return found;
         }
     }
     return CW_ROW_NONE;
+}
+
+/* The same in the groups after its own: 1 search in 20 comes here. */
+static __attribute__((noinline)) cw_row find_behind(const struct cw_table *table,
+                                                    const struct table_group *groups, uint64_t hash,
+                                                    const void *key, uint32_t key_bytes)
+{
+    for (uint32_t d = 1; d < TABLE_PROBES_MAX; d++) {
+        const struct table_group *group = &groups[(table_home(hash) + d) % TABLE_SEGMENT_GROUPS];
+        cw_row found = find_in(table, group, hash, key, key_bytes, false);
+        if (found != CW_ROW_NONE || group->passed[table_tag(hash) % 4] == 0) {
+            return found;
+        }
+    }
+    return CW_ROW_NONE;
+}
+
+static inline __attribute__((always_inline)) cw_row
+find(const struct cw_table *table, uint64_t hash, const void *key, uint32_t key_bytes, bool sure)
+{
+    CW_ASSERT_HOT(hash == cw_table_hash(table, key, key_bytes));
+    const struct table_group *groups = segment_groups(table, hash);
+    const struct table_group *group = &groups[table_home(hash)];
+    cw_row found = find_in(table, group, hash, key, key_bytes, sure);
+    if (found == CW_ROW_NONE && CW_UNLIKELY(group->passed[table_tag(hash) % 4] != 0)) {
+        return find_behind(table, groups, hash, key, key_bytes);
+    }
+    return found;
+}
+
+cw_row cw_table_find(const struct cw_table *table, uint64_t hash, const void *key,
+                     uint32_t key_bytes)
+{
+    return find(table, hash, key, key_bytes, false);
+}
+
+/* memcpy() without the call, for keys. */
+static inline void copy_key(uint8_t *to, const uint8_t *from, uint32_t bytes)
+{
+    if (bytes >= 16) {
+        for (uint32_t at = 0; at < bytes; at += 16) {
+            uint32_t part = at + 16 <= bytes ? at : bytes - 16; /* the last overlaps */
+            memcpy(to + part, from + part, 16);
+        }
+    } else if (bytes >= 8) {
+        memcpy(to, from, 8);
+        memcpy(to + bytes - 8, from + bytes - 8, 8);
+    } else {
+        for (uint32_t at = 0; at < bytes; at++) {
+            to[at] = from[at];
+        }
+    }
 }
 
 cw_row cw_table_put(struct cw_table *table, uint64_t hash, const void *key, uint32_t key_bytes,
@@ -212,7 +272,7 @@ cw_row cw_table_put(struct cw_table *table, uint64_t hash, const void *key, uint
     CW_ASSERT(key_bytes > 0 && key_bytes <= CW_TABLE_KEY_BYTES_MAX);
     CW_ASSERT(value_bytes <= CW_TABLE_VALUE_MAX);
     *added = false;
-    cw_row at = cw_table_find(table, hash, key, key_bytes);
+    cw_row at = find(table, hash, key, key_bytes, true);
     if (at != CW_ROW_NONE) {
         return at;
     }
@@ -221,15 +281,18 @@ cw_row cw_table_put(struct cw_table *table, uint64_t hash, const void *key, uint
         return CW_ROW_NONE;
     }
     uint64_t value_offset = table_value_offset(key_bytes);
-    at = table_heap_alloc(table, table_class_for(value_offset + value_bytes));
+    bool zeroed = false;
+    at = table_heap_alloc(table, table_class_for(value_offset + value_bytes), &zeroed);
     if (at == CW_ROW_NONE) {
         return CW_ROW_NONE;
     }
     struct table_row *row = table_row_at(table, at);
     row->value_bytes = value_bytes;
     row->key_bytes = (uint16_t)key_bytes;
-    memcpy((uint8_t *)row + TABLE_ROW_KEY, key, key_bytes);
-    memset((uint8_t *)row + value_offset, 0, value_bytes);
+    copy_key((uint8_t *)row + TABLE_ROW_KEY, key, key_bytes);
+    if (!zeroed) {
+        memset((uint8_t *)row + value_offset, 0, value_bytes);
+    }
     table_index_add(&table->index, hash, &place, (uint32_t)(at / TABLE_ROW_UNIT));
     table->head->rows++;
     *added = true;
@@ -253,7 +316,8 @@ cw_row cw_table_resize(struct cw_table *table, cw_row row, uint32_t value_bytes)
     uint64_t value_offset = table_value_offset(from->key_bytes);
     uint32_t class = table_class_for(value_offset + value_bytes);
     uint32_t old_bytes = from->value_bytes;
-    cw_row moved = class == from->class ? row : table_heap_alloc(table, class);
+    bool zeroed;
+    cw_row moved = class == from->class ? row : table_heap_alloc(table, class, &zeroed);
     if (moved == CW_ROW_NONE && class < from->class) {
         moved = row; /* no smaller row to be had: it keeps the one it has */
     }

@@ -123,16 +123,18 @@ static void cut_free(struct cw_table *table, cw_row at, uint64_t bytes)
     }
 }
 
-cw_row table_heap_alloc(struct cw_table *table, uint32_t class)
+cw_row table_heap_alloc(struct cw_table *table, uint32_t class, bool *zeroed)
 {
     struct table_head *head = table->head;
     uint64_t bytes = table_class_bytes(class);
     cw_row at;
+    *zeroed = false;
     if (head->free_first[class] != 0) {
         at = pop_free(table, class);
     } else if (bytes <= head->end - head->carved) {
         at = head->carved;
         head->carved += bytes;
+        *zeroed = true; /* as the kernel gave it */
         prefetch_new(table, head->carved + CARVED_AHEAD, class);
     } else {
         uint32_t larger = larger_class(head, class);

@@ -117,20 +117,24 @@ static inline uint32_t slots_away(const struct table_group *group, const struct 
 }
 
 /* Moves the slots of `from` whose hash bit is set to the same group of the new segment: each stays
-   as far from its own group as it was, so both segments are sound whatever the rows are. */
+   as far from its own group as it was, so both segments are sound whatever the rows are. Each slot
+   is written to the next place there, and the place is taken if it moved: no branch on a hash. */
 static void split_group(struct table_index *index, struct table_group *from, struct table_group *to,
                         uint32_t bit)
 {
-    struct table_bits *from_bits = bits_at(index, from);
+    const struct table_bits *from_bits = bits_at(index, from);
     struct table_bits *to_bits = bits_at(index, to);
+    uint32_t moving = slots_with_bit(from, from_bits, bit);
     uint32_t moved = 0;
-    for (uint32_t mask = slots_with_bit(from, from_bits, bit); mask != 0; mask &= mask - 1) {
-        uint32_t slot = (uint32_t)__builtin_ctz(mask);
-        to->tags[moved] = from->tags[slot];
+    for (uint32_t slot = 0; slot < TABLE_GROUP_SLOTS; slot++) {
+        uint32_t moves = moving >> slot & 1;
+        uint8_t mask = (uint8_t)(0u - moves);
+        uint8_t tag = from->tags[slot];
+        to->tags[moved] = tag & mask;
         to->refs[moved] = from->refs[slot];
         to_bits->of[moved] = from_bits->of[slot];
-        from->tags[slot] = 0;
-        moved++;
+        from->tags[slot] = tag & (uint8_t)~mask;
+        moved += moves;
     }
     memset(from->passed, 0, sizeof from->passed);
 }
@@ -202,7 +206,9 @@ static bool split(struct table_index *index, uint64_t hash, uint32_t segment)
     return true;
 }
 
-bool table_index_place(struct table_index *index, uint64_t hash, struct table_place *place)
+/* When the row's own group is full. */
+static __attribute__((noinline)) bool place_behind(struct table_index *index, uint64_t hash,
+                                                   struct table_place *place)
 {
     for (;;) { /* at most depth_max splits */
         uint32_t segment = table_segment(index, hash);
@@ -221,6 +227,19 @@ bool table_index_place(struct table_index *index, uint64_t hash, struct table_pl
             return false;
         }
     }
+}
+
+bool table_index_place(struct table_index *index, uint64_t hash, struct table_place *place)
+{
+    uint32_t segment = table_segment(index, hash);
+    struct table_group *group = group_at(index, segment, table_home(hash));
+    uint32_t room = table_match(group, 0);
+    if (CW_UNLIKELY(room == 0)) {
+        return place_behind(index, hash, place);
+    }
+    *place = (struct table_place){
+        .group = group, .segment = segment, .slot = (uint32_t)__builtin_ctz(room)};
+    return true;
 }
 
 void table_index_add(struct table_index *index, uint64_t hash, const struct table_place *place,

@@ -137,8 +137,9 @@ uint32_t table_class_for(uint64_t bytes);
 uint64_t table_class_bytes(uint32_t class);
 void table_heap_init(struct cw_table *table, uint64_t bytes_max);
 
-/* Offset of a row of that class, its header written but for the sizes; CW_ROW_NONE: no room. */
-CW_MUST_USE cw_row table_heap_alloc(struct cw_table *table, uint32_t class);
+/* Offset of a row of that class, its header written but for the sizes; CW_ROW_NONE: no room.
+   Where *zeroed says so, nothing was ever written behind the header. */
+CW_MUST_USE cw_row table_heap_alloc(struct cw_table *table, uint32_t class, bool *zeroed);
 void table_heap_free(struct cw_table *table, cw_row row);
 bool table_heap_check(const struct cw_table *table);
 

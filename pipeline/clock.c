@@ -128,7 +128,9 @@ void cw_customer_fire(struct cw_pipeline *p, struct cw_customer *customer)
         }
         if (next.session) {
             cw_session_fire(p, customer, next.row, next.slot);
-        } else if (next.touch == 0) {
+        } else if (next.touch == 0 || cw_candidate_at(p, next.row)->expires_at <= p->now) {
+            /* A touch that was overdue when it was made may come after the end: expired is the
+               first that is looked at. */
             expire(p, customer, next.row);
         } else {
             cw_touch_fire(p, customer, next.row, next.touch - 1);

@@ -237,7 +237,7 @@ static void arm_sessions(struct cw_pipeline *p, struct cw_customer *customer, cw
     cart->session_time = time;
     for (uint32_t slot = 0; slot < p->programs->count; slot++) {
         const struct cw_program *program = &p->programs->list[slot];
-        if (program->session_timeout_ms == 0 || !program->enabled || cart->raw_bytes == 0 ||
+        if (program->session_timeout_ms == 0 || !program->enabled ||
             cw_fact_counts(p, program, cart->purchased_at, time) ||
             cw_fact_counts(p, program, customer->at->purchased_at, time) ||
             cw_fact_counts(p, program, cart->cleared_at, time) ||
@@ -258,6 +258,25 @@ static void arm_sessions(struct cw_pipeline *p, struct cw_customer *customer, cw
     cw_customer_arm(p, customer, due);
 }
 
+/* The cart's last content is the latest by its own time, whatever came without any since. False
+   when there is no room for it. */
+static bool learn_content(struct cw_pipeline *p, struct cw_customer *customer, cw_row *row,
+                          const struct cw_event *event)
+{
+    const struct cw_event_cart *content = &event->u.abandoned;
+    struct cw_cart_row *cart = cw_table_value(p->carts, *row);
+    if (content->raw.data == NULL || !content->has_items || !(content->value >= 0) ||
+        event->time < cart->raw_time) {
+        return true;
+    }
+    if (!cw_cart_set_raw(p, customer, row, content->raw)) {
+        return false;
+    }
+    cart = cw_table_value(p->carts, *row);
+    cart->raw_time = event->time;
+    return true;
+}
+
 void cw_cart_updated(struct cw_pipeline *p, struct cw_customer *customer,
                      const struct cw_event *event)
 {
@@ -271,17 +290,11 @@ void cw_cart_updated(struct cw_pipeline *p, struct cw_customer *customer,
     }
     cancel_all(p, customer, event->cart, event->time - 1, CW_CANCEL_ACTIVE_AGAIN);
     forget_entries(p, customer, event);
-    const struct cw_event_cart *content = &event->u.abandoned;
-    if (!latest) {
-        return;
+    if (cart != NULL && !learn_content(p, customer, &row, event)) {
+        p->fates.not_remembered++;
+    } else if (latest) {
+        arm_sessions(p, customer, row, event->time);
     }
-    if (content->raw.data != NULL && content->has_items && content->value >= 0) {
-        if (!cw_cart_set_raw(p, customer, &row, content->raw)) {
-            p->fates.not_remembered++;
-            return;
-        }
-    }
-    arm_sessions(p, customer, row, event->time);
 }
 
 void cw_cart_abandoned(struct cw_pipeline *p, struct cw_customer *customer,

@@ -200,6 +200,7 @@ static enum cw_event_fate apply_to_customer(struct cw_pipeline *p, const struct 
         p->fates.not_remembered++;
         return CW_EVENT_FATE_REFUSED;
     }
+    cw_table_prefetch_at(p->seen, customer.at->seen); /* a new id is linked in front of it */
     if (event->id.data != NULL &&
         cw_seen_before(p, &customer, 'e', event->source, event->id, p->hints->seen)) {
         return CW_EVENT_FATE_REPEATED;
@@ -276,6 +277,22 @@ static void apply(struct cw_pipeline *p, const struct cw_event *event)
     }
 }
 
+/* Events may come from another core or have been decoded long ago: those next are asked for, and
+   the texts of those whose lines are there by now. */
+static void prefetch_event(const struct cw_event *const *events, uint32_t i, uint32_t count)
+{
+    const uint32_t lines_ahead = 8;
+    const uint32_t texts_ahead = 4;
+    if (i + lines_ahead < count) {
+        const char *event = (const char *)events[i + lines_ahead];
+        __builtin_prefetch(event);
+        __builtin_prefetch(event + CW_CACHE_LINE);
+    }
+    if (i + texts_ahead < count) {
+        __builtin_prefetch(events[i + texts_ahead]->customer.data);
+    }
+}
+
 /* The rows that an event will ask for first: their index lines, then, once those are there, the
    rows themselves. The hashes are kept for the event. */
 static void prefetch(const struct cw_pipeline *p, const struct cw_event *const *events,
@@ -284,6 +301,7 @@ static void prefetch(const struct cw_pipeline *p, const struct cw_event *const *
     char key[CW_KEY_BYTES];
     for (uint32_t i = 0; i < count; i++) {
         const struct cw_event *event = events[i];
+        prefetch_event(events, i, count);
         hints[i] = (struct cw_hints){0};
         if (event->customer.data != NULL) {
             hints[i].customer =

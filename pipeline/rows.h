@@ -78,13 +78,14 @@ struct cw_customer_row {
     uint32_t in_flight_count, watched_count;
 };
 
-/* Tail: the text of the last CartUpdated that had content, raw_bytes long. */
+/* Tail: the text of the last CartUpdated that had content, raw_bytes long (0: none had any). */
 struct cw_cart_row {
     cw_row next, prev;                 /* among the customer's carts */
     cw_row watched_next, watched_prev; /* among those whose session runs, while it does */
     /* The latest of each by its own time. */
     int64_t purchased_at, cleared_at, updated_at, abandoned_at;
     int64_t session_time; /* of the last CartUpdated: sessions end a timeout after it */
+    int64_t raw_time;     /* of the CartUpdated in the tail */
     uint64_t sessions;    /* 1 << slot of each program whose session timer runs */
     uint32_t raw_bytes;
     uint32_t pad;

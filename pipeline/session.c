@@ -84,6 +84,9 @@ void cw_session_fire(struct cw_pipeline *p, struct cw_customer *customer, cw_row
     if (cart->sessions == 0) {
         cw_cart_unwatch(p, customer, row);
     }
+    if (cart->raw_bytes == 0) {
+        return; /* what is in the cart was never told */
+    }
     int64_t left_at = cart->session_time + p->programs->list[slot].session_timeout_ms;
     char *raw = cw_arena_alloc(&p->scratch, cart->raw_bytes + CW_JSON_PADDING, 1);
     memcpy(raw, cart + 1, cart->raw_bytes);

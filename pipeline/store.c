@@ -122,7 +122,7 @@ struct cw_cart_row *cw_cart_find(struct cw_pipeline *p, struct cw_view customer,
 static void forget_facts(struct cw_cart_row *at)
 {
     at->purchased_at = at->cleared_at = at->updated_at = CW_TIME_NONE;
-    at->abandoned_at = at->session_time = CW_TIME_NONE;
+    at->abandoned_at = at->session_time = at->raw_time = CW_TIME_NONE;
 }
 
 struct cw_cart_row *cw_cart_make(struct cw_pipeline *p, struct cw_customer *customer,

@@ -4,6 +4,7 @@
 #include "tools/cli.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -59,10 +60,29 @@ static cw_err map_file(const char *name, struct cw_files *files, struct cw_fault
     return CW_ERR_OK;
 }
 
+/* A mapped file that somebody makes shorter meanwhile cannot be read to its end. */
+static void file_became_shorter(int signal)
+{
+    static const char text[] =
+        "cartwheel: an event file became shorter while it was read; take a copy that stays\n";
+    (void)signal;
+    ssize_t written = write(STDERR_FILENO, text, sizeof text - 1);
+    (void)written;
+    _exit(CW_EXIT_FAILURE);
+}
+
+static void guard_mappings(void)
+{
+    struct sigaction action = {.sa_handler = file_became_shorter};
+    (void)sigemptyset(&action.sa_mask);
+    (void)sigaction(SIGBUS, &action, NULL);
+}
+
 cw_err cw_files_open(struct cw_files *files, const char *const *names, uint32_t count,
                      struct cw_fault *fault)
 {
     *files = (struct cw_files){0};
+    guard_mappings();
     if (count > CW_EVENT_FILES_MAX) {
         return cw_fail(fault, CW_ERR_LIMIT, "%u event files, at most %u are read", count,
                        CW_EVENT_FILES_MAX);

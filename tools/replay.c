@@ -8,6 +8,7 @@
 #include "tools/lines.h"
 #include "tools/summary.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
@@ -65,7 +66,7 @@ struct replay {
     struct cw_worker *workers[CW_MESH_SHARDS_MAX];
     struct cw_shard shards[CW_MESH_SHARDS_MAX];
     uint64_t printed;
-    bool broken; /* standard output does not take more */
+    int broken; /* errno of standard output, which does not take more; 0: it does */
 };
 
 static bool parse_number(const char *text, uint32_t least, uint32_t most, uint32_t *value)
@@ -160,8 +161,8 @@ static void print_line(void *self, struct cw_view text)
 {
     struct replay *replay = self;
     replay->printed++;
-    if (!replay->broken && fwrite(text.data, 1, text.bytes, stdout) != text.bytes) {
-        replay->broken = true;
+    if (replay->broken == 0 && fwrite(text.data, 1, text.bytes, stdout) != text.bytes) {
+        replay->broken = errno != 0 ? errno : EIO;
     }
 }
 
@@ -253,8 +254,12 @@ static int finish(struct replay *replay, double seconds)
         summary.in_flight += in_flight;
         summary.pending += pending;
     }
-    if (replay->broken || fflush(stdout) != 0) {
-        (void)fprintf(stderr, "cartwheel: standard output took not all of the lines\n");
+    if (replay->broken == 0 && fflush(stdout) != 0) {
+        replay->broken = errno;
+    }
+    if (replay->broken != 0) {
+        (void)fprintf(stderr, "cartwheel: standard output did not take all of the lines: %s\n",
+                      strerror(replay->broken)); /* NOLINT: one thread */
         return CW_EXIT_FAILURE;
     }
     if (!replay->options.quiet) {

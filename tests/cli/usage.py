@@ -3,6 +3,7 @@
 with one line that helps; an unknown command or option is answered with the nearest."""
 import os
 import re
+import subprocess
 
 import harness
 from harness import execute
@@ -156,6 +157,29 @@ def matches(results, folder):
     results.check(code == 1 and b"none" in said, "match without its events", f"{code} {said}")
 
 
+def vanishing(results, folder):
+    """A file that becomes shorter while it is read, and an output that takes no more."""
+    program = os.path.join(folder.name, "p.yaml")
+    events = os.path.join(folder.name, "shrinks.ndjson")
+    with open(program, "w", encoding="utf-8") as file:
+        file.write(PROGRAM)
+    with open(events, "wb") as file:  # more lines of output than pipes hold
+        file.write(execute([CARTWHEEL, "gen", "--events", "100000"])[1])
+    run = subprocess.Popen([CARTWHEEL, "replay", "--quiet", program, events],
+                           stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    run.stdout.read(1)  # it is at work, and soon waits for its reader
+    os.truncate(events, 1)
+    _, said = run.communicate(timeout=120)
+    results.check(run.returncode == 1 and b"shorter" in said, "a file that shrinks",
+                  f"{run.returncode} {said[-300:]!r}")
+    if os.path.exists("/dev/full"):
+        with open("/dev/full", "wb") as full:
+            code = subprocess.run([CARTWHEEL, "replay", "--quiet", program, "-"], stdout=full,
+                                  stderr=subprocess.PIPE, input=b"not an event\n", check=False)
+        results.check(code.returncode == 1 and b"No space left" in code.stderr, "a full output",
+                      code.stderr[-300:])
+
+
 def main():
     results = harness.Results()
     code, names = commands()
@@ -165,6 +189,7 @@ def main():
         sources(results, names)
         wrong(results, folder, names)
         matches(results, folder)
+        vanishing(results, folder)
     results.finish()
 
 

@@ -1,1637 +1,742 @@
 #!/usr/bin/env python3
-"""A slow, obvious model of what `cartwheel replay` prints.
+"""A slow, obvious model of the product's exact rules: what `cartwheel replay` must print.
 
     python3 reference.py PROGRAM.yaml... EVENTS.ndjson... [--models DIR] [--until TIME]
 
-Every fact that was ever told is kept in a list, and every answer is found by going through the
-lists.  There are no indexes, counters or caches that the rules do not ask for: the only aim is
-that each rule can be read beside its sentence.  Sentences in quotation marks are the product reference's;
-"D4" and the like are the engine's written decisions where it is silent (pipeline/README.md).
+It was written from the text of the product's reference alone; each rule stands beside its sentence,
+in quotes. What the text leaves open is marked SILENT and listed in README.md.
 """
 from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
-import re
-import struct
 import sys
-from dataclasses import dataclass, field
-from datetime import datetime, time, timedelta, timezone
-from functools import partial
-from typing import Any, Callable, Iterable, Optional
-from zoneinfo import ZoneInfo
+from dataclasses import dataclass
+from datetime import time
+from typing import Any, Iterable, Optional
 
 import yaml
 
-# The readings of the text that another reader could take otherwise (see README.md).
-UNSUBSCRIBING_TYPES = ("Unsubscribed", "Complained")  # messaging events that opt a channel out
-NEW_CANDIDATE_NEW_WINDOW = True  # a new candidate's dedup entry starts a window of its own
-SCORE_CACHE = True              # the score cache is part of the behaviour
+from customers import Abandonment, Candidate, Customer, Entry, Session, Standing, Touch
+from customers import confidence, quantity
+from forms import DAY, HOUR, MINUTE, Event, Invalid, decode, line_text, local, murmur2
+from forms import next_local, parse_time, shortest, show_time, zone
+from hashes import held_out, message_id, siphash128, variant_of
+from patterns import pattern_matches
+from programs import CAPS, MARKETS, Model, Program, by_market, code_of, delay_of
+
+__all__ = ["Abandonment", "DAY", "HOUR", "Invalid", "MINUTE", "Model", "Program", "Replay",
+           "decode", "message_id", "murmur2", "next_local", "parse_time", "pattern_matches",
+           "replay_files", "show_time", "siphash128", "time", "zone"]
+
+SCORE_CACHE = 7 * DAY       # "The score is cached under `customerId:cartId` for 7 days"
+REPEAT = 7 * DAY            # "the same (source, id) of a customer within 7 days changes nothing"
 
-SECOND = 1000
-MINUTE = 60 * SECOND
-HOUR = 60 * MINUTE
-DAY = 24 * HOUR
-
-CHANNEL_TYPES = ("email", "sms", "push")
-ADDRESS_FIELD = {"email": "email", "sms": "phone", "push": "pushToken"}
-
-# "US USD, UK GBP, DE FR EUR, JP JPY, IN INR, BR BRL, AU AUD"
-MARKET_CURRENCY = {"US": "USD", "UK": "GBP", "DE": "EUR", "FR": "EUR",
-                   "JP": "JPY", "IN": "INR", "BR": "BRL", "AU": "AUD"}
-# D15: the default zone of each marketplace.
-MARKET_ZONE = {"US": "America/New_York", "UK": "Europe/London", "DE": "Europe/Berlin",
-               "FR": "Europe/Paris", "JP": "Asia/Tokyo", "IN": "Asia/Kolkata",
-               "BR": "America/Sao_Paulo", "AU": "Australia/Sydney"}
-
-
-# ------------------------------------------------------------------------------------ times
-
-TIME_RE = re.compile(r"(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(?:\.(\d+))?"
-                     r"(?:([Zz])|([+-])(\d\d):(\d\d))", re.ASCII)
-EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-
-# An event's time lies before 9990: what follows it must still be a time that can be written.
-LAST_TIME = 253_086_768_000_000
-
-# Candidates in flight, and carts whose session runs, that one customer may have.
-IN_FLIGHT_MAX = 1024
-WATCHED_MAX = 1024
-
-
-def parse_time(text: Any) -> Optional[int]:
-    """Milliseconds since 1970, or None when it is no time (D1: the fraction is truncated)."""
-    if not isinstance(text, str):
-        return None
-    m = TIME_RE.fullmatch(text)
-    if not m:
-        return None
-    year, month, day, hour, minute, second = (int(m.group(i)) for i in range(1, 7))
-    if not 1970 <= year <= 9999:
-        return None
-    try:
-        local = datetime(year, month, day, hour, minute, second, tzinfo=timezone.utc)
-    except ValueError:
-        return None
-    ms = (local - EPOCH) // timedelta(milliseconds=1)
-    ms += int((m.group(7) or "0")[:3].ljust(3, "0"))
-    if m.group(9):
-        off_hours, off_minutes = int(m.group(10)), int(m.group(11))
-        if off_hours > 23 or off_minutes > 59:
-            return None
-        offset = (off_hours * 60 + off_minutes) * MINUTE
-        ms += -offset if m.group(9) == "+" else offset
-    return ms if ms < LAST_TIME else None
-
-
-def show_time(ms: int) -> str:
-    """"Times are RFC 3339 with milliseconds, UTC"."""
-    at = EPOCH + timedelta(milliseconds=ms)
-    return at.strftime("%Y-%m-%dT%H:%M:%S.") + f"{ms % 1000:03d}Z"
-
-
-def zone(name: Any) -> Optional[ZoneInfo]:
-    """The IANA zone, or None when there is none of that name."""
-    if not isinstance(name, str) or not name or len(name.encode()) > 1024:
-        return None
-    try:
-        return ZoneInfo(name)
-    except (KeyError, ValueError, OSError):
-        return None
-
-
-# ----------------------------------------------------------------------------------- hashes
-
-def murmur2(data: bytes) -> int:
-    """Kafka's murmur2, masked to 31 bits: "murmur2(customerId) & 0x7fffffff"."""
-    mul, mask = 0x5BD1E995, 0xFFFFFFFF
-    h = 0x9747B28C ^ len(data)
-    whole = len(data) // 4 * 4
-    for (k,) in struct.iter_unpack("<I", data[:whole]):
-        k = k * mul & mask
-        k ^= k >> 24
-        k = k * mul & mask
-        h = h * mul & mask
-        h ^= k
-    tail = data[whole:]
-    if len(tail) >= 3:
-        h ^= tail[2] << 16
-    if len(tail) >= 2:
-        h ^= tail[1] << 8
-    if len(tail) >= 1:
-        h ^= tail[0]
-        h = h * mul & mask
-    h ^= h >> 13
-    h = h * mul & mask
-    h ^= h >> 15
-    return h & 0x7FFFFFFF
-
-
-def siphash128(data: bytes, key: bytes = bytes(16)) -> bytes:
-    """SipHash-2-4 with 128 bits of output."""
-    mask = (1 << 64) - 1
-    k0, k1 = struct.unpack("<QQ", key)
-    v0, v1 = k0 ^ 0x736F6D6570736575, k1 ^ 0x646F72616E646F6D ^ 0xEE
-    v2, v3 = k0 ^ 0x6C7967656E657261, k1 ^ 0x7465646279746573
-
-    def rounds(n: int) -> None:
-        nonlocal v0, v1, v2, v3
-        for _ in range(n):
-            v0 = (v0 + v1) & mask
-            v1 = ((v1 << 13 | v1 >> 51) & mask) ^ v0
-            v0 = (v0 << 32 | v0 >> 32) & mask
-            v2 = (v2 + v3) & mask
-            v3 = ((v3 << 16 | v3 >> 48) & mask) ^ v2
-            v0 = (v0 + v3) & mask
-            v3 = ((v3 << 21 | v3 >> 43) & mask) ^ v0
-            v2 = (v2 + v1) & mask
-            v1 = ((v1 << 17 | v1 >> 47) & mask) ^ v2
-            v2 = (v2 << 32 | v2 >> 32) & mask
-
-    whole = len(data) // 8 * 8
-    for (m,) in struct.iter_unpack("<Q", data[:whole]):
-        v3 ^= m
-        rounds(2)
-        v0 ^= m
-    last = int.from_bytes(data[whole:], "little") | (len(data) & 0xFF) << 56
-    v3 ^= last
-    rounds(2)
-    v0 ^= last
-    v2 ^= 0xEE
-    rounds(4)
-    first = v0 ^ v1 ^ v2 ^ v3
-    v1 ^= 0xDD
-    rounds(4)
-    return struct.pack("<QQ", first, v0 ^ v1 ^ v2 ^ v3)
-
-
-def message_id(program_id: str, customer_id: str, cart_id: str, first_t0: int, touch: int) -> str:
-    """D10: four digits of the customer's partition, then the hash of what the message is."""
-    body = b""
-    for part in (program_id, customer_id, cart_id):
-        raw = part.encode()
-        body += struct.pack("<I", len(raw)) + raw
-    body += struct.pack("<qI", first_t0, touch)
-    return f"{murmur2(customer_id.encode()) % 256:04x}" + siphash128(body).hex()
-
-
-# ---------------------------------------------------------------------------------- decoding
-
-class Invalid(Exception):
-    """The event is not acceptable; the text says why."""
-
-
-def is_number(v: Any) -> bool:
-    if isinstance(v, bool) or not isinstance(v, (int, float)):
-        return False
-    return isinstance(v, int) and abs(v) < 1 << 1023 or abs(v) < math.inf
-
-
-def is_integer(v: Any) -> bool:
-    return isinstance(v, int) and not isinstance(v, bool)
-
-
-def is_id(v: Any) -> bool:
-    """D2: "ids: string, 1..128 bytes, no U+0000"."""
-    return isinstance(v, str) and 1 <= len(v.encode()) <= 128 and "\0" not in v
-
-
-def is_text(limit: int, at_least: int = 0) -> Callable[[Any], bool]:
-    return lambda v: isinstance(v, str) and at_least <= len(v.encode()) <= limit
-
-
-def is_amount(v: Any) -> bool:
-    return is_number(v) and 0 <= v <= 1e12
-
-
-def is_share(v: Any) -> bool:
-    return is_number(v) and 0 <= v <= 1
-
-
-def is_int(low: int, high: int) -> Callable[[Any], bool]:
-    return lambda v: is_integer(v) and low <= v <= high
-
-
-def is_currency(v: Any) -> bool:
-    return isinstance(v, str) and re.fullmatch("[A-Z]{3}", v) is not None
-
-
-def is_opt_out(v: Any) -> bool:
-    if isinstance(v, bool):
-        return True
-    return isinstance(v, dict) and all(
-        k in CHANNEL_TYPES and (x is None or isinstance(x, bool)) for k, x in v.items())
-
-
-ITEM_FIELDS: dict[str, Callable[[Any], bool]] = {
-    "id": is_id, "name": is_text(1024), "price": is_amount, "quantity": is_int(1, 1_000_000),
-    "imageUrl": is_text(2048), "category": is_text(1024)}
-
-
-def is_items(v: Any) -> bool:
-    if not isinstance(v, list) or len(v) > 1000:
-        return False
-    for item in v:
-        if not isinstance(item, dict):
-            return False
-        for name, good in ITEM_FIELDS.items():
-            value = item.get(name)
-            if value is None and name not in ("id", "name", "price"):
-                continue
-            if not good(value):
-                return False
-    return True
-
-
-CART_FIELDS: dict[str, Callable[[Any], bool]] = {
-    "customerId": is_id, "cartId": is_id, "cartValue": is_amount, "items": is_items,
-    "itemCount": is_int(0, 1_000_000), "currency": is_currency,
-    "abandonmentReason": is_text(1024), "marketplace": is_text(16, 1),
-    "cartUrl": is_text(2048), "category": is_text(1024), "discountSensitivity": is_share}
-CUSTOMER_FIELDS: dict[str, Callable[[Any], bool]] = {
-    "name": is_text(1024), "email": is_text(1024), "phone": is_text(1024),
-    "pushToken": is_text(1024),
-    "accountStatus": lambda v: v in ("active", "suspended", "closed"),
-    "paymentMethodOnFile": lambda v: isinstance(v, bool),
-    "optedOut": is_opt_out, "marketplace": is_text(16, 1),
-    "timezone": lambda v: zone(v) is not None, "locale": is_text(35),
-    "purchaseHistory": is_int(0, 10 ** 9), "avgOrderValue": is_amount,
-    "cartAbandonmentRate": is_share, "emailEngagement": is_share,
-    "discountSensitivity": is_share}
-MESSAGE_FIELDS: dict[str, Callable[[Any], bool]] = {
-    "messageId": is_id, "reason": is_text(1024)}
-
-# Section 2: (source, detail-type) -> the required fields, and what each field may be.
-EVENT_TYPES: dict[tuple[str, str], tuple[tuple[str, ...], dict[str, Callable[[Any], bool]]]] = {
-    ("ecommerce.cart", "CartAbandoned"):
-        (("customerId", "cartId", "cartValue", "items"), CART_FIELDS),
-    ("ecommerce.cart", "CartUpdated"): (("customerId", "cartId"), CART_FIELDS),
-    ("ecommerce.cart", "CartCleared"):
-        (("customerId", "cartId"), {"customerId": is_id, "cartId": is_id}),
-    ("ecommerce.order", "OrderPlaced"):
-        (("customerId", "orderId", "orderValue"),
-         {"customerId": is_id, "orderId": is_id, "orderValue": is_amount, "cartId": is_id,
-          "discountAmount": is_amount, "discountCode": is_text(1024), "currency": is_currency}),
-    ("ecommerce.order", "OrderRefunded"):
-        (("customerId", "orderId", "amount"),
-         {"customerId": is_id, "orderId": is_id, "amount": is_amount}),
-    ("ecommerce.customer", "CustomerUpdated"):
-        (("customerId",), {"customerId": is_id, **CUSTOMER_FIELDS}),
-    ("ecommerce.customer", "CustomerErased"): (("customerId",), {"customerId": is_id}),
-    ("ecommerce.inventory", "InventoryChanged"):
-        (("productId", "available"),
-         {"productId": is_id,
-          "available": lambda v: isinstance(v, bool) or is_int(0, 10 ** 12)(v)}),
-    **{("messaging", t): (("messageId",), MESSAGE_FIELDS)
-       for t in ("Delivered", "Bounced", "Opened", "Clicked", "Complained", "Unsubscribed")},
-    ("messaging", "FeedbackReceived"):
-        (("customerId", "rating"), {"customerId": is_id, "rating": is_int(1, 5)}),
-}
-
-
-@dataclass
-class Event:
-    """One valid event.  `type` is empty when its (source, detail-type) means nothing to us; the
-    time of such an event may be none, which is -1: never ahead of the clock."""
-    raw: dict[str, Any]
-    source: str
-    type: str
-    id: Optional[str]
-    time: int
-    bus: Optional[str]
-    detail: dict[str, Any]
-
-
-def no_constant(name: str) -> Any:
-    raise Invalid(f"{name} is no JSON")
-
-
-def decode(line: bytes) -> Event:
-    """Section 7 and D1, D2: one line to one event, or Invalid."""
-    if len(line) > 1 << 20:
-        raise Invalid("over 1 MiB")
-    try:
-        raw = json.loads(line.decode("utf-8"), parse_constant=no_constant)
-    except UnicodeDecodeError:
-        raise Invalid("not UTF-8") from None
-    except (ValueError, RecursionError):
-        raise Invalid("not JSON") from None
-    if not isinstance(raw, dict):
-        raise Invalid("not an object")
-    source, detail_type, detail = raw.get("source"), raw.get("detail-type"), raw.get("detail")
-    if not isinstance(source, str) or not source:
-        raise Invalid("source: a non-empty string is required")
-    if not isinstance(detail_type, str) or not detail_type:
-        raise Invalid("detail-type: a non-empty string is required")
-    if not isinstance(detail, dict):
-        raise Invalid("detail: an object is required")
-
-    # "T0: detail.timestamp, else the envelope's time"; D1 has it so for every event.
-    told = detail.get("timestamp") if detail.get("timestamp") is not None else raw.get("time")
-    when = parse_time(told)
-    bus = raw.get("eventBusName")
-    if bus is not None and not isinstance(bus, str):
-        raise Invalid("eventBusName: not a string")
-
-    if (source, detail_type) not in EVENT_TYPES:
-        # D1: "times of unknown types move the clock if valid and are not errors if not"
-        return Event(raw, source, "", None, -1 if when is None else when, bus, detail)
-
-    for value in (raw.get("time"), detail.get("timestamp")):
-        if value is not None and parse_time(value) is None:
-            raise Invalid("not a time")
-    if when is None:
-        raise Invalid("no time")
-    event_id = raw.get("id")
-    if event_id is not None and not is_id(event_id):
-        raise Invalid("id")
-    required, fields = EVENT_TYPES[(source, detail_type)]
-    for name in required:
-        if detail.get(name) is None:
-            raise Invalid(f"{name} is required")
-    clean: dict[str, Any] = {}
-    for name, good in fields.items():
-        if name not in detail:
-            continue
-        value = detail[name]
-        if value is None:
-            # D2: null means absent, but in CustomerUpdated it removes the field.
-            if detail_type == "CustomerUpdated":
-                clean[name] = None
-            continue
-        if not good(value):
-            raise Invalid(f"{name} is not acceptable")
-        clean[name] = value
-    return Event(raw, source, detail_type, event_id, when, bus, clean)
-
-
-# ---------------------------------------------------------------------------------- patterns
-
-ABSENT = object()
-
-
-def same_value(want: Any, have: Any) -> bool:
-    """Numbers equal as numbers; a boolean is never a number."""
-    if is_number(want) and is_number(have):
-        return float(want) == float(have)
-    return type(want) is type(have) and want == have
-
-
-def rule_holds(rule: Any, have: Any) -> bool:
-    """One element of a pattern's list against one value (or ABSENT)."""
-    if isinstance(rule, dict):
-        (op, arg), = rule.items()
-        if op == "exists":
-            return (have is not ABSENT) == arg
-        if have is ABSENT:
-            return False
-        if op == "prefix":
-            return isinstance(have, str) and have.startswith(arg)
-        if op == "anything-but":
-            if isinstance(arg, dict):
-                return isinstance(have, str) and not rule_holds(arg, have)
-            wanted = arg if isinstance(arg, list) else [arg]
-            return not any(same_value(w, have) for w in wanted)
-        if op == "numeric":
-            if not is_number(have):
-                return False
-            tests = {"=": lambda a, b: a == b, "<": lambda a, b: a < b,
-                     "<=": lambda a, b: a <= b, ">": lambda a, b: a > b,
-                     ">=": lambda a, b: a >= b}
-            return all(tests[arg[i]](float(have), float(arg[i + 1]))
-                       for i in range(0, len(arg), 2))
-        raise ValueError(f"pattern operator {op} is not modelled")
-    return have is not ABSENT and same_value(rule, have)
-
-
-def leaf_matches(rules: list[Any], have: Any, plain: bool) -> bool:
-    # "a two-number ascending list such as [50, 999999] is an inclusive range"
-    if plain and len(rules) == 2 and all(is_number(r) for r in rules) and rules[0] < rules[1]:
-        values = have if isinstance(have, list) else [have]
-        return any(is_number(v) and rules[0] <= v <= rules[1] for v in values)
-    values = (have or [ABSENT]) if isinstance(have, list) else [have]
-    return any(rule_holds(rule, v) for rule in rules for v in values)
-
-
-def pattern_matches(pattern: dict[str, Any], have: Any, plain: bool = True) -> bool:
-    """EventBridge semantics; `plain` when two numbers are a range (eventPattern)."""
-    if isinstance(have, list):
-        return any(pattern_matches(pattern, one, plain) for one in have)
-    for key, sub in pattern.items():
-        value = have.get(key, ABSENT) if isinstance(have, dict) else ABSENT
-        if isinstance(sub, dict):
-            if not pattern_matches(sub, value, plain):
-                return False
-        elif not leaf_matches(sub, value, plain):
-            return False
-    return True
-
-
-# ------------------------------------------------------------------------------------- model
-
-class Model:
-    """D5: a logistic model in its file's own arithmetic order."""
-
-    def __init__(self, text: dict[str, Any]) -> None:
-        self.name: str = text["name"]
-        self.version: Any = text["version"]
-        self.bias: float = float(text["bias"])
-        self.features: list[dict[str, Any]] = text["features"]
-
-    @property
-    def identity(self) -> str:
-        return f"{self.name}@{self.version}"
-
-    def intent(self, known: dict[str, Any]) -> float:
-        """`known` has only what is known; p = 1 / (1 + exp(-sum))."""
-        total = self.bias
-        for f in self.features:
-            value = known.get(f["name"])
-            if "weights" in f:
-                weights: dict[str, float] = f["weights"]
-                total += float(weights[value] if value in weights else f.get("other", 0.0))
-                continue
-            if value is None:
-                x = float(f.get("missing", 0.0))
-            else:
-                x = float(value)
-                if f.get("min") is not None:
-                    x = max(x, float(f["min"]))
-                if f.get("max") is not None:
-                    x = min(x, float(f["max"]))
-            t = math.log1p(x) if f.get("transform") == "log1p" else x
-            total += (float(f["weight"]) * (t - float(f.get("center", 0.0)))
-                      / float(f.get("scale", 1.0)))
-        if total < -700:
-            return 0.0
-        return 1.0 / (1.0 + math.exp(-total))
-
-
-# ---------------------------------------------------------------------------------- programs
-
-@dataclass
-class Channel:
-    id: str
-    type: str
-    number: int
-    delay: int
-    includes_discount: bool
-
-
-@dataclass
-class Filter:
-    id: str
-    type: str
-    parameters: dict[str, Any]
-
-
-CAP_KEYS = (("maxRecoveryEmailsPerWeek", "email"), ("maxRecoverySmsPerWeek", "sms"),
-            ("maxRecoveryPushPerWeek", "push"), ("maxRecoveryMessagesPerWeek", None))
-
-
-class Program:
-    """Section 3: one YAML file."""
-
-    def __init__(self, text: dict[str, Any], models: dict[str, Model]) -> None:
-        self.id: str = text["programId"]
-        self.enabled: bool = text.get("enabled", True)
-        self.marketplaces: Optional[list[str]] = text.get("marketplaces")
-        self.sources: list[dict[str, Any]] = [s["config"] for s in text.get("eventSources", [])]
-        scoring = text["scoringModels"][0]
-        self.model = models[scoring["endpoint"].split("://", 1)[1]]
-
-        # "runs in `order`"
-        chain = sorted(text.get("filterChain", []), key=lambda f: f["order"])
-        self.filters = [Filter(f["filterId"], f["type"], f.get("parameters") or {})
-                        for f in chain]
-
-        # "touch numbers in the order of their delays; `priority` breaks ties";
-        # D16: a channel with `enabled: false` has no touch and takes no number.
-        listed = []
-        for place, c in enumerate(text["channels"]):
-            config = c.get("config") or {}
-            delay = (config["delayMinutes"] * MINUTE if "delayMinutes" in config
-                     else config["delayHours"] * HOUR)
-            if c.get("enabled", True):
-                listed.append((round(delay), c.get("priority", 0), place, c, config))
-        listed.sort(key=lambda x: x[:3])
-        self.channels = [Channel(c["channelId"], c["type"], n + 1, delay,
-                                 config.get("includeDiscount", True) is not False)
-                         for n, (delay, _, _, c, config) in enumerate(listed)]
-
-        # D7: "discountStrategy absent = enabled false"
-        discount = text.get("discountStrategy") or {"enabled": False}
-        self.discount_enabled: bool = discount.get("enabled", True)
-        self.discount_default: float = discount.get("defaultDiscount", 0)
-        self.discount_dynamic: bool = discount.get("dynamicDiscounting", False)
-        self.discount_max: float = discount.get("maxDiscount", self.discount_default)
-        self.discount_step: float = discount.get("discountStep", 5)
-
-        dedup = text.get("deduplication") or {}
-        self.dedup_enabled: bool = dedup.get("enabled", True)
-        self.dedup_window: int = round(dedup.get("ttlDays", 7) * DAY)
-        self.key_format: str = dedup.get("keyFormat", "{customerId}:{cartId}:{programId}")
-        self.candidate_ttl: int = round(text.get("candidateTTLDays", 7) * DAY)
-
-        self.on_reabandon: str = text.get("onReabandon", "restart")
-        self.on_new_cart: str = text.get("onNewCart", "supersede")
-        detection = text.get("abandonmentDetection") or {}
-        timeout = detection.get("sessionTimeoutMinutes")
-        self.session_timeout: Optional[int] = None if timeout is None else round(timeout * MINUTE)
-
-        # "default 60, or the smallest distance between two touches of the program if that is
-        # less"
-        delays = [c.delay for c in self.channels]
-        distances = [b - a for a, b in zip(delays, delays[1:])]
-        gap = text.get("minGapMinutes")
-        self.min_gap: int = (round(gap * MINUTE) if gap is not None
-                             else min([60 * MINUTE] + distances))
-
-        quiet = text.get("quietHours")
-        self.quiet: Optional[tuple[time, time]] = None
-        if quiet:
-            self.quiet = (time.fromisoformat(quiet["start"]), time.fromisoformat(quiet["end"]))
-        self.holdout_percent: float = text.get("holdoutPercent", 0)
-
-    def sees(self, event: dict[str, Any], bus: Optional[str]) -> bool:
-        """"Match the event against each program's pattern"; "an event that names a bus reaches
-        that bus's programs, one that names none reaches all"; a disabled program "matches
-        nothing"."""
-        if not self.enabled:
-            return False
-        for config in self.sources:
-            if bus is not None and config.get("eventBusName") != bus:
-                continue
-            plain = "eventPattern" in config
-            pattern = config["eventPattern"] if plain else config["awsEventPattern"]
-            if pattern_matches(pattern, event, plain):
-                return True
-        return False
-
-    def dedup_key(self, customer_id: str, cart_id: str) -> str:
-        values = {"customerId": customer_id, "cartId": cart_id, "programId": self.id}
-        return re.sub(r"\{(\w+)\}", lambda m: values[m.group(1)], self.key_format)
-
-    def holds_out(self, customer_id: str) -> bool:
-        """D11."""
-        share = murmur2(self.id.encode() + b"\0" + customer_id.encode()) % 10000
-        return share < round(self.holdout_percent * 100)
-
-    def caps(self, marketplace: Optional[str]) -> Iterable[tuple[Filter, Optional[str], float]]:
-        """Every cap of the chain: (its filter, channel type or None for all, the number)."""
-        for f in self.filters:
-            for cap in caps_of(f, marketplace):
-                yield (f, *cap)
-
-
-def by_market(value: Any, marketplace: Optional[str]) -> Any:
-    """"numbers, or a map by marketplace"; no entry for it: None."""
-    return value.get(marketplace) if isinstance(value, dict) else value
-
-
-def caps_of(f: Filter, marketplace: Optional[str]) -> list[tuple[Optional[str], float]]:
-    """D17: in the order emails, sms, push, messages; "absent means no cap"."""
-    found = []
-    for key, channel in CAP_KEYS:
-        cap = by_market(f.parameters.get(key), marketplace)
-        if cap is not None:
-            found.append((channel, cap))
-    return found
-
-
-# ------------------------------------------------------------------------------------- facts
-
-@dataclass
-class Told:
-    """One value of one profile field (None: removed), or of one product's stock."""
-    time: int
-    arrival: int
-    value: Any
-
-
-@dataclass
-class Order:
-    time: int
-    arrival: int
-    seen: int               # the clock when it arrived
-    order_id: str
-    cart_id: Optional[str]
-    value: float
-    currency: Optional[str]
-
-
-@dataclass
-class CartFact:
-    """A CartCleared, a CartUpdated or the shop's CartAbandoned."""
-    time: int
-    seen: int
-    cart_id: str
-    detail: dict[str, Any] = field(default_factory=dict)
-    late: bool = False      # a CartUpdated that was older than another when it arrived
-
-    @property
-    def has_content(self) -> bool:
-        return "cartValue" in self.detail and "items" in self.detail
-
-
-@dataclass
-class Abandonment:
-    """A CartAbandoned on its way through one or more programs."""
-    t0: int
-    cart_id: str
-    detail: dict[str, Any]
-
-    @property
-    def content(self) -> tuple[Any, ...]:
-        """"Same content = same items (id, price, quantity, in order, compared as numbers) and
-        same cartValue"; D2: an absent quantity is 1."""
-        items = tuple((i["id"], float(i["price"]), quantity(i)) for i in self.detail["items"])
-        return (float(self.detail["cartValue"]), items)
-
-
-def quantity(item: dict[str, Any]) -> int:
-    q = item.get("quantity")
-    return 1 if q is None else q
-
-
-@dataclass
-class DedupEntry:
-    """What an accepted abandonment leaves behind."""
-    until: int              # the end of its window, by the clock
-    t0: int
-    content: tuple[Any, ...]
-
-
-@dataclass
-class CachedScore:
-    until: int
-    model: str
-    content: tuple[Any, ...]
-    intent: float
-
-
-@dataclass
-class Touch:
-    channel: Channel
-    due: int
-    done: bool = False
-    sent_at: Optional[int] = None
-    message_id: Optional[str] = None
-    announced: float = 0    # the percent that its message carried
-    told: dict[str, int] = field(default_factory=dict)   # messaging type -> its own time
-
-    @property
-    def number(self) -> int:
-        return self.channel.number
-
-    @property
-    def sent_time(self) -> int:
-        """The send of a touch that was sent."""
-        assert self.sent_at is not None
-        return self.sent_at
-
-
-@dataclass
-class Candidate:
-    program: Program
-    cart_id: str
-    first_t0: int
-    t0: int
-    event: Abandonment
-    currency: Optional[str]
-    holdout: bool
-    discount: float = 0
-    touches: list[Touch] = field(default_factory=list)
-    ended: Optional[int] = None     # the clock at its end
-
-    @property
-    def in_flight(self) -> bool:
-        return self.ended is None
-
-    @property
-    def expires(self) -> int:
-        return self.t0 + self.program.candidate_ttl
-
-    @property
-    def pending(self) -> list[Touch]:
-        return [t for t in self.touches if not t.done]
-
-
-@dataclass
-class SessionTimer:
-    due: int
-    detail: dict[str, Any]
-
-
-@dataclass
-class Timer:
-    """Something that will happen; `key` is D8's order at one instant of one customer."""
-    due: int
-    key: tuple[int, bytes, bytes, int, int]
-    fire: Callable[[], None]
-
-
-class Customer:
-    """Everything ever told about one customer."""
-
-    def __init__(self, customer_id: str) -> None:
-        self.id = customer_id
-        self.exists = False
-        self.profile: list[tuple[str, Told]] = []      # (field or "optedOut.email", value)
-        self.orders: list[Order] = []
-        self.cleared: list[CartFact] = []
-        self.updated: list[CartFact] = []
-        self.abandoned: list[CartFact] = []            # the shop's own, for the session timer
-        self.abandonments = 0                          # D4's A
-        self.seen_ids: list[tuple[str, str, int]] = []
-        self.entries: dict[str, DedupEntry] = {}
-        self.scores: dict[str, CachedScore] = {}
-        self.candidates: list[Candidate] = []
-        self.sessions: dict[tuple[str, str], SessionTimer] = {}
-
-    # -- profile
-
-    def standing(self, name: str) -> Optional[Told]:
-        """"per profile field (and opted-out channel) ... the value with the latest `time`
-        stands, on a tie the later arrival"."""
-        best: Optional[Told] = None
-        for told_name, told in self.profile:
-            if told_name == name and (best is None or told.time >= best.time):
-                best = told
-        return best
-
-    def value(self, name: str) -> Any:
-        told = self.standing(name)
-        return None if told is None else told.value
-
-    def opted_out(self, channel: str) -> bool:
-        return self.value("optedOut." + channel) is True
-
-    def address(self, channel: str) -> Any:
-        """"Address: email, phone, pushToken"."""
-        return self.value(ADDRESS_FIELD[channel])
-
-    # -- what was sent
-
-    def all_touches(self) -> list[Touch]:
-        return [t for c in self.candidates for t in c.touches]
-
-    def sent(self) -> list[Touch]:
-        return [t for t in self.all_touches() if t.sent_at is not None]
-
-    def in_flight(self) -> list[Candidate]:
-        """Those in flight, by program, then cart (bytes)."""
-        found = [c for c in self.candidates if c.in_flight]
-        return sorted(found, key=lambda c: (c.program.id.encode(), c.cart_id.encode()))
-
-
-# ------------------------------------------------------------------------------------ replay
 
 @dataclass
 class Line:
     at: int
-    customer: Optional[bytes]       # None for `invalid`
+    customer: bytes
+    serial: int
     fields: dict[str, Any]
 
 
-def shortest(x: float) -> float:
-    """150 and not 150.0."""
-    return int(x) if isinstance(x, float) and x.is_integer() else x
+@dataclass
+class Timer:
+    """One thing that happens by itself: an expiry, a touch or a session's end."""
+    due: int
+    order: tuple[Any, ...]
+    customer: Customer
+    candidate: Optional[Candidate] = None
+    touch: Optional[Touch] = None
+    cart: str = ""
+    program: Optional[Program] = None
 
 
 class Replay:
-    """The clock, the customers and the lines."""
+    """The state of one replay."""
 
-    def __init__(self, programs: list[Program]) -> None:
-        # D8: "Order of programs within one event or instant: by programId bytes."
-        self.programs = sorted((p for p in programs if p.enabled), key=lambda p: p.id.encode())
-        self.now = 0
-        self.arrivals = 0
+    def __init__(self, programs: Iterable[Program]) -> None:
+        self.programs = sorted(programs, key=lambda p: p.id.encode())
+        self.clock = 0
         self.customers: dict[str, Customer] = {}
-        self.stock: list[tuple[str, Told]] = []
-        self.seen_product_ids: list[tuple[str, str, int]] = []
-        # A cart is forgotten when no program asks for the last fact about it any more.
-        self.cart_memory = max([7 * DAY] + [max(p.dedup_window, p.candidate_ttl)
-                                            for p in self.programs])
-        self.watches_sessions = any(p.session_timeout is not None for p in self.programs)
+        self.stock: dict[str, Standing] = {}
+        self.products = Customer("")            # only for the ids of events about products
+        self.messages: dict[str, tuple[Customer, Candidate, Touch]] = {}
         self.lines: list[Line] = []
+        self.arrivals = 0
 
-    # -- input
+    # -------------------------------------------------------------------------------- input
 
     def feed_line(self, raw: bytes, file: str, number: int) -> None:
+        if not raw.strip():
+            return
         try:
             event = decode(raw)
-        except Invalid as why:
+        except Invalid as e:
             # "`at` is the clock, no ids, sorted first"
-            self.lines.append(Line(self.now, None, {
-                "at": show_time(self.now), "kind": "invalid", "file": file, "line": number,
-                "reason": str(why)}))
+            self.put(b"", {"at": show_time(self.clock), "kind": "invalid", "file": file,
+                           "line": number, "reason": str(e)})
             return
         self.feed(event)
 
     def feed(self, event: Event) -> None:
-        if event.time > self.now:
-            # "the clock is the running maximum of their T0 or `time`; timers fire between
-            # events"; "At one instant of the clock all events come before timers"
-            self.fire_timers(lambda due, instant: instant < event.time)
-            self.now = event.time
-        if not event.type:
-            return      # "Unknown event types are counted and ignored."
-        self.arrivals += 1
-        self.apply(event)
+        """"the clock is the running maximum of their T0 or `time`; timers fire between events"."""
+        if event.at is not None and event.at > self.clock:
+            self.run_timers(lambda at: at < event.at)
+            self.clock = event.at
+        if event.kind:
+            self.arrivals += 1
+            self.take(event)
 
     def finish(self, until: Optional[int] = None) -> None:
-        """"after the last, until none is left (or `--until TIME`)"."""
-        self.fire_timers(lambda due, instant: until is None or due <= until)
+        """"and, after the last, until none is left (or `--until TIME`)"."""
+        self.run_timers(lambda at: until is None or at <= until)
 
     def output(self) -> list[str]:
         """"Order of lines: by time, then customerId (bytes), then the order in which one
-        customer's events and timers happened"; invalid lines first at their instant."""
-        ordered = sorted(self.lines, key=lambda x: (x.at, x.customer is not None,
-                                                    x.customer or b""))
-        return [json.dumps(x.fields, ensure_ascii=False, separators=(",", ":"))
-                for x in ordered]
+        customer's events and timers happened.\""""
+        return [line_text(x.fields) for x in
+                sorted(self.lines, key=lambda x: (x.at, x.customer, x.serial))]
 
-    def emit(self, customer: Customer, kind: str, program: Program, cart_id: str,
-             **more: Any) -> None:
-        fields = {"at": show_time(self.now), "kind": kind, "program": program.id,
-                  "customerId": customer.id, "cartId": cart_id, **more}
-        self.lines.append(Line(self.now, customer.id.encode(), fields))
+    # ------------------------------------------------------------------------------- output
 
-    # -- timers
+    def put(self, customer: bytes, fields: dict[str, Any]) -> None:
+        self.lines.append(Line(self.clock, customer, len(self.lines), fields))
+
+    def say(self, kind: str, program: Program, customer: Customer, cart: str,
+            **more: Any) -> None:
+        self.put(customer.id.encode(), {
+            "at": show_time(self.clock), "kind": kind, "program": program.id,
+            "customerId": customer.id, "cartId": cart,
+            **{k: shortest(v) for k, v in more.items() if v is not None}})
+
+    # ------------------------------------------------------------------------------- timers
 
     def timers(self) -> list[Timer]:
-        found: list[Timer] = []
-        for cu in self.customers.values():
-            for (program_id, cart_id), s in cu.sessions.items():
-                found.append(Timer(
-                    s.due, (s.due, program_id.encode(), cart_id.encode(), 0, 0),
-                    partial(self.session_runs_out, cu, (program_id, cart_id))))
-            for ca in cu.candidates:
-                if not ca.in_flight:
-                    continue
-                where = (ca.program.id.encode(), ca.cart_id.encode())
-                # D8: "expiry counts as touch 0; the session timer ... before an expiry"
-                found.append(Timer(ca.expires, (ca.expires, *where, 0, 1),
-                                   partial(self.expire, cu, ca)))
-                for t in ca.pending:
-                    found.append(Timer(t.due, (t.due, *where, t.number, 0),
-                                       partial(self.fire_touch, cu, ca, t)))
+        """All that are set. "timers of one customer at one instant run by due time, program, cart,
+        touch". "expired" is the first thing looked at at a touch's time: expiry goes before
+        touches, as touch 0. SILENT: a session's timer goes before both."""
+        found = []
+        for customer in self.customers.values():
+            for c in customer.candidates:
+                place = (c.program.id.encode(), c.cart.encode())
+                found.append(Timer(c.expires, (*place, 0), customer, c))
+                found += [Timer(t.due, (*place, t.number), customer, c, t)
+                          for t in c.pending()]
+            for cart, s in customer.sessions.items():
+                for p in self.programs:
+                    if p in s.armed and s.updated is not None:
+                        found.append(Timer(s.updated + (p.session or 0),
+                                           (p.id.encode(), cart.encode(), -1), customer,
+                                           cart=cart, program=p))
         return found
 
-    def fire_timers(self, wanted: Callable[[int, int], bool]) -> None:
-        """Fire, one after the other, every timer that `wanted(due, instant)` takes.
-
-        A timer fires at its due time; one that was overdue when it was made, at the present
-        instant (D8), in the order of its own due time.
-        """
+    def run_timers(self, within: Any) -> None:
+        """Fire what is due, one after the other, while `within` says so of the instant. A timer
+        that is overdue when it is made fires at the present instant."""
         while True:
-            best: Optional[Timer] = None
-            for t in self.timers():
-                instant = max(t.due, self.now)
-                if not wanted(t.due, instant):
-                    continue
-                if best is None or (instant, t.key) < (max(best.due, self.now), best.key):
-                    best = t
-            if best is None:
+            waiting = [(max(t.due, self.clock), t.customer.id.encode(), t.due, t.order, n, t)
+                       for n, t in enumerate(self.timers())]
+            if not waiting:
                 return
-            self.now = max(best.due, self.now)
-            best.fire()
+            first = min(waiting)
+            if not within(first[0]):
+                return
+            self.clock = first[0]
+            timer = first[-1]
+            if timer.touch is not None and timer.candidate is not None:
+                self.fire_touch(timer.candidate, timer.touch)
+            elif timer.candidate is not None:
+                # "Expiry at T0 + candidateTTLDays, also when all touches are done"
+                self.end(timer.candidate, "expired")
+            else:
+                self.fire_session(timer)
 
-    # -- events
+    # ------------------------------------------------------------------------------- events
 
-    def customer(self, customer_id: str) -> Customer:
-        if customer_id not in self.customers:
-            self.customers[customer_id] = Customer(customer_id)
-        return self.customers[customer_id]
+    def customer(self, name: str) -> Customer:
+        return self.customers.setdefault(name, Customer(name))
 
-    def repeated(self, seen: list[tuple[str, str, int]], event: Event) -> bool:
-        """"the same (source, id) of a customer within 7 days changes nothing"; D3: by the clock,
-        from the first arrival; no id: no check."""
+    def take(self, event: Event) -> None:
+        """The effect of one valid event of a known type."""
+        assert event.at is not None
+        if event.kind == "InventoryChanged":
+            # "per product, the value with the latest `time` stands, on a tie the later arrival"
+            # SILENT: a repeated (source, id) changes nothing of a product either.
+            if self.repeated(self.products, event):
+                return
+            name = event.detail["productId"]
+            standing = self.stock.get(name)
+            if standing is None or event.at >= standing.time:
+                self.stock[name] = Standing(event.at, event.detail["available"])
+            return
+        if event.kind in ("Delivered", "Bounced", "Opened", "Clicked", "Complained",
+                          "Unsubscribed"):
+            self.engagement(event)
+            return
+        customer = self.customer(event.customer)
+        if self.repeated(customer, event):
+            return
+        getattr(self, "on_" + event.kind)(customer, event)
+
+    def repeated(self, customer: Customer, event: Event) -> bool:
+        """"the same (source, id) of a customer within 7 days changes nothing"; SILENT: by the clock
+        from the first sight."""
         if event.id is None:
             return False
-        for source, event_id, when in seen:
-            if (source, event_id) == (event.source, event.id) and self.now < when + 7 * DAY:
-                return True
-        seen.append((event.source, event.id, self.now))
+        key = (event.source, event.id)
+        if key in customer.seen and self.clock < customer.seen[key] + REPEAT:
+            return True
+        customer.seen[key] = self.clock
         return False
 
-    def apply(self, event: Event) -> None:
+    def on_FeedbackReceived(self, customer: Customer, event: Event) -> None:
+        """Prints nothing."""
+
+    def on_OrderRefunded(self, customer: Customer, event: Event) -> None:
+        """"a negative entry of its own": prints nothing."""
+
+    def on_CustomerUpdated(self, customer: Customer, event: Event) -> None:
+        assert event.at is not None
+        customer.merge(event.at, event.detail, self.arrivals)
+        self.cancel_opted_out(customer)
+
+    def cancel_opted_out(self, customer: Customer) -> None:
+        """Cancel: "opting out of every enabled channel (`opted-out`)". SILENT: looked at after
+        every change of the profile."""
+        for c in self.in_flight(customer):
+            if c.program.types and all(customer.opted_out(t) for t in c.program.types):
+                self.end(c, "cancelled", reason="opted-out")
+
+    def on_CustomerErased(self, customer: Customer, event: Event) -> None:
+        for c in self.in_flight(customer):
+            self.end(c, "cancelled", reason="erased")
+        for name in [n for n, m in self.messages.items() if m[0] is customer]:
+            del self.messages[name]
+        customer.forget()
+        # Seen ids are history too; the erasing event's own stays.
+        customer.seen = {(event.source, event.id): self.clock} if event.id is not None else {}
+
+    def in_flight(self, customer: Customer) -> list[Candidate]:
+        """In the order in which one event's lines go: by program, then cart."""
+        return sorted(customer.candidates,
+                      key=lambda c: (c.program.id.encode(), c.cart.encode()))
+
+    def end(self, c: Candidate, kind: str, **more: Any) -> None:
+        """"ends the journey at once: no later line for its touches"."""
+        c.customer.candidates.remove(c)
+        self.say(kind, c.program, c.customer, c.cart, **more)
+
+    def on_OrderPlaced(self, customer: Customer, event: Event) -> None:
+        """"an OrderPlaced at or after T0 converts every candidate in flight of that cart (without
+        cartId: of that customer). Revenue is orderValue.\""""
+        assert event.at is not None
         d = event.detail
-        if event.type == "InventoryChanged":
-            # D3: "Product events: (source,id) likewise, globally."
-            if not self.repeated(self.seen_product_ids, event):
-                self.stock.append((d["productId"], Told(event.time, self.arrivals,
-                                                        d["available"])))
+        # "within 7 days changes nothing, nor does the same orderId ... again". SILENT: the 7 days
+        # are meant for the orderId too, by the clock.
+        if self.clock < customer.order_ids.get(d["orderId"], -REPEAT) + REPEAT:
             return
-        if event.source == "messaging" and event.type != "FeedbackReceived":
-            self.messaging(event)
+        customer.order_ids[d["orderId"]] = self.clock
+        cart = d.get("cartId")
+        customer.orders.append((event.at, cart, d["orderValue"], self.arrivals))
+        if cart is not None:
+            self.tell(customer, cart, event.at)
+        for c in self.in_flight(customer):
+            if cart in (None, c.cart) and event.at >= c.t0:
+                self.end(c, "converted", orderId=d["orderId"], revenue=d["orderValue"],
+                         currency=d.get("currency") or c.currency,
+                         attributedTo=c.attributed_to(event.at))
+        for name in customer.sessions:
+            if cart in (None, name):
+                self.disarm(customer, name, event.at)
+
+    def currency(self, customer: Customer, ab: Abandonment) -> Optional[str]:
+        """"currency where known": the cart's, else the marketplace's. SILENT: the marketplace is
+        the one known when the cart was abandoned."""
+        told = ab.detail.get("currency")
+        if told is not None:
+            return str(told)
+        market = self.market(customer, ab)
+        return MARKETS[market][0] if market in MARKETS else None
+
+    def on_CartCleared(self, customer: Customer, event: Event) -> None:
+        """Cancel: "CartCleared at or after T0 (`cart-cleared`)"."""
+        assert event.at is not None
+        cart = event.detail["cartId"]
+        customer.cleared.append((event.at, cart))
+        self.tell(customer, cart, event.at)
+        for c in self.in_flight(customer):
+            if c.cart == cart and event.at >= c.t0:
+                self.end(c, "cancelled", reason="cart-cleared")
+        self.disarm(customer, cart, event.at)
+
+    def on_CartUpdated(self, customer: Customer, event: Event) -> None:
+        assert event.at is not None
+        cart = event.detail["cartId"]
+        customer.updated.append((event.at, cart))
+        # "a CartUpdated after the T0 that the dedup entry knows forgets the entry, candidate or
+        # not, so leaving again is a new abandonment"
+        for p in self.programs:
+            entry = customer.entries.get(p.key(customer.id, cart))
+            if entry is not None and event.at > entry.t0:
+                del customer.entries[p.key(customer.id, cart)]
+        for c in self.in_flight(customer):
+            if c.cart == cart and event.at > c.t0:
+                self.end(c, "cancelled", reason="active-again")
+        self.arm(customer, event)
+
+    # ----------------------------------------------------------------------- session timeout
+
+    def arm(self, customer: Customer, event: Event) -> None:
+        """"CartUpdated arms a timer per cart"; "T0 = last CartUpdated + timeout"."""
+        assert event.at is not None
+        cart = event.detail["cartId"]
+        self.tell(customer, cart, event.at)
+        s = customer.sessions.setdefault(cart, Session())
+        self.learn_content(s, event.at, event.detail)
+        if s.updated is not None and event.at < s.updated:
             return
-        cu = self.customer(d["customerId"])
-        if self.repeated(cu.seen_ids, event):
+        s.updated = event.at
+        # What disarms may have come before: "An event takes effect by its own time, whenever it
+        # arrives." It is remembered as long as for the filters. "`enabled: false`: matches nothing"
+        ends = [at for at, c, _, _ in customer.orders if c in (None, cart)]
+        ends += [at for at, c in customer.cleared + customer.abandoned if c == cart]
+        s.armed = [p for p in self.programs if p.enabled and p.session is not None
+                   and not any(at >= event.at and customer.remembered(p, at, self.clock)
+                               for at in ends)]
+
+    def tell(self, customer: Customer, cart: str, at: int) -> None:
+        """Something is told of a cart. SILENT: one of which nothing was told for as long as
+        anything is remembered (the longest ttlDays or candidateTTLDays of all enabled programs, at
+        least 7 days) is as one never heard of."""
+        longest = max([7 * DAY] + [max(p.dedup_ttl, p.ttl) for p in self.programs if p.enabled])
+        s = customer.sessions.get(cart)
+        last = customer.told_of.get(cart, 0)
+        if s is not None and not s.armed and self.clock >= last + longest:
+            s.updated = s.content = None
+        customer.told_of[cart] = max(at, last)
+
+    def learn_content(self, s: Session, at: int, detail: dict[str, Any]) -> None:
+        """"with the cart's last content". SILENT: as CartUpdated told it."""
+        if detail.get("cartValue") is None or detail.get("items") is None:
             return
-        if event.type == "CartAbandoned":
-            self.cart_abandoned(cu, event)
-        elif event.type == "CartUpdated":
-            self.cart_updated(cu, event)
-        elif event.type == "CartCleared":
-            self.cart_cleared(cu, event)
-        elif event.type == "OrderPlaced":
-            self.order_placed(cu, event)
-        elif event.type == "CustomerUpdated":
-            self.customer_updated(cu, event)
-        elif event.type == "CustomerErased":
-            self.customer_erased(cu, event)
-        # OrderRefunded and FeedbackReceived are for the reports alone.
+        if s.content is None or at >= s.content.time:
+            s.content = Standing(at, detail)
 
-    # -- what is remembered
+    def disarm(self, customer: Customer, cart: str, at: int) -> None:
+        """"when it runs out with no order"; a clearing and the shop's own abandonment end it
+        too, from the update's own time on."""
+        s = customer.sessions.get(cart)
+        if s is not None and s.updated is not None and at >= s.updated:
+            s.armed = []
 
-    def remembered(self, fact: Any, program: Program) -> bool:
-        """"Both are remembered for the dedup window"; and as long as a candidate of theirs could
-        live, else a journey could be reminded after its order."""
-        return self.now < fact.time + max(program.dedup_window, program.candidate_ttl)
-
-    def forget_cart(self, cu: Customer, cart_id: str) -> None:
-        """What was told of a cart is forgotten when the last of it counts for no program any
-        more and no session of it runs."""
-        if any(key[1] == cart_id for key in cu.sessions):
+    def fire_session(self, timer: Timer) -> None:
+        """"when it runs out with no order, cartwheel itself makes the CartAbandoned event with the
+        cart's last content". SILENT: abandonmentReason, and that the event is for the program
+        alone whose `abandonmentDetection` it is."""
+        assert timer.program is not None
+        s = timer.customer.sessions[timer.cart]
+        s.armed.remove(timer.program)
+        if s.content is None:
             return
-        facts: list[Any] = [f for f in cu.updated + cu.cleared if f.cart_id == cart_id]
-        facts += [o for o in cu.orders if o.cart_id == cart_id]
-        if self.watches_sessions:
-            facts += [f for f in cu.abandoned if f.cart_id == cart_id]
-        if any(self.now < f.time + self.cart_memory for f in facts):
-            return
-        cu.updated = [f for f in cu.updated if f.cart_id != cart_id]
-        cu.cleared = [f for f in cu.cleared if f.cart_id != cart_id]
-        cu.abandoned = [f for f in cu.abandoned if f.cart_id != cart_id]
-
-    def purchased(self, cu: Customer, program: Program, cart_id: str, since: int) -> bool:
-        """"Purchased: an OrderPlaced of this cart, or of this customer without cartId, at or
-        after T0. An order of another cart does not count."""
-        return any(o.time >= since and o.cart_id in (None, cart_id)
-                   and self.remembered(o, program) for o in cu.orders)
-
-    def cleared(self, cu: Customer, program: Program, cart_id: str, since: int) -> bool:
-        """"CartCleared at or after T0"."""
-        return any(f.time >= since and f.cart_id == cart_id and self.remembered(f, program)
-                   for f in cu.cleared)
-
-    def updated_after(self, cu: Customer, program: Program, cart_id: str, since: int) -> bool:
-        """"CartUpdated after T0"."""
-        return any(f.time > since and f.cart_id == cart_id and self.remembered(f, program)
-                   for f in cu.updated)
-
-    def in_stock(self, item: dict[str, Any]) -> bool:
-        """"In stock: count >= the item's quantity (1 when not told)"; "an unknown product counts
-        as in stock"; "per product, the value with the latest `time` stands"."""
-        best: Optional[Told] = None
-        for product_id, told in self.stock:
-            if product_id == item["id"] and (best is None or told.time >= best.time):
-                best = told
-        if best is None:
-            return True
-        if isinstance(best.value, bool):
-            return best.value           # D2: true is unlimited, false is 0
-        return best.value >= quantity(item)
-
-    def marketplace(self, cu: Customer, event: Abandonment) -> Optional[str]:
-        """"Marketplace: the event's, else the profile's"."""
-        told = event.detail.get("marketplace")
-        return told if told is not None else cu.value("marketplace")
-
-    # -- the pipeline
-
-    def cart_abandoned(self, cu: Customer, event: Event) -> None:
-        ab = Abandonment(event.time, event.detail["cartId"], event.detail)
-        # D9: "A CartAbandoned from the shop for that cart with T0 >= the last CartUpdated's time
-        # disarms it too."
-        self.forget_cart(cu, ab.cart_id)
-        cu.abandoned.append(CartFact(event.time, self.now, ab.cart_id))
-        self.disarm(cu, lambda cart_id: cart_id == ab.cart_id, event.time)
-        for program in self.programs:
-            if program.sees(event.raw, event.bus):
-                self.run(cu, program, ab)
-        cu.abandonments += 1            # D4: "before the current one"
-
-    def run(self, cu: Customer, program: Program, ab: Abandonment) -> None:
-        """Steps 2 to 7 of section 4 for one program whose pattern matched."""
-        key = program.dedup_key(cu.id, ab.cart_id)
-        entry = cu.entries.get(key)
-        if entry is not None and self.now >= entry.until:
-            entry = None                # outside the window
-        flying = [c for c in cu.in_flight() if c.program is program]
-        mine = next((c for c in flying if c.cart_id == ab.cart_id), None)
-
-        # "Inside the window, the same cart again with the same content, or with a T0 not later
-        # than the known one, is a `duplicate`."
-        if program.dedup_enabled and entry is not None:
-            if entry.content == ab.content or ab.t0 <= entry.t0:
-                self.emit(cu, "duplicate", program, ab.cart_id)
-                return
-        # "Abandoned again ... and a T0 later than the candidate's, while it is in flight (not
-        # later: `duplicate`)"; "`ignore`: `duplicate`". D13: both before the filters.
-        if mine is not None and (ab.t0 <= mine.t0 or program.on_reabandon == "ignore"):
-            self.emit(cu, "duplicate", program, ab.cart_id)
-            return
-
-        # "Another cart of the customer in flight in the same program"; D12: not with `parallel`.
-        other: Optional[Candidate] = None
-        if mine is None and program.on_new_cart == "supersede" and flying:
-            other = flying[0]
-        superseded = other if other is not None and ab.t0 >= other.t0 else None
-
-        verdict = self.first_rejection(cu, program, ab, mine or superseded)
-        if verdict is not None:
-            self.emit(cu, "rejected", program, ab.cart_id, filter=verdict[0], reason=verdict[1])
-            if mine is not None:
-                mine.ended = self.now  # "a rejection ends the candidate as `rejected`"
-            return
-
-        if superseded is not None:
-            # "the cart with the later T0 goes on (on a tie the later arrival), the other is
-            # `superseded` (its line before the new candidate's)"
-            superseded.ended = self.now
-            self.emit(cu, "superseded", program, superseded.cart_id)
-        elif other is not None:
-            # "a late older one prints only `superseded`, never becomes a candidate and leaves
-            # no entry"
-            self.emit(cu, "superseded", program, ab.cart_id)
-            return
-
-        if mine is None and len(cu.in_flight()) >= IN_FLIGHT_MAX:
-            return      # refused: a bound on state was reached
-
-        known = self.features(cu, ab)
-        intent = self.score(cu, program, ab, known)
-        discount = self.discount(program, intent, known)
-        more: dict[str, Any] = {}
-        market = self.marketplace(cu, ab)
-        # D18: the event's currency, else the marketplace's default
-        currency = ab.detail.get("currency") or MARKET_CURRENCY.get(market or "")
-        if mine is not None:
-            ca = mine
-            # "A discount once announced is never lowered."
-            announced = max([t.announced for t in ca.touches], default=0)
-            ca.discount = max(discount, announced)
-            ca.event = ab               # "`restart`: new content"; "`update`: new content"
-            ca.currency = currency
-            if program.on_reabandon == "restart":
-                # "T0 becomes the new one, touches not yet done are due at the new T0 plus their
-                # delay, done ones are not repeated"; "`update`: ... T0 and all times stay"
-                ca.t0 = ab.t0
-                for t in ca.pending:
-                    t.due = ab.t0 + t.channel.delay
-            more["updated"] = True
-        else:
-            ca = Candidate(program, ab.cart_id, ab.t0, ab.t0, ab, currency,
-                           program.holds_out(cu.id), discount)
-            if not ca.holdout:          # D11: a held-out candidate has no touches
-                # "Schedule each touch at T0 plus its delay."
-                ca.touches = [Touch(c, ab.t0 + c.delay) for c in program.channels]
-            cu.candidates.append(ca)
-        if ca.holdout:
-            more["holdout"] = True
-        self.leave_entry(cu, program, key, entry, ab, is_new=mine is None)
-
-        touches = [{"touch": t.number, "channel": t.channel.id, "due": show_time(t.due)}
-                   for t in ca.pending]
-        self.emit(cu, "candidate", program, ab.cart_id, score=shortest(round(intent, 4)),
-                  confidence=self.confidence(known), discountPercent=shortest(ca.discount),
-                  touches=touches, **more)
-
-    def leave_entry(self, cu: Customer, program: Program, key: str,
-                    entry: Optional[DedupEntry], ab: Abandonment, is_new: bool) -> None:
-        """"An accepted abandonment (one that became a candidate) leaves a dedup entry; its
-        window [t, t + ttlDays) counts by the clock from that first acceptance."""
-        if not program.dedup_enabled:
-            return
-        if entry is None or (is_new and NEW_CANDIDATE_NEW_WINDOW):
-            cu.entries[key] = DedupEntry(self.now + program.dedup_window, ab.t0, ab.content)
-        else:
-            entry.t0, entry.content = ab.t0, ab.content
-
-    # -- filters
-
-    def first_rejection(self, cu: Customer, program: Program, ab: Abandonment,
-                        leaving: Optional[Candidate]) -> Optional[tuple[str, str]]:
-        """"`filterChain[]` runs in `order`; the first failure is the reason".  `leaving` is the
-        candidate "that would be superseded or re-abandoned"."""
-        for f in program.filters:
-            if f.type == "trust":
-                reason = self.trust(cu, f)
-            elif f.type == "eligibility":
-                reason = self.eligibility(cu, program, ab)
-            else:
-                reason = self.business_rule(cu, f, ab, leaving)
-            if reason is not None:
-                return (f.id, reason)
-        return None
-
-    def trust(self, cu: Customer, f: Filter) -> Optional[str]:
-        # "a customer exists once a CustomerUpdated was seen; a status never told counts as
-        # active, a payment method never told as none"
-        if not cu.exists:
-            return None if f.parameters.get("allowUnknown", False) else "unknown-customer"
-        if cu.value("accountStatus") not in (None, "active"):
-            return "account-not-active"
-        if f.parameters.get("requirePaymentMethod", True):
-            if cu.value("paymentMethodOnFile") is not True:
-                return "no-payment-method"
-        return None
-
-    def eligibility(self, cu: Customer, program: Program, ab: Abandonment) -> Optional[str]:
-        # "Eligibility checks in the order of this list."; "Filters use the abandonment's own T0."
-        if self.purchased(cu, program, ab.cart_id, ab.t0):
-            return "purchased"
-        if (self.cleared(cu, program, ab.cart_id, ab.t0)
-                or self.updated_after(cu, program, ab.cart_id, ab.t0)):
-            return "cart-not-active"
-        if self.now >= ab.t0 + program.candidate_ttl:
-            return "cart-expired"       # "now >= T0 + candidateTTLDays"
-        market = self.marketplace(cu, ab)
-        if market is not None and program.marketplaces is not None:
-            if market not in program.marketplaces:
-                return "marketplace"    # "none told passes, one not listed rejects"
-        reachable = [c for c in program.channels if cu.address(c.type) is not None]
-        if not reachable:
-            return "no-address"         # "None on any enabled channel"
-        if all(cu.opted_out(c.type) for c in reachable):
-            return "opted-out"          # "some, but each such channel opted out"
-        return None
-
-    def business_rule(self, cu: Customer, f: Filter, ab: Abandonment,
-                      leaving: Optional[Candidate]) -> Optional[str]:
-        """"A `business-rule` is known by its parameters"."""
-        market = self.marketplace(cu, ab)
-        minimum = by_market(f.parameters.get("minCartValue"), market)
-        if minimum is not None and ab.detail["cartValue"] < minimum:
-            return "below-minimum"
-        for channel, cap in caps_of(f, market):
-            # "e-mails sent after now - 7 days plus e-mail touches still pending of the customer's
-            # other candidates in flight (not of the one that would be superseded or
-            # re-abandoned) >= the cap rejects"
-            pending = sum(1 for c in cu.in_flight() if c is not leaving
-                          for t in c.pending if channel in (None, t.channel.type))
-            if self.sent_this_week(cu, channel) + pending >= cap:
-                return "frequency-cap"
-        if f.parameters.get("requireInStock", False):
-            if not all(self.in_stock(i) for i in ab.detail["items"]):
-                return "out-of-stock"   # "(`requireInStock`: every item)"
-        return None
-
-    def sent_this_week(self, cu: Customer, channel: Optional[str]) -> int:
-        """"trailing 7 days over all programs": sent after now - 7 days."""
-        return sum(1 for t in cu.sent() if t.sent_time > self.now - 7 * DAY
-                   and channel in (None, t.channel.type))
-
-    # -- features, score, discount
-
-    def features(self, cu: Customer, ab: Abandonment) -> dict[str, Any]:
-        """D4.  Only what is known is in the answer."""
-        known: dict[str, Any] = {}
-
-        def counted(name: str) -> list[Order]:
-            # "orders with time > the time it was told (all, when never told); counting restarts
-            # ... whenever it is told anew" (a removal restarts it as well)
-            told = cu.standing(name)
-            return [o for o in cu.orders if told is None
-                    or (o.arrival > told.arrival and o.time > told.time)]
-
-        history = cu.value("purchaseHistory")
-        n = len(counted("purchaseHistory"))
-        if history is not None or n:
-            known["purchase_history"] = (history or 0) + n
-
-        average = cu.value("avgOrderValue")
-        orders = counted("avgOrderValue")
-        weight = 0 if average is None else (history if history else 1)
-        if weight + len(orders) > 0:
-            known["avg_order_value"] = (((average or 0) * weight + sum(o.value for o in orders))
-                                        / (weight + len(orders)))
-
-        rate = cu.value("cartAbandonmentRate")
-        a, o = cu.abandonments, len(cu.orders)
-        if rate is not None:
-            known["cart_abandonment_rate"] = rate
-        elif a + o > 0:
-            known["cart_abandonment_rate"] = a / (a + o)
-
-        engagement = cu.value("emailEngagement")
-        mails = [t for t in cu.sent() if t.channel.type == "email"]
-        if engagement is not None:
-            known["email_engagement"] = engagement
-        elif mails:
-            engaged = [t for t in mails if "Opened" in t.told or "Clicked" in t.told]
-            known["email_engagement"] = len(engaged) / len(mails)
-
-        # "s the discountSensitivity (cart's, else customer's, ...)"
-        s = ab.detail.get("discountSensitivity")
-        if s is None:
-            s = cu.value("discountSensitivity")
-        if s is not None:
-            known["discount_sensitivity"] = s
-
-        known["cart_value"] = ab.detail["cartValue"]
-        count = ab.detail.get("itemCount")
-        known["item_count"] = (count if count is not None
-                               else sum(quantity(i) for i in ab.detail["items"]))
-        category = ab.detail.get("category")
-        if category is None:
-            category = next((i["category"] for i in ab.detail["items"]
-                             if i.get("category") is not None), None)
-        if category is not None:
-            known["category"] = category
-        return known
-
-    @staticmethod
-    def confidence(known: dict[str, Any]) -> str:
-        """D6."""
-        n = sum(1 for f in ("purchase_history", "avg_order_value", "cart_abandonment_rate",
-                            "email_engagement") if f in known)
-        return "HIGH" if n == 4 else "MEDIUM" if n >= 2 else "LOW"
-
-    def score(self, cu: Customer, program: Program, ab: Abandonment,
-              known: dict[str, Any]) -> float:
-        """"The score is cached under `customerId:cartId` for 7 days; model version and content
-        are part of the value, a mismatch is a miss."""
-        cached = cu.scores.get(ab.cart_id)
-        if SCORE_CACHE and cached is not None:
-            if (self.now < cached.until and cached.model == program.model.identity
-                    and cached.content == ab.content):
-                return cached.intent
-        intent = program.model.intent(known)
-        cu.scores[ab.cart_id] = CachedScore(self.now + 7 * DAY, program.model.identity,
-                                            ab.content, intent)
-        return intent
-
-    @staticmethod
-    def discount(program: Program, p: float, known: dict[str, Any]) -> float:
-        """"default + (max - default) x clamp((s(1 - p) - 0.2) / 0.6, 0, 1), to the nearest
-        multiple of `discountStep` (5; ties down), never above max"."""
-        if not program.discount_enabled:
-            return 0                    # "discount 0 and no code"
-        if not program.discount_dynamic:
-            return program.discount_default
-        s = known.get("discount_sensitivity", 0.5)
-        x = min(max((s * (1 - p) - 0.2) / 0.6, 0.0), 1.0)
-        low, high, step = program.discount_default, program.discount_max, program.discount_step
-        raw = low + (high - low) * x
-        multiples = math.floor(raw / step)
-        if raw / step - multiples > 0.5:
-            multiples += 1
-        # D7: "at most the largest multiple that is <= maxDiscount"
-        return shortest(min(multiples, math.floor(high / step)) * step)
-
-    # -- a touch's time
-
-    def fire_touch(self, cu: Customer, ca: Candidate, t: Touch) -> None:
-        program, channel = ca.program, t.channel
-
-        def line(outcome: str, **more: Any) -> None:
-            self.emit(cu, "touch", program, ca.cart_id, touch=t.number, channel=channel.id,
-                      outcome=outcome, **more)
-
-        def skip(reason: str) -> None:
-            t.done = True
-            line("skipped", reason=reason)
-
-        def defer(reason: str, until: int) -> None:
-            t.due = until
-            line("deferred", reason=reason, until=show_time(until))
-
-        # "when a touch fires (due <= now) and a later touch of the same candidate is due too, the
-        # earlier is skipped as `late`"
-        if any(later.number > t.number and later.due <= self.now for later in ca.pending):
-            skip("late")
-            return
-        if cu.opted_out(channel.type):
-            skip("opted-out")
-            return
-        if cu.address(channel.type) is None:
-            skip("no-address")
-            return
-        # "At the touch: sent after now - 7 days >= the cap skips."; D17: its own channel's cap and
-        # that of all messages
-        market = self.marketplace(cu, ca.event)
-        for _, kind, cap in program.caps(market):
-            if kind in (None, channel.type) and self.sent_this_week(cu, kind) >= cap:
-                skip("frequency-cap")
-                return
-        if any(f.parameters.get("requireInStock", False) for f in program.filters):
-            if not all(self.in_stock(i) for i in ca.event.detail["items"]):
-                skip("out-of-stock")
-                return
-        # "less than `minGapMinutes` since the customer's last sent touch in any program defers to
-        # exactly that distance"
-        last = max((s.sent_time for s in cu.sent()), default=None)
-        if last is not None and self.now - last < program.min_gap:
-            defer("min-gap", last + program.min_gap)
-            return
-        if program.quiet is not None:
-            where = self.zone_of(cu, market)
-            if is_quiet(self.now, where, program.quiet):
-                defer("quiet-hours", next_local(self.now, where, program.quiet[1]))
-                return
-
-        t.done = True
-        t.sent_at = self.now
-        t.message_id = message_id(program.id, cu.id, ca.cart_id, ca.first_t0, t.number)
-        more: dict[str, Any] = {"messageId": t.message_id}
-        if channel.includes_discount and ca.discount > 0:
-            t.announced = ca.discount
-            more["discountPercent"] = shortest(ca.discount)
-            more["discountCode"] = f"CART{shortest(ca.discount)}"
-        line("sent", **more)
-
-    @staticmethod
-    def zone_of(cu: Customer, market: Optional[str]) -> ZoneInfo:
-        """D15: the profile's zone, else the marketplace's, else UTC."""
-        name = cu.value("timezone") or MARKET_ZONE.get(market or "") or "UTC"
-        return ZoneInfo(name)
-
-    def expire(self, cu: Customer, ca: Candidate) -> None:
-        """"Expiry at T0 + candidateTTLDays, also when all touches are done."""
-        ca.ended = self.now
-        self.emit(cu, "expired", ca.program, ca.cart_id)
-
-    # -- other events
-
-    def cart_updated(self, cu: Customer, event: Event) -> None:
-        d, u = event.detail, event.time
-        self.forget_cart(cu, d["cartId"])
-        earlier = [f for f in cu.updated if f.cart_id == d["cartId"]]
-        fact = CartFact(u, self.now, d["cartId"], d, any(f.time > u for f in earlier))
-        cu.updated.append(fact)
-        for program in self.programs:
-            # "CartUpdated after T0 (`active-again`)"
-            for ca in cu.in_flight():
-                if ca.program is program and ca.cart_id == fact.cart_id and u > ca.t0:
-                    self.cancel(cu, ca, "active-again")
-            # "a CartUpdated after the T0 that the dedup entry knows forgets the entry, candidate
-            # or not"
-            key = program.dedup_key(cu.id, fact.cart_id)
-            if key in cu.entries and u > cu.entries[key].t0:
-                del cu.entries[key]
-
-        # D9: "A late (older) CartUpdated does not re-arm or replace content."
-        if fact.late:
-            return
-        # D9: armed by one "that carries cartValue and items (others re-arm with the last known
-        # content; without content known nothing is armed)"
-        content = latest_content(earlier + [fact])
-        watched = {key[1] for key in cu.sessions} - {fact.cart_id}
-        for program in self.programs:
-            if program.session_timeout is None:
-                continue
-            cu.sessions.pop((program.id, fact.cart_id), None)
-            if content is None or len(watched) >= WATCHED_MAX:
-                continue
-            # "An event takes effect by its own time, whenever it arrives": what disarms the timer
-            # may have arrived first.
-            if (self.purchased(cu, program, fact.cart_id, u)
-                    or self.cleared(cu, program, fact.cart_id, u)
-                    or any(f.time >= u and f.cart_id == fact.cart_id
-                           and self.remembered(f, program) for f in cu.abandoned)):
-                continue
-            cu.sessions[(program.id, fact.cart_id)] = SessionTimer(
-                u + program.session_timeout, content.detail)
-
-    def session_runs_out(self, cu: Customer, key: tuple[str, str]) -> None:
-        """"when it runs out with no order, cartwheel itself makes the CartAbandoned event with
-        the cart's last content"; "T0 = last CartUpdated + timeout"."""
-        timer = cu.sessions.pop(key)
-        detail = dict(timer.detail)
+        detail = dict(s.content.value)
         detail["timestamp"] = show_time(timer.due)
         detail["abandonmentReason"] = "session_timeout"
-        envelope = {"source": "ecommerce.cart", "detail-type": "CartAbandoned",
-                    "detail": detail}
-        program = next(p for p in self.programs if p.id == key[0])
-        # D9: it "reaches only that program, through its pattern"
-        if program.sees(envelope, None):
-            self.run(cu, program, Abandonment(timer.due, key[1], detail))
-        cu.abandonments += 1
+        envelope = {"version": "0", "source": "ecommerce.cart", "detail-type": "CartAbandoned",
+                    "time": show_time(timer.due), "detail": detail}
+        ab = Abandonment(timer.due, timer.cart, detail)
+        self.abandoned(timer.customer, ab, envelope, [timer.program])
 
-    def disarm(self, cu: Customer, concerns: Callable[[str], bool], at: int) -> None:
-        """D9: what happened "at or after the last CartUpdated's time disarms"."""
-        for program_id, cart_id in list(cu.sessions):
-            last = max(f.time for f in cu.updated if f.cart_id == cart_id)
-            if concerns(cart_id) and at >= last:
-                del cu.sessions[(program_id, cart_id)]
+    # -------------------------------------------------------------------------- abandonments
 
-    def cart_cleared(self, cu: Customer, event: Event) -> None:
-        cart_id = event.detail["cartId"]
-        self.forget_cart(cu, cart_id)
-        cu.cleared.append(CartFact(event.time, self.now, cart_id))
-        # "CartCleared at or after T0 (`cart-cleared`)"
-        for ca in cu.in_flight():
-            if ca.cart_id == cart_id and event.time >= ca.t0:
-                self.cancel(cu, ca, "cart-cleared")
-        self.disarm(cu, lambda c: c == cart_id, event.time)
+    def on_CartAbandoned(self, customer: Customer, event: Event) -> None:
+        assert event.at is not None
+        ab = Abandonment(event.at, event.detail["cartId"], event.detail)
+        self.tell(customer, ab.cart, event.at)
+        self.disarm(customer, ab.cart, event.at)
+        self.abandoned(customer, ab, event.envelope, self.programs)
+        customer.abandoned.append((ab.t0, ab.cart))
 
-    def cancel(self, cu: Customer, ca: Candidate, reason: str) -> None:
-        ca.ended = self.now
-        self.emit(cu, "cancelled", ca.program, ca.cart_id, reason=reason)
+    def abandoned(self, customer: Customer, ab: Abandonment, envelope: dict[str, Any],
+                  programs: list[Program]) -> None:
+        """"runs the pipeline of every program whose pattern matches"."""
+        for p in programs:
+            if p.matches(envelope):
+                self.pipeline(customer, p, ab)
+        customer.abandonments += 1
 
-    def order_placed(self, cu: Customer, event: Event) -> None:
-        d = event.detail
-        # D3: "The same orderId of the same customer again within 7 days of the clock: changes
-        # nothing"
-        if any(o.order_id == d["orderId"] and self.now < o.seen + 7 * DAY for o in cu.orders):
+    def pipeline(self, customer: Customer, p: Program, ab: Abandonment) -> None:
+        own = next((c for c in customer.candidates if c.program is p and c.cart == ab.cart), None)
+        if self.duplicate(customer, p, ab, own):
+            self.say("duplicate", p, customer, ab.cart)
             return
-        if d.get("cartId") is not None:
-            self.forget_cart(cu, d["cartId"])
-        order = Order(event.time, self.arrivals, self.now, d["orderId"], d.get("cartId"),
-                      d["orderValue"], d.get("currency"))
-        cu.orders.append(order)
-        # "an OrderPlaced at or after T0 converts every candidate in flight of that cart (without
-        # cartId: of that customer). Revenue is orderValue."
-        for ca in cu.in_flight():
-            if order.time >= ca.t0 and order.cart_id in (None, ca.cart_id):
-                ca.ended = self.now
-                more: dict[str, Any] = {"orderId": order.order_id,
-                                        "revenue": shortest(order.value)}
-                currency = order.currency or ca.currency
-                if currency is not None:
-                    more["currency"] = currency
-                more["attributedTo"] = attribution(ca, order.time)
-                self.emit(cu, "converted", ca.program, ca.cart_id, **more)
-        self.disarm(cu, lambda c: order.cart_id in (None, c), order.time)
+        other = None
+        if p.on_new_cart == "supersede" and own is None:
+            # "at most one, unless `onNewCart: parallel`"
+            other = next((c for c in customer.candidates if c.program is p), None)
+        newer = other is not None and ab.t0 >= other.t0     # "on a tie the later arrival"
+        replaced = own if own is not None else other if newer else None
+        failed = self.first_failure(customer, p, ab, replaced)
+        if failed is not None:
+            # "A rejected abandonment leaves no entry and changes none."
+            # "a rejection ends the candidate as `rejected`"
+            if own is not None:
+                customer.candidates.remove(own)
+            self.say("rejected", p, customer, ab.cart, filter=failed[0], reason=failed[1])
+            return
+        if other is not None and not newer:
+            # "a late older one prints only `superseded`, never becomes a candidate and leaves no
+            # entry"
+            self.say("superseded", p, customer, ab.cart)
+            return
+        if other is not None:           # "(its line before the new candidate's)"
+            self.end(other, "superseded")
+        score, certain, discount = self.score(customer, p, ab)
+        self.remember(customer, p, ab, again=own is not None)
+        if own is not None:
+            c = own
+            self.again(c, ab, discount)
+        else:
+            c = self.new_candidate(customer, p, ab, discount)
+        c.currency = self.currency(customer, ab)
+        fields: dict[str, Any] = {
+            "score": float(f"{score:.4f}"), "confidence": certain,
+            "discountPercent": c.discount,
+            "touches": [{"touch": t.number, "channel": t.channel.type, "due": show_time(t.due)}
+                        for t in c.pending()]}
+        if own is not None:
+            fields["updated"] = True
+        if c.holdout:
+            fields["holdout"] = True
+        self.say("candidate", p, customer, ab.cart, **fields)
 
-    def customer_updated(self, cu: Customer, event: Event) -> None:
-        """"merged into the profile: an absent field keeps its value, null removes it; optedOut as
-        an object changes the channels that it names, as a bool all"."""
-        cu.exists = True
-        for name, value in event.detail.items():
-            if name == "customerId":
-                continue
-            if name == "optedOut":
-                named = value if isinstance(value, dict) else dict.fromkeys(CHANNEL_TYPES, value)
-                for channel, out in named.items():
-                    cu.profile.append(("optedOut." + channel,
-                                       Told(event.time, self.arrivals, out)))
+    def entry(self, customer: Customer, p: Program, cart: str) -> Optional[Entry]:
+        """The dedup entry, if its "window [t, t + ttlDays)", by the clock, is not over."""
+        entry = customer.entries.get(p.key(customer.id, cart))
+        if not p.dedup or entry is None or self.clock >= entry.since + entry.ttl:
+            return None
+        return entry
+
+    def duplicate(self, customer: Customer, p: Program, ab: Abandonment,
+                  own: Optional[Candidate]) -> bool:
+        """"Inside the window, the same cart again with the same content, or with a T0 not later
+        than the known one, is a `duplicate`." "Abandoned again ... a T0 later than the candidate's,
+        while it is in flight (not later: `duplicate`)". "`ignore`: `duplicate`.\""""
+        entry = self.entry(customer, p, ab.cart)
+        if entry is not None and (ab.content() == entry.content or ab.t0 <= entry.t0):
+            return True
+        return own is not None and (ab.t0 <= own.t0 or p.on_reabandon == "ignore")
+
+    def remember(self, customer: Customer, p: Program, ab: Abandonment, again: bool) -> None:
+        """"An accepted abandonment (one that became a candidate) leaves a dedup entry; its window
+        ... counts by the clock from that first acceptance". "`enabled: false`: no dedup"."""
+        if not p.dedup:
+            return
+        entry = self.entry(customer, p, ab.cart)
+        since = entry.since if again and entry is not None else self.clock
+        customer.entries[p.key(customer.id, ab.cart)] = Entry(since, p.dedup_ttl, ab.t0,
+                                                              ab.content())
+
+    def again(self, c: Candidate, ab: Abandonment, discount: float) -> None:
+        """"`restart`: new content, T0 becomes the new one, touches not yet done are due at the new
+        T0 plus their delay, done ones are not repeated. `update`: new content, T0 and all times
+        stay. ... A discount once announced is never lowered.\""""
+        c.abandonment = ab
+        c.discount = max(discount, c.announced)
+        if c.program.on_reabandon == "restart":
+            c.t0 = ab.t0
+            c.expires = ab.t0 + c.program.ttl
+            for t in c.pending():
+                t.due = ab.t0 + t.delay
+
+    def new_candidate(self, customer: Customer, p: Program, ab: Abandonment,
+                      discount: float) -> Candidate:
+        """"Schedule each touch at T0 plus its delay." "A holdout share of customers ... gets no
+        touches and is followed all the same"."""
+        held = held_out(p.id, customer.id, p.holdout)
+        touches = [] if held else self.plan(customer, p, ab.t0)
+        c = Candidate(p, customer, ab.cart, ab.t0, ab.t0, ab, discount, held, ab.t0 + p.ttl,
+                      touches)
+        customer.candidates.append(c)
+        return c
+
+    def plan(self, customer: Customer, p: Program, t0: int) -> list[Touch]:
+        """"`variants: [{name, share, and any text, template or delay of the channel}]`". SILENT:
+        touch numbers stay those of the channels' own delays."""
+        touches = []
+        for n, c in enumerate(p.channels):
+            variant = variant_of(p.id, c.id, customer.id, c.variants)
+            delay = delay_of(variant or {}, c.delay)
+            touches.append(Touch(n + 1, c, delay, t0 + delay))
+        return touches
+
+    # ------------------------------------------------------------------------------- filters
+
+    def first_failure(self, customer: Customer, p: Program, ab: Abandonment,
+                      replaced: Optional[Candidate]) -> Optional[tuple[str, str]]:
+        """"runs in `order`; the first failure is the reason"."""
+        for f in p.filters:
+            parameters = f.get("parameters") or {}
+            if f["type"] == "trust":
+                reason = self.trust(customer, parameters)
+            elif f["type"] == "eligibility":
+                reason = self.eligibility(customer, p, ab)
             else:
-                cu.profile.append((name, Told(event.time, self.arrivals, value)))
-        self.cancel_opted_out(cu)
+                reason = self.business_rule(customer, p, ab, parameters, replaced)
+            if reason is not None:
+                return f["filterId"], reason
+        return None
 
-    def cancel_opted_out(self, cu: Customer) -> None:
-        """"opting out of every enabled channel (`opted-out`)" cancels."""
-        for ca in cu.in_flight():
-            if all(cu.opted_out(c.type) for c in ca.program.channels):
-                self.cancel(cu, ca, "opted-out")
+    def trust(self, customer: Customer, parameters: dict[str, Any]) -> Optional[str]:
+        """"a customer exists once a CustomerUpdated was seen; a status never told counts as active,
+        a payment method never told as none"."""
+        if not customer.known:
+            # SILENT: of a customer that may be unknown nothing else is asked.
+            return None if parameters.get("allowUnknown", False) else "unknown-customer"
+        if customer.get("accountStatus") not in (None, "active"):
+            return "account-not-active"
+        if parameters.get("requirePaymentMethod", True) \
+                and not customer.get("paymentMethodOnFile"):
+            return "no-payment-method"
+        return None
 
-    def customer_erased(self, cu: Customer, event: Event) -> None:
-        """"erasure: profile, candidates, scores, history" - everything that was told so far."""
-        for ca in cu.in_flight():
-            self.cancel(cu, ca, "erased")
-        del self.customers[cu.id]
-        if event.id is not None:
-            # a repetition of this very event must change nothing
-            self.customer(cu.id).seen_ids.append((event.source, event.id, self.now))
+    def eligibility(self, customer: Customer, p: Program, ab: Abandonment) -> Optional[str]:
+        """"Eligibility checks in the order of this list." "Filters use the abandonment's own
+        T0.\""""
+        if customer.purchased(p, ab, self.clock):
+            return "purchased"
+        if customer.not_active(p, ab, self.clock):
+            return "cart-not-active"
+        if self.clock >= ab.t0 + p.ttl:     # "now ≥ T0 + candidateTTLDays"
+            return "cart-expired"
+        market = self.market(customer, ab)
+        # "none told passes, one not listed rejects"
+        if market is not None and p.marketplaces is not None and market not in p.marketplaces:
+            return "marketplace"
+        # "None on any enabled channel: `no-address`; some, but each such channel opted out:
+        # `opted-out`."
+        reachable = [t for t in p.types if customer.address(t) is not None]
+        if not reachable:
+            return "no-address"
+        if all(customer.opted_out(t) for t in reachable):
+            return "opted-out"
+        return None
 
-    def messaging(self, event: Event) -> None:
+    def market(self, customer: Customer, ab: Abandonment) -> Optional[str]:
+        """"the event's, else the profile's"."""
+        return ab.market or customer.get("marketplace")
+
+    def business_rule(self, customer: Customer, p: Program, ab: Abandonment,
+                      parameters: dict[str, Any],
+                      replaced: Optional[Candidate]) -> Optional[str]:
+        """"A `business-rule` is known by its parameters"; several in one filter in the order of
+        section 4: cart value, frequency cap, inventory."""
+        market = self.market(customer, ab)
+        least = by_market(parameters.get("minCartValue"), market)
+        if least is not None and ab.detail["cartValue"] < least:
+            return "below-minimum"
+        for name, channel in CAPS.items():
+            cap = by_market(parameters.get(name), market)
+            if cap is None:
+                continue
+            # "e-mails sent after now − 7 days plus e-mail touches still pending of the customer's
+            # other candidates in flight (not of the one that would be superseded or
+            # re-abandoned) ≥ the cap rejects"
+            waiting = sum(channel in (None, t.channel.type) for c in customer.candidates
+                          if c is not replaced for t in c.pending())
+            if customer.sent_within_week(channel, self.clock) + waiting >= cap:
+                return "frequency-cap"
+        if parameters.get("requireInStock") and not self.in_stock(ab):
+            return "out-of-stock"
+        return None
+
+    def in_stock(self, ab: Abandonment) -> bool:
+        """"count ≥ the item's quantity"; "an unknown product counts as in stock"."""
+        for i in ab.detail["items"]:
+            standing = self.stock.get(i["id"])
+            if standing is None:
+                continue
+            if isinstance(standing.value, bool):
+                if not standing.value:
+                    return False
+            elif standing.value < quantity(i):
+                return False
+        return True
+
+    # ------------------------------------------------------------------------------- scoring
+
+    def score(self, customer: Customer, p: Program, ab: Abandonment) -> tuple[float, str, float]:
+        """Section 4, step 5: (purchase intent, confidence, discount)."""
+        known = customer.features(ab)
+        # "The score is cached under `customerId:cartId` for 7 days; model version and content are
+        # part of the value, a mismatch is a miss."
+        identity = (p.model.name, p.model.version, ab.content())
+        cached = customer.scores.get(ab.cart)
+        if cached is not None and cached[1] == identity and self.clock < cached[0] + SCORE_CACHE:
+            intent = cached[2]
+        else:
+            intent = p.model.score(known)
+            customer.scores[ab.cart] = (self.clock, identity, intent)
+        return intent, confidence(known), p.discount(intent, known.get("discount_sensitivity", 0.5))
+
+    # ------------------------------------------------------------------------------- touches
+
+    def fire_touch(self, c: Candidate, t: Touch) -> None:
+        """"At a touch's time: Look again, in this order, and record the reason for anything not
+        sent".\""""
+        if self.expired(c):
+            self.end(c, "expired")
+            return
+        reason = self.skip_reason(c, t)
+        if reason is not None:
+            t.state = "skipped"
+            self.say_touch(c, t, outcome="skipped", reason=reason)
+            return
+        deferred = self.deferral(c)
+        if deferred is not None:
+            t.due = deferred[1]
+            self.say_touch(c, t, outcome="deferred", reason=deferred[0],
+                           until=show_time(t.due))
+            return
+        t.state, t.sent = "sent", self.clock        # "In `replay` a send always succeeds at once"
+        name = message_id(c.program.id, c.customer.id, c.cart, c.first_t0, t.number)
+        c.customer.sends.append((self.clock, t.channel.type, name))
+        self.messages[name] = (c.customer, c, t)
+        offer: dict[str, Any] = {}
+        # "no code in that message"; "discount 0 and no code"
+        if t.channel.include_discount and c.discount > 0:
+            c.announced = max(c.announced, c.discount)
+            # `discountCodes: unique`: the rest of such a code is not for anybody to guess
+            rest = "-*" if c.program.unique_codes else ""
+            offer = {"discountPercent": c.discount, "discountCode": code_of(c.discount) + rest}
+        self.say_touch(c, t, outcome="sent", messageId=name, **offer)
+
+    def say_touch(self, c: Candidate, t: Touch, **more: Any) -> None:
+        self.say("touch", c.program, c.customer, c.cart, touch=t.number, channel=t.channel.type,
+                 **more)
+
+    def expired(self, c: Candidate) -> bool:
+        """The first thing that is looked at: "expired"."""
+        return self.clock >= c.expires
+
+    def skip_reason(self, c: Candidate, t: Touch) -> Optional[str]:
+        channel, customer = t.channel.type, c.customer
+        # "when a touch fires (due ≤ now) and a later touch of the same candidate is due too, the
+        # earlier is skipped as `late`, whatever becomes of the later one"
+        if any(x.number > t.number and x.due <= self.clock for x in c.pending()):
+            return "late"
+        if customer.opted_out(channel):
+            return "opted-out"
+        if customer.address(channel) is None:
+            return "no-address"
+        for f in c.program.filters:
+            for name, which in CAPS.items():
+                cap = by_market((f.get("parameters") or {}).get(name), c.market)
+                # "At the touch: sent after now − 7 days ≥ the cap skips."
+                if cap is not None and which in (None, channel) \
+                        and customer.sent_within_week(which, self.clock) >= cap:
+                    return "frequency-cap"
+        if any((f.get("parameters") or {}).get("requireInStock") for f in c.program.filters) \
+                and not self.in_stock(c.abandonment):
+            return "out-of-stock"
+        return None
+
+    def deferral(self, c: Candidate) -> Optional[tuple[str, int]]:
+        # "less than `minGapMinutes` since the customer's last sent touch in any program defers to
+        # exactly that distance"
+        sent = [at for at, _, _ in c.customer.sends]
+        if sent and self.clock - max(sent) < c.program.min_gap:
+            return "min-gap", max(sent) + c.program.min_gap
+        # "quiet hours (in the customer's time zone)"
+        if c.program.quiet is not None:
+            start, end = c.program.quiet
+            where = zone(self.zone_name(c))
+            now = local(self.clock, where).time()
+            quiet = start <= now < end if start < end else now >= start or now < end
+            if quiet:
+                return "quiet-hours", next_local(self.clock, where, end)
+        return None
+
+    def zone_name(self, c: Candidate) -> str:
+        told = c.customer.get("timezone")
+        if told is not None:
+            return str(told)
+        return MARKETS[c.market][1] if c.market in MARKETS else "UTC"
+
+    # ---------------------------------------------------------------------------- engagement
+
+    def engagement(self, event: Event) -> None:
         """"delivery and engagement of one touch"."""
-        # An ended candidate and its messages are remembered for 90 days.
-        touches = [(cu, t) for cu in self.customers.values() for ca in cu.candidates
-                   if ca.ended is None or self.now < ca.ended + 90 * DAY
-                   for t in ca.touches if t.message_id == event.detail["messageId"]]
-        if not touches:
+        assert event.at is not None
+        found = self.messages.get(event.detail["messageId"])
+        if found is None:
             return
-        cu, t = max(touches, key=lambda x: x[1].sent_time)
-        if self.repeated(cu.seen_ids, event):
+        customer, _, t = found
+        if self.repeated(customer, event):
             return
-        # "nor does ... the same (messageId, type) again"
-        if any(event.type in other.told for _, other in touches):
+        key = (event.detail["messageId"], event.kind)
+        if key in customer.told:        # "the same (messageId, type) again"
             return
-        t.told[event.type] = event.time
-        if event.type in UNSUBSCRIBING_TYPES:
-            cu.profile.append(("optedOut." + t.channel.type,
-                               Told(event.time, self.arrivals, True)))
-            self.cancel_opted_out(cu)
+        customer.told.add(key)
+        customer.engaged.append((event.at, event.kind, key[0], self.arrivals))
+        if event.kind == "Delivered":
+            t.delivered = event.at
+        elif event.kind == "Bounced":
+            t.bounced = True
+        elif event.kind == "Clicked":
+            t.clicked.append(event.at)
+        elif event.kind in ("Unsubscribed", "Complained"):
+            # SILENT: out of that touch's channel, at the event's own time
+            customer.opt(event.at, t.channel.type, True)
+            self.cancel_opted_out(customer)
 
 
-def latest_content(facts: list[CartFact]) -> Optional[CartFact]:
-    """The last CartUpdated that carried cartValue and items and was not late (D9)."""
-    return next((f for f in reversed(facts) if f.has_content and not f.late), None)
+# --------------------------------------------------------------------------------- command line
+
+SHIPPED = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "tools", "models")
 
 
-def attribution(ca: Candidate, t: int) -> Any:
-    """"Attribution by the order's own time t: the last touch clicked in [t - 5 days, t], else the
-    last one delivered in it (a send counts as its delivery until told otherwise), else
-    organic."""
-    if ca.holdout:
-        return "holdout"
-    sent = [x for x in ca.touches if x.sent_at is not None]
-    clicked = [(x.told["Clicked"], x.number) for x in sent if "Clicked" in x.told]
-    delivered = [(x.told.get("Delivered", x.sent_time), x.number) for x in sent
-                 if "Bounced" not in x.told]
-    for times in (clicked, delivered):
-        inside = [x for x in times if t - 5 * DAY <= x[0] <= t]
-        if inside:
-            return max(inside)[1]
-    return "organic"
-
-
-# ------------------------------------------------------------------------------- quiet hours
-
-def local_time(ms: int, where: ZoneInfo) -> datetime:
-    return (EPOCH + timedelta(milliseconds=ms)).astimezone(where)
-
-
-def is_quiet(ms: int, where: ZoneInfo, quiet: tuple[time, time]) -> bool:
-    """D15: "start inclusive, end exclusive, over midnight allowed"."""
-    clock = local_time(ms, where).time()
-    start, end = quiet
-    if start <= end:
-        return start <= clock < end
-    return clock >= start or clock < end
-
-
-def next_local(ms: int, where: ZoneInfo, wanted: time) -> int:
-    """D15: "the next instant at which local time is `end` (a local time that does not exist: the
-    first instant after the gap)"."""
-    today = local_time(ms, where).date()
-    found = []
-    for days in range(-1, 4):
-        naive = datetime.combine(today + timedelta(days=days), wanted)
-        instants = []
-        for fold in (0, 1):
-            aware = naive.replace(tzinfo=where, fold=fold)
-            instant = (aware - EPOCH) // timedelta(milliseconds=1)
-            instants.append(instant)
-            if local_time(instant, where).replace(tzinfo=None) == naive:
-                found.append(instant)
-        if local_time(instants[0], where).replace(tzinfo=None) != naive:
-            # In a gap: fold 1 reads it with the offset after it (too early), fold 0 with the one
-            # before (too late); the change lies between.
-            low, high = min(instants), max(instants)
-            after = local_time(high, where).utcoffset()
-            while high - low > 1:
-                middle = (low + high) // 2
-                if local_time(middle, where).utcoffset() == after:
-                    high = middle
-                else:
-                    low = middle
-            found.append(high)
-    return min(x for x in found if x > ms)
-
-
-# ------------------------------------------------------------------------------ command line
-
-def load_models(directory: str) -> dict[str, Model]:
+def load_models(folder: Optional[str]) -> dict[str, Model]:
+    """The shipped models, and those of the folder in their place."""
     models = {}
-    if os.path.isdir(directory):
-        for name in sorted(os.listdir(directory)):
+    for where in (SHIPPED, folder):
+        for name in sorted(os.listdir(where)) if where is not None else ():
             if name.endswith(".json"):
-                with open(os.path.join(directory, name), encoding="utf-8") as f:
+                with open(os.path.join(where or "", name), encoding="utf-8") as f:
                     models[name[:-5]] = Model(json.load(f))
     return models
 
 
-def replay_files(arguments: list[str], models: Optional[str] = None,
+def replay_files(paths: Iterable[str], models: Optional[str] = None,
                  until: Optional[int] = None) -> list[str]:
-    """The lines for these arguments: "ending in .yaml or .yml are programs, the others
-    events"."""
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    """"Arguments ending in .yaml or .yml are programs, the others events.\""""
+    paths = list(paths)
+    known = load_models(models)
     programs = []
-    for path in arguments:
+    for path in paths:
         if path.endswith((".yaml", ".yml")):
-            folder = models or os.path.join(os.path.dirname(path) or ".", "models")
             with open(path, encoding="utf-8") as f:
-                programs.append(Program(yaml.load(f, loader), load_models(folder)))
+                programs.append(Program(yaml.safe_load(f), known))
     replay = Replay(programs)
-    for path in arguments:
-        if path.endswith((".yaml", ".yml")):
-            continue
-        with open(path, "rb") as f:
-            text = f.read()
-        rows = text.split(b"\n")
-        if rows and rows[-1] == b"":
-            rows.pop()
-        for number, row in enumerate(rows, 1):
-            replay.feed_line(row, path, number)
+    for path in paths:
+        if not path.endswith((".yaml", ".yml")):
+            with open(path, "rb") as f:
+                for number, raw in enumerate(f.read().split(b"\n"), 1):
+                    replay.feed_line(raw, path, number)
     replay.finish(until)
     return replay.output()
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("files", nargs="+", help="programs (.yaml, .yml) and event files")
-    parser.add_argument("--models", help="folder of model files (default: models beside each"
-                        " program)")
-    parser.add_argument("--until", help="let timers run no further than this time")
-    # taken and ignored, so that the model can stand in for the engine
-    parser.add_argument("--cores", help=argparse.SUPPRESS)
+    parser.add_argument("files", nargs="+")
+    parser.add_argument("--models")
+    parser.add_argument("--until", type=parse_time)
     args = parser.parse_args()
-    until = None
-    if args.until is not None:
-        until = parse_time(args.until)
-        if until is None:
-            parser.error("--until: not an RFC 3339 time")
-    for line in replay_files(args.files, args.models, until):
-        sys.stdout.buffer.write(line.encode() + b"\n")
+    for line in replay_files(args.files, args.models, args.until):
+        sys.stdout.write(line + "\n")
     return 0
 
 

@@ -13,12 +13,13 @@ import json
 import os
 import random
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Optional
 
 import yaml
 
 import reference
+from shop_programs import CATEGORIES, ProgramMaker
 from reference import DAY, HOUR, MINUTE, parse_time, show_time
 
 # Days on which clocks change in some zone, and ordinary ones.
@@ -40,8 +41,6 @@ CUSTOMER_IDS = ["C456", "C1", "c-2", "Zoë", "客戶九", "a\"b\\c", "tab\tid", 
                 "ZZ top"]
 CART_IDS = ["CART-789", "K1", "K2", "k-3", "Körbchen"]
 PROGRAM_IDS = ["abandoned-cart-recovery", "B-late", "a", "winback/2", "Ärmel", "z9", "ab"]
-CATEGORIES = ["Electronics", "Books", "Toys", "Grocery"]
-CHANNELS = ("email", "sms", "push")
 
 
 @dataclass
@@ -71,44 +70,10 @@ class Planned:
         return self.envelope["detail-type"] if self.envelope else None
 
 
-def loadable(p: dict[str, Any]) -> dict[str, Any]:
-    """What a program must be to load: a value by marketplace only for listed ones, and no touch
-    that its candidate could not live to see."""
-    for f in p["filterChain"]:
-        for key, value in list(f.get("parameters", {}).items()):
-            if isinstance(value, dict):
-                listed = {m: v for m, v in value.items() if m in p["marketplaces"]}
-                f["parameters"][key] = listed or next(iter(value.values()))
-    longest = max(c["config"].get("delayMinutes", 0) + 60 * c["config"].get("delayHours", 0)
-                  for c in p["channels"])
-    if longest >= p["candidateTTLDays"] * 1440:
-        p["candidateTTLDays"] = longest // 1440 + 1
-    return p
-
-
-@dataclass
-class Maker:
-    """The state of one shop while it is made."""
-    rng: random.Random
-    base: int = 0
-    grid: int = HOUR
-    whole_money: bool = True
-    customers: list[str] = field(default_factory=list)
-    carts: dict[str, list[str]] = field(default_factory=dict)
-    products: list[dict[str, Any]] = field(default_factory=list)
-    markets: list[str] = field(default_factory=list)
-    buses: list[str] = field(default_factory=list)
-    night: Optional[tuple[str, str, tuple[str, str]]] = None
-    known_orders: list[str] = field(default_factory=list)
-    serial: int = 0
+class Maker(ProgramMaker):
+    """Makes the events of one shop as well."""
 
     # ---------------------------------------------------------------------------- helpers
-
-    def chance(self, p: float) -> bool:
-        return self.rng.random() < p
-
-    def pick(self, options: Any) -> Any:
-        return self.rng.choice(options)
 
     def money(self, values: list[int]) -> float:
         v = self.pick(values)
@@ -134,6 +99,8 @@ class Maker:
                              "source": source}
         if self.chance(0.06):
             del e["id"]                 # PutEvents entries carry no id
+        elif self.chance(0.01):
+            e["id"] = f"e-{self.rng.randrange(1, self.serial + 1)}"     # known already
         if self.chance(0.3):
             detail["timestamp"] = self.stamp(time)
             if self.chance(0.7):        # the envelope's time must not matter then
@@ -144,233 +111,6 @@ class Maker:
             e["account"], e["region"], e["resources"] = "123456789012", "eu-west-1", []
         e["detail"] = detail
         return Planned(time, time, e)
-
-    # --------------------------------------------------------------------------- programs
-
-    def model(self, name: str) -> dict[str, Any]:
-        r = self.rng
-
-        def weight() -> float:
-            return round(r.uniform(-1.5, 1.5), 3)
-
-        features: list[dict[str, Any]] = [
-            {"name": "purchase_history", "weight": weight(), "center": 1.5, "scale": 0.8,
-             "transform": "log1p", "min": 0, "max": 50, "missing": 2},
-            {"name": "avg_order_value", "weight": weight(), "center": 80, "scale": 40,
-             "max": 500, "missing": 75.5},
-            {"name": "cart_abandonment_rate", "weight": weight(), "center": 0.5, "scale": 0.25,
-             "missing": 0.5},
-            {"name": "email_engagement", "weight": weight(), "center": 0.4, "scale": 0.3,
-             "transform": "identity"},
-            {"name": "discount_sensitivity", "weight": weight(), "min": 0.1, "max": 0.9,
-             "missing": 0.5},
-            {"name": "cart_value", "weight": weight(), "center": 4.5, "scale": 1,
-             "transform": "log1p"},
-            {"name": "item_count", "weight": weight(), "center": 2, "max": 6},
-            {"name": "category", "weights": {c: weight() for c in CATEGORIES[:3]},
-             "other": weight()}]
-        if self.chance(0.5):
-            r.shuffle(features)
-        return {"format": "cartwheel-model", "formatVersion": 1, "name": name,
-                "version": f"{r.randrange(1, 9)}.{r.randrange(10)}", "kind": "logistic",
-                "bias": weight(), "features": features}
-
-    def pattern(self) -> dict[str, Any]:
-        p: dict[str, Any] = {"source": ["ecommerce.cart"], "detail-type": ["CartAbandoned"]}
-        if self.chance(0.1):
-            p = {"detail-type": ["CartAbandoned", "CartUpdated"]}
-        detail: dict[str, Any] = {}
-        if self.chance(0.6):
-            detail["cartValue"] = self.pick([
-                [50, 999999], [30, 999999], [{"numeric": [">=", 40]}],
-                [{"numeric": [">", 20, "<=", 200]}], [20, 1000]])
-        if self.chance(0.15):
-            name, rules = self.pick([
-                ("category", [{"exists": False}, {"anything-but": ["Toys"]}]),
-                ("category", [{"exists": True}]),
-                ("cartId", [{"prefix": "K"}, {"prefix": "CART"}]),
-                ("currency", [{"exists": False}, "USD", "EUR", "JPY"]),
-                ("abandonmentReason", [{"anything-but": {"prefix": "test"}},
-                                       {"exists": False}]),
-                ("itemCount", [{"exists": False}, 1, 2, 3]),
-                ("customerId", [{"anything-but": "ZZ top"}])])
-            detail[name] = rules
-        if detail:
-            p["detail"] = detail
-        return p
-
-    def caps(self) -> dict[str, Any]:
-        keys = ["maxRecoveryEmailsPerWeek", "maxRecoverySmsPerWeek", "maxRecoveryPushPerWeek",
-                "maxRecoveryMessagesPerWeek"]
-        chosen = self.rng.sample(keys, self.pick([1, 1, 1, 2, 3]))
-        caps: dict[str, Any] = {}
-        for key in keys:
-            if key in chosen:
-                many = 5 if key.endswith("MessagesPerWeek") else 2
-                value: Any = self.pick([1, 2, 2, 3, 4]) + self.rng.randrange(many)
-                if self.chance(0.05):
-                    value = 0
-                if self.chance(0.2):
-                    value = {m: self.pick([0, 1, 2, 5])
-                             for m in self.rng.sample(self.markets, min(2, len(self.markets)))}
-                caps[key] = value
-        return caps
-
-    def filters(self) -> list[dict[str, Any]]:
-        chain: list[dict[str, Any]] = []
-        if self.chance(0.85):
-            trust: dict[str, Any] = {"filterId": "trust", "type": "trust"}
-            parameters: dict[str, Any] = {}
-            if self.chance(0.25):
-                parameters["allowUnknown"] = self.chance(0.7)
-            if self.chance(0.3):
-                parameters["requirePaymentMethod"] = self.chance(0.2)
-            if parameters:
-                trust["parameters"] = parameters
-            chain.append(trust)
-        if self.chance(0.7):
-            minimum: Any = self.pick([50, 40, 60, 100, 49.99, 150])
-            if self.chance(0.3):
-                minimum = {m: self.pick([30, 60, 120]) for m in self.markets[:2]}
-            chain.append({"filterId": self.pick(["cart-value", "min-value"]),
-                          "type": "business-rule", "parameters": {"minCartValue": minimum}})
-        chain.append({"filterId": self.pick(["eligibility", "eligible"]), "type": "eligibility"})
-        if self.chance(0.65):
-            chain.append({"filterId": "frequency-cap", "type": "business-rule",
-                          "parameters": self.caps()})
-        if self.chance(0.6):
-            chain.append({"filterId": "inventory", "type": "business-rule",
-                          "parameters": {"requireInStock": self.chance(0.9)}})
-        orders = [n + 1 for n in range(len(chain))]
-        if self.chance(0.25):
-            orders = sorted(self.rng.sample(range(1, 40), len(chain)))
-        numbered = []
-        places = list(range(len(chain)))
-        if self.chance(0.2):
-            self.rng.shuffle(places)    # another order of evaluation
-        for f, place in zip(chain, places):
-            f = {"filterId": f["filterId"], "type": f["type"], "order": orders[place],
-                 **({"parameters": f["parameters"]} if "parameters" in f else {})}
-            numbered.append(f)
-        if self.chance(0.2):
-            self.rng.shuffle(numbered)  # `order` counts, not the place in the file
-        return numbered
-
-    def channels(self, talk_of_discount: bool) -> list[dict[str, Any]]:
-        kinds = list(CHANNELS)
-        if self.chance(0.3):
-            self.rng.shuffle(kinds)
-        kinds = kinds[:self.pick([1, 2, 3, 3, 3, 3])]
-        delays = [(60, 24 * 60, 72 * 60), (30, 60, 90), (60, 120, 24 * 60), (5, 10, 15),
-                  (60, 60, 120), (1440, 2880, 4320), (90, 60, 30), (0, 30, 60), (120, 60, 60)]
-        chosen = self.pick(delays if self.chance(0.6) else delays[:1])
-        if self.night is not None:
-            chosen = self.pick([(5, 10, 15), (30, 60, 90), (0, 30, 60), (60, 120, 180)])
-        priorities = self.rng.sample([1, 2, 3], 3) if self.chance(0.3) else [1, 2, 3]
-        enabled = [not self.chance(0.08) for _ in kinds]
-        if not any(enabled):
-            enabled[0] = True
-        found = []
-        for kind, minutes, priority, on in zip(kinds, chosen, priorities, enabled):
-            config: dict[str, Any] = {}
-            if kind == "email":
-                config["templateId"] = "cart-recovery-v3"
-            if minutes and minutes % 60 == 0 and self.chance(0.6):
-                config["delayHours"] = minutes // 60
-            else:
-                config["delayMinutes"] = minutes
-            talk = talk_of_discount
-            if kind != "email" and self.chance(0.25):
-                config["includeDiscount"] = False
-                talk = False
-            elif self.chance(0.2):
-                config["includeDiscount"] = True
-            if kind == "email":
-                config["subject"] = ("You left something behind! {discountPercent}% off inside"
-                                     if talk else "You left something behind!")
-            elif kind == "sms":
-                config["message"] = (
-                    "Hi {customerName}! Your cart is waiting. Use code {discountCode} for"
-                    " {discountPercent}% off. Shop now: {cartLink}" if talk else
-                    "Hi {customerName}! Your cart is waiting. Shop now: {cartLink}")
-            else:
-                config["title"] = "Last Chance!"
-                config["body"] = ("Your cart expires soon. {discountPercent}% off ends today!"
-                                  if talk else "Your cart expires soon.")
-            if self.chance(0.3):
-                config["onlyIfNotConverted"] = True
-            found.append({"channelId": kind, "type": kind, "enabled": on,
-                          "priority": priority, "config": config})
-        return found
-
-    def program(self, program_id: str, models: list[str]) -> dict[str, Any]:
-        p: dict[str, Any] = {"programId": program_id, "programName": f"Program {program_id}",
-                             "enabled": not self.chance(0.04)}
-        p["marketplaces"] = [m for m in self.markets if m != "CA" and not self.chance(0.2)] \
-            or ["US"]
-        sources = []
-        for n in range(1 if self.chance(0.9) else 2):
-            config: dict[str, Any] = {}
-            if self.chance(0.5):
-                config["eventBusName"] = self.pick(self.buses)
-            config["eventPattern"] = self.pattern()
-            sources.append({"sourceId": f"events-{n}", "type": "eventbridge", "config": config})
-        p["eventSources"] = sources
-        model = self.pick(models)
-        p["scoringModels"] = [{"modelId": model,
-                               "endpoint": self.pick(["sagemaker://", "model://"]) + model,
-                               "features": ["purchase_history", "cart_value",
-                                            "email_engagement", "discount_sensitivity"]}]
-        p["filterChain"] = self.filters()
-
-        strategy: Optional[dict[str, Any]] = self.pick([
-            {"enabled": True, "defaultDiscount": 10, "dynamicDiscounting": True,
-             "maxDiscount": 20},
-            {"enabled": True, "defaultDiscount": 10, "dynamicDiscounting": True,
-             "maxDiscount": 40, "discountStep": 1},
-            {"enabled": True, "defaultDiscount": 7, "dynamicDiscounting": True,
-             "maxDiscount": 33, "discountStep": 2},
-            {"enabled": True, "defaultDiscount": 10, "dynamicDiscounting": True,
-             "maxDiscount": 28, "discountStep": 5},
-            {"enabled": True, "defaultDiscount": 15, "dynamicDiscounting": False,
-             "maxDiscount": 20},
-            {"enabled": True, "defaultDiscount": 0, "dynamicDiscounting": True,
-             "maxDiscount": 30, "discountStep": 10},
-            {"enabled": False, "defaultDiscount": 10, "dynamicDiscounting": True,
-             "maxDiscount": 20},
-            None])
-        talk = bool(strategy and strategy["enabled"] and strategy["defaultDiscount"] > 0)
-        p["channels"] = self.channels(talk)
-        if strategy is not None:
-            p["discountStrategy"] = strategy
-
-        key = "{customerId}:{cartId}:{programId}"
-        if self.chance(0.2):
-            key = self.pick(["{programId}/{customerId}/{cartId}", "{customerId}:{programId}",
-                             "{customerId}:{cartId}", "x-{cartId}~{customerId}~{programId}"])
-        p["deduplication"] = {"enabled": not self.chance(0.1),
-                              "ttlDays": self.pick([1, 2, 7, 7, 7, 30]), "keyFormat": key}
-        p["candidateTTLDays"] = self.pick([1, 2, 4, 7, 7, 7, 14])
-        if self.chance(0.7):
-            p["onReabandon"] = self.pick(["restart", "restart", "update", "ignore"])
-        if self.chance(0.6):
-            p["onNewCart"] = self.pick(["supersede", "parallel"])
-        if self.chance(0.4):
-            p["minGapMinutes"] = self.pick([0, 1, 30, 60, 180, 1440, 3000])
-        if self.chance(0.35):
-            start, end = self.pick([("21:00", "08:00"), ("00:00", "06:30"), ("12:00", "13:00"),
-                                    ("01:30", "02:30"), ("22:00", "02:30"), ("16:00", "01:45")])
-            p["quietHours"] = {"start": start, "end": end}
-        if self.night is not None:
-            p["quietHours"] = dict(zip(("start", "end"), self.night[2]))
-            p["minGapMinutes"] = self.pick([0, 1, 30])
-        if self.chance(0.3):
-            p["holdoutPercent"] = self.pick([0, 20, 50, 12.5])
-        if self.chance(0.35):
-            p["abandonmentDetection"] = {"sessionTimeoutMinutes": self.pick([15, 30, 60, 1440])}
-        if self.chance(0.1):
-            p["codeValidHours"] = 48
-        return loadable(p)
 
     # ----------------------------------------------------------------------------- events
 
@@ -439,7 +179,7 @@ class Maker:
         if self.chance(0.2):
             d["abandonmentReason"] = self.pick(["session_timeout", "test-run"])
         if self.chance(0.05):
-            d["cartUrl"] = None         # null in an optional field: absent
+            d[self.pick(["cartUrl", "currency", "marketplace", "category", "itemCount"])] = None
         return d
 
     def abandonment(self, customer: str, cart: str, time: int,
@@ -448,7 +188,7 @@ class Maker:
                        {"customerId": customer, "cartId": cart, **content,
                         **self.cart_extras()})
         if p.envelope is not None and self.chance(0.15):
-            p.envelope["eventBusName"] = self.pick(self.buses)
+            p.envelope["eventBusName"] = self.pick(self.buses + ["default"])
         return p
 
     def order(self, customer: str, cart: Optional[str], time: int) -> Planned:
@@ -627,30 +367,6 @@ class Maker:
         events.sort(key=lambda p: p.order)
         return events
 
-    def settle(self, events: list[Planned]) -> list[Planned]:
-        """Leave out what no text decides: repetitions across an erasure, and CartUpdates that
-        are later than the shortest memory."""
-        kept: list[Planned] = []
-        clock = 0
-        erased: dict[str, int] = {}
-        born: dict[str, int] = {}
-        for n, p in enumerate(events):
-            if p.envelope is None:
-                kept.append(p)
-                continue
-            key = json.dumps([p.envelope.get("id"), p.envelope["detail"].get("orderId"),
-                              p.envelope["detail"].get("messageId")])
-            first = born.setdefault(key, n)
-            if p.repeat and erased.get(p.customer, -1) > first:
-                continue
-            if p.type == "CartUpdated" and clock - p.time > 20 * HOUR:
-                continue
-            clock = max(clock, p.time)
-            if p.type == "CustomerErased":
-                erased[p.customer] = n
-            kept.append(p)
-        return kept
-
     def malformed(self) -> bytes:
         good = {"id": "bad", "source": "ecommerce.cart", "detail-type": "CartAbandoned",
                 "time": show_time(self.base),
@@ -753,7 +469,7 @@ def make_shop(seed: int, out: str) -> Shop:
     events += m.engagement(sent[:40])
     if m.chance(0.7):
         events += m.echoes(events)
-    events = m.settle(m.disorder(events))
+    events = m.disorder(events)
     if m.chance(0.3):
         for _ in range(m.pick([1, 2, 4])):
             events.insert(m.rng.randrange(len(events) + 1), Planned(0, 0, None, m.malformed()))
@@ -767,18 +483,17 @@ def make_shop(seed: int, out: str) -> Shop:
         else:
             cut = m.rng.randrange(len(events) + 1)
             files = [events[:cut], events[cut:]]
-        first_file = {id(p) for p in files[0]}
-        kept = m.settle(files[0] + files[1])
-        files = [[p for p in kept if id(p) in first_file],
-                 [p for p in kept if id(p) not in first_file]]
     for n, rows in enumerate(files):
         path = os.path.join(out, f"events-{n + 1}.ndjson")
         with open(path, "wb") as f:
             f.write(b"".join(m.text(p) + b"\n" for p in rows))
         shop.events.append(path)
-    if m.chance(0.15):
-        last = max([p.time for p in events if p.envelope], default=m.base)
-        shop.until = show_time(last + m.pick([0, HOUR, DAY, 3 * DAY]))
+    if m.chance(0.25):
+        times = [p.time for p in events if p.envelope] or [m.base]
+        last = max(times)
+        # after the last event, or anywhere inside the period
+        shop.until = show_time(last + m.pick([0, -1, 1, HOUR, DAY, 3 * DAY]) if m.chance(0.5)
+                               else m.pick(times) + m.pick([0, -1, 1, HOUR]))
     return shop
 
 

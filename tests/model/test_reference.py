@@ -17,6 +17,8 @@ from typing import Any, Optional
 
 import yaml
 
+import customers
+import hashes
 import reference
 import shops
 from reference import DAY, HOUR, MINUTE, Model, Program, Replay, parse_time, show_time
@@ -254,7 +256,7 @@ class Forms(unittest.TestCase):
         body = (b"\x01\0\0\0p\x01\0\0\0c\x02\0\0\0ca" + (1000).to_bytes(8, "little")
                 + b"\x03\0\0\0")
         self.assertEqual(reference.message_id("p", "c", "ca", 1000, 3)[4:],
-                         reference.siphash128(body).hex())
+                         reference.siphash128(body, bytes(16)).hex())
 
     def test_times(self) -> None:
         self.assertEqual(parse_time("2026-01-18T16:45:00Z"), T0)
@@ -294,9 +296,10 @@ class Forms(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             shop = shops.make_shop(7, folder)
             until = reference.parse_time(shop.until) if shop.until else None
-            want = reference.replay_files(shop.programs + shop.events, None, until)
+            want = reference.replay_files(shop.programs + shop.events, shop.models, until)
             command = [sys.executable, os.path.join(os.path.dirname(os.path.abspath(
                 reference.__file__)), "reference.py"), *shop.programs, *shop.events]
+            command += ["--models", shop.models]
             command += ["--until", shop.until] if shop.until else []
             have = subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout
             self.assertEqual(have.decode().splitlines(), want)
@@ -630,6 +633,13 @@ class Patterns(unittest.TestCase):
         self.assertTrue(self.seen({"v": "b"}, {"v": [{"anything-but": ["a", "c"]}]}))
         self.assertFalse(self.seen({"v": "ab"}, {"v": [{"anything-but": {"prefix": "a"}}]}))
 
+    def test_or(self) -> None:
+        # as EventBridge compiles it: a field named again has only its last rules
+        p = {"a": [{"numeric": [">", 5]}], "$or": [{"a": [1]}, {"b": [{"exists": True}]}]}
+        for event, wanted in (({"a": 1}, True), ({"a": 6}, False), ({"a": 6, "b": 0}, True),
+                              ({"a": 4, "b": 0}, False)):
+            self.assertEqual(self.seen(event, p), wanted, event)
+
     def test_buses(self) -> None:
         def candidates(bus: Optional[str]) -> int:
             lines = Shop().healthy().leave(T0, bus=bus).end()
@@ -647,8 +657,7 @@ class Touches(unittest.TestCase):
         channels = touches(60, 30, 60)
         channels[2]["priority"] = -1
         p = program(channels=channels)
-        self.assertEqual([(c.number, c.type) for c in p.channels],
-                         [(1, "sms"), (2, "push"), (3, "email")])
+        self.assertEqual([c.type for c in p.channels], ["sms", "push", "email"])
         self.assertEqual(p.min_gap, 0)          # the smallest distance between two touches
         self.assertEqual(program(channels=touches(0, 30)).min_gap, 30 * MINUTE)
         self.assertEqual(program().min_gap, HOUR)
@@ -844,8 +853,8 @@ class Endings(unittest.TestCase):
         self.assertEqual(shop.brief(), ["+0 candidate holdout", "+7d expired"])
         # held out from the first hundredth of a percent above its own share on
         share = reference.murmur2(b"p\0C1") % 10000
-        self.assertFalse(program("p", holdoutPercent=share / 100).holds_out("C1"))
-        self.assertTrue(program("p", holdoutPercent=(share + 1) / 100).holds_out("C1"))
+        self.assertFalse(hashes.held_out("p", "C1", share / 100))
+        self.assertTrue(hashes.held_out("p", "C1", (share + 1) / 100))
 
 
 class Sessions(unittest.TestCase):
@@ -886,6 +895,20 @@ class Sessions(unittest.TestCase):
         self.assertEqual(shop.brief()[0], "+0 candidate 1@+1h")
         self.assertEqual(len(shop.brief()), 3)
 
+    def test_the_last_content_in_any_order_of_arrival(self) -> None:
+        value = {"cartValue": 150, "items": ITEMS}
+        steps = [lambda s: s.cart("CartUpdated", T0, cartValue=99, items=ITEMS),
+                 lambda s: s.cart("CartUpdated", T0 + 5 * MINUTE, **value),
+                 lambda s: s.cart("CartUpdated", T0 + 9 * MINUTE)]
+        p = program(abandonmentDetection={"sessionTimeoutMinutes": 30},
+                    use=model(0.0, [{"name": "cart_value", "weight": 0.01}]))
+        for order in itertools.permutations(range(3)):
+            shop = Shop(p).healthy()
+            for n in order:
+                steps[n](shop)
+            line = shop.end()[0]
+            self.assertEqual(line["score"], 0.8176, order)      # 1/(1 + exp(-1.5)): of 150
+
     def test_through_the_pattern(self) -> None:
         shop = self.update(Shop(self.program).healthy(), T0, value=49)
         self.assertEqual(shop.brief(), [])
@@ -894,12 +917,12 @@ class Sessions(unittest.TestCase):
 class Scoring(unittest.TestCase):
     def features(self, shop: Shop, **more: Any) -> dict[str, Any]:
         ab = reference.Abandonment(T0, "K", {"cartValue": 150, "items": ITEMS, **more})
-        return shop.replay.features(shop.replay.customer("C456"), ab)
+        return shop.replay.customer("C456").features(ab)
 
     def test_nothing_known(self) -> None:
         self.assertEqual(self.features(Shop()), {"cart_value": 150, "item_count": 3})
-        self.assertEqual(Replay.confidence({}), "LOW")
-        self.assertEqual(Replay.confidence({"purchase_history": 0, "email_engagement": 1}),
+        self.assertEqual(customers.confidence({}), "LOW")
+        self.assertEqual(customers.confidence({"purchase_history": 0, "email_engagement": 1}),
                          "MEDIUM")
 
     def test_kept_up_from_the_stream(self) -> None:
@@ -948,7 +971,7 @@ class Scoring(unittest.TestCase):
             {"name": "category", "weights": {"Toys": 0.125}, "other": -0.125}])
 
         def logit(known: dict[str, Any]) -> float:
-            p = m.intent(known)
+            p = m.score(known)
             return math.log(p / (1 - p))
 
         self.assertAlmostEqual(logit({}), 0.5 + 2 * (0 - 1) / 4 - 0.25 - 0.125)
@@ -960,8 +983,7 @@ class Scoring(unittest.TestCase):
         def discount(p: float, s: Optional[float], **changes: Any) -> float:
             strategy = {"enabled": True, "defaultDiscount": 10, "dynamicDiscounting": True,
                         "maxDiscount": 20, **changes}
-            known = {} if s is None else {"discount_sensitivity": s}
-            return Replay.discount(program(discountStrategy=strategy), p, known)
+            return program(discountStrategy=strategy).discount(p, 0.5 if s is None else s)
 
         self.assertEqual(discount(0.78, 0.8), 10)
         self.assertEqual(discount(0.0, 1.0), 20)
@@ -984,6 +1006,57 @@ class Scoring(unittest.TestCase):
 
         self.assertEqual(scores(), [0.5, 0.5])          # the same content: the cached intent
         self.assertEqual(scores(value=99), [0.5, 0.7311])
+
+
+class MoreTouches(unittest.TestCase):
+    """Variants, unique codes and what happens at the edges of a journey."""
+
+    def variants(self, **second: Any) -> Program:
+        channels = touches(60, 180)
+        channels[0]["config"]["variants"] = [{"name": "a", "share": 0.5, "delayMinutes": 90},
+                                             {"name": "b", "share": 0.5, **second}]
+        return program(channels=channels)
+
+    def test_a_variant_has_its_own_delay(self) -> None:
+        point = reference.murmur2(b"abandoned-cart-recovery\0email\0C456") % 10000 / 10000
+        own = "90m" if point < 0.5 else "2h"
+        shop = Shop(self.variants(delayHours=2)).healthy().leave(T0)
+        wanted = "+1h30m" if own == "90m" else "+2h"
+        self.assertEqual(shop.brief()[0], f"+0 candidate 1@{wanted} 2@+3h")
+
+    def test_numbers_stay_those_of_the_channels(self) -> None:
+        # both variants come after the second touch, and are the first all the same
+        channels = touches(60, 180)
+        channels[0]["config"]["variants"] = [{"name": "a", "share": 1, "delayHours": 5}]
+        shop = Shop(program(channels=channels)).healthy().leave(T0)
+        self.assertEqual(shop.brief()[:3], ["+0 candidate 1@+5h 2@+3h", "+3h touch 2 sent",
+                                            "+5h touch 1 sent"])
+
+    def test_shares_add_up(self) -> None:
+        variants = [{"name": n, "share": s} for n, s in (("a", 0.25), ("b", 0.25), ("c", 0.5))]
+        seen = [(hashes.variant_of("p", "email", f"c{n}", variants) or {})["name"]
+                for n in range(4000)]
+        for name, share in (("a", 0.25), ("b", 0.25), ("c", 0.5)):
+            self.assertAlmostEqual(seen.count(name) / 4000, share, delta=0.03)
+        self.assertIsNone(hashes.variant_of("p", "email", "c", []))
+
+    def test_unique_codes(self) -> None:
+        lines = Shop(program(discountCodes="unique")).healthy().leave(T0).end()
+        self.assertEqual(lines[1]["discountCode"], "CART10-*")
+
+    def test_an_expired_candidate_gets_no_touch(self) -> None:
+        # nothing but the eligibility filter keeps a cart out that expired before it was told
+        shop = Shop(program(filterChain=[])).healthy().page(T0 + 8 * DAY).leave(T0)
+        self.assertEqual(shop.brief(), ["+8d candidate 1@+1h 2@+1d 3@+3d", "+8d expired"])
+
+    def test_until_before_the_last_event(self) -> None:
+        # events all count, and what is due between them; after the last nothing that is later
+        # than the time given, and so nothing that is overdue there either
+        shop = Shop().healthy().leave(T0).page(T0 + 2 * HOUR)
+        self.assertEqual([brief(d) for d in shop.end(T0)], JOURNEY[:2])
+        shop = Shop().healthy().page(T0 + 2 * HOUR).leave(T0)
+        self.assertEqual([brief(d) for d in shop.end(T0 + HOUR)],
+                         ["+2h candidate 1@+1h 2@+1d 3@+3d"])
 
 
 class NoTouchAfterTheEnd(unittest.TestCase):
