@@ -95,7 +95,7 @@ void cw_serve_ask(struct cw_service *service, struct cw_open *open, uint32_t sha
                   const void *what)
 {
     struct cw_batch *batch = service->batches[shard];
-    struct cw_share *share = cw_share_of(batch);
+    struct cw_share *share = cw_share_of(service, batch);
     struct cw_ask *ask = cw_arena_zalloc(&batch->arena, sizeof *ask, 8);
     ask->question = open->question;
     ask->open = cw_open_number(service, open);

@@ -70,6 +70,10 @@ struct cw_share {
     struct cw_block *first, *last;
     struct cw_ask *asks, *last_ask;
     int64_t clock; /* event time: the chunk's latest, CW_TIME_NONE when it has none */
+    /* The programs that the events' bits stand for, by a hash of their ids: their owner may have
+       others already, or still. */
+    uint32_t program_count;
+    const uint64_t *program_ids;
 };
 
 /* A request that is not answered yet. */
@@ -168,7 +172,8 @@ struct cw_service {
     /* Counters. */
     struct cw_served served;
     struct cw_program_count by_program[CW_PROGRAMS_MAX];
-    uint8_t paused[CW_PROGRAMS_MAX]; /* bit per channel */
+    uint64_t program_ids[CW_PROGRAMS_MAX]; /* hashes, the same on all cores */
+    uint8_t paused[CW_PROGRAMS_MAX];       /* bit per channel */
     struct cw_histogram latencies[CW_LATENCY_COUNT];
 
     struct {
@@ -180,7 +185,7 @@ struct cw_service {
 };
 
 /* service.c */
-struct cw_share *cw_share_of(struct cw_batch *batch);
+struct cw_share *cw_share_of(struct cw_service *service, struct cw_batch *batch);
 uint64_t cw_service_ns(struct cw_service *service);
 int64_t cw_service_clock(struct cw_service *service);
 
