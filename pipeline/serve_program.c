@@ -109,7 +109,7 @@ static void finish_counts(struct cw_service *service, struct cw_open *open)
     cw_service_answer_json(service, &open->request, 200);
 }
 
-static const struct cw_question counting = {look_counts, cw_serve_gather, finish_counts};
+static const struct cw_question counting = {look_counts, cw_serve_gather, finish_counts, true};
 
 void cw_serve_programs(struct cw_service *service, const struct cw_call *call)
 {
@@ -163,7 +163,7 @@ static void finish_pause(struct cw_service *service, struct cw_open *open)
     cw_service_answer_json(service, &open->request, 200);
 }
 
-static const struct cw_question pausing = {look_pause, cw_serve_gather, finish_pause};
+static const struct cw_question pausing = {look_pause, cw_serve_gather, finish_pause, false};
 
 static void serve_change(struct cw_service *service, const struct cw_call *call, bool paused)
 {

@@ -25,6 +25,7 @@ enum {
     CW_BLOCK_EVENTS = CW_RUN_BATCH,
     CW_SERVE_PARAMS = 2,
     CW_SEND_RESULTS = 64,          /* messages that could not be rendered, not told yet */
+    CW_HEAVY_MAX = 64,             /* questions with long answers, open at a time on a core */
     CW_OPEN_TEXT_KEPT = 4096,      /* of a slot's text, for its next request */
     CW_OPEN_LISTED_MAX = 10000,    /* refused events that one answer names */
     CW_OPEN_TEXT_BUDGET = 64 << 20 /* of all reasons that wait in open requests */
@@ -52,6 +53,7 @@ struct cw_question {
     void (*gather)(struct cw_service *service, struct cw_open *open, const struct cw_ask *ask);
     /* At home, when all are there: answers the request. */
     void (*finish)(struct cw_service *service, struct cw_open *open);
+    bool heavy; /* its answers are long: only CW_HEAVY_MAX at a time */
 };
 
 /* One core's share of a question. */
@@ -163,8 +165,9 @@ struct cw_service {
     /* Open requests. */
     struct cw_open *opens;
     uint32_t open_free, open_used, open_count; /* free list; slots ever used; open now */
-    uint64_t text_bytes;                       /* in open requests */
-    struct cw_text answer;                     /* the one that is written */
+    uint32_t heavy_count;
+    uint64_t text_bytes;   /* in open requests */
+    struct cw_text answer; /* the one that is written */
     /* Messages. */
     struct cw_message message;
     struct cw_post_result unsent[CW_SEND_RESULTS];
