@@ -61,7 +61,7 @@ static void finish_one(struct cw_service *service, struct cw_open *open)
     cw_service_answer(service, &open->request, 200, cw_type_json, body, NULL, 0);
 }
 
-static const struct cw_question one = {look_one, gather_one, finish_one};
+static const struct cw_question one = {look_one, gather_one, finish_one, false};
 
 static void ask_at(struct cw_service *service, struct cw_open *open, const struct key *key,
                    uint32_t cut)
@@ -274,7 +274,7 @@ static void finish_list(struct cw_service *service, struct cw_open *open)
     cw_service_answer_json(service, &open->request, 200);
 }
 
-static const struct cw_question list = {look_list, cw_serve_gather, finish_list};
+static const struct cw_question list = {look_list, cw_serve_gather, finish_list, true};
 
 static bool read_limit(struct cw_view text, uint32_t *limit)
 {

@@ -229,9 +229,8 @@ static void answer_unsubscribe(struct cw_service *service, const struct cw_reque
     if (done) {
         cw_text_puts(out, ".");
     } else {
-        cw_text_puts(out, "?<form method=\"post\" action=\"");
-        put_html(out, request->path);
-        cw_text_puts(out, "\"><input type=\"hidden\" name=\"List-Unsubscribe\" value=\"One-Click\">"
+        cw_text_puts(out, "?<form method=\"post\"><input type=\"hidden\" name=\"List-Unsubscribe\" "
+                          "value=\"One-Click\">"
                           "<button>Unsubscribe</button></form>");
     }
     end_page(service, request, 200);
@@ -276,7 +275,7 @@ static void finish_visit(struct cw_service *service, struct cw_open *open)
     }
 }
 
-static const struct cw_question visiting = {look_visit, cw_serve_gather, finish_visit};
+static const struct cw_question visiting = {look_visit, cw_serve_gather, finish_visit, false};
 
 static void count_visit(struct cw_service *service, const struct cw_visit *visit)
 {

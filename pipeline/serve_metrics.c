@@ -397,7 +397,7 @@ static void finish_report(struct cw_service *service, struct cw_open *open)
     cw_arena_reset(&service->scratch);
 }
 
-static const struct cw_question reporting = {look_report, cw_serve_gather, finish_report};
+static const struct cw_question reporting = {look_report, cw_serve_gather, finish_report, true};
 
 void cw_serve_metrics(struct cw_service *service, const struct cw_call *call)
 {

@@ -18,32 +18,42 @@ static const char *const outcomes[CW_OUTCOME_COUNT] = {
 
 /* ---- all of them ---- */
 
-/* One core's counts; the version says whether all cores speak of the same programs. */
+/* One core's counts, and of which programs: another core may have others for a moment. */
 struct counts {
-    uint64_t version;
+    uint64_t ids[CW_PROGRAMS_MAX]; /* 0 beyond the last */
     struct cw_program_count list[CW_PROGRAMS_MAX];
 };
 
 static void look_counts(struct cw_service *service, struct cw_ask *ask, struct cw_arena *arena)
 {
-    struct counts *counts = cw_arena_alloc(arena, sizeof *counts, 8);
-    counts->version = service->programs->version;
+    struct counts *counts = cw_arena_zalloc(arena, sizeof *counts, 8);
+    memcpy(counts->ids, service->program_ids, service->programs->count * sizeof *counts->ids);
     memcpy(counts->list, service->by_program, sizeof counts->list);
     ask->found = true;
     ask->answer = (struct cw_view){(const char *)counts, sizeof *counts};
 }
 
-static void sum_counts(const struct cw_open *open, uint64_t version, struct cw_program_count *sum)
+static void add_counts(struct cw_program_count *sum, const struct cw_program_count *part)
+{
+    for (uint32_t k = 0; k < CW_DECISION_COUNT; k++) {
+        sum->kinds[k] += part->kinds[k];
+    }
+    for (uint32_t k = 0; k < CW_OUTCOME_COUNT; k++) {
+        sum->touches[k] += part->touches[k];
+    }
+}
+
+static void sum_counts(const struct cw_service *service, const struct cw_open *open,
+                       struct cw_program_count *sum)
 {
     for (size_t at = 0; at < open->text.bytes; at += sizeof(struct counts)) {
         struct counts part; /* text is not aligned */
         memcpy(&part, open->text.data + at, sizeof part);
-        for (uint32_t i = 0; i < CW_PROGRAMS_MAX && part.version == version; i++) {
-            for (uint32_t k = 0; k < CW_DECISION_COUNT; k++) {
-                sum[i].kinds[k] += part.list[i].kinds[k];
-            }
-            for (uint32_t k = 0; k < CW_OUTCOME_COUNT; k++) {
-                sum[i].touches[k] += part.list[i].touches[k];
+        for (uint32_t i = 0; i < service->programs->count; i++) {
+            for (uint32_t k = 0; k < CW_PROGRAMS_MAX; k++) {
+                if (part.ids[k] == service->program_ids[i]) {
+                    add_counts(&sum[i], &part.list[k]);
+                }
             }
         }
     }
@@ -79,12 +89,10 @@ static void write_names(struct cw_text *out, const char *what, const char *const
 static void finish_counts(struct cw_service *service, struct cw_open *open)
 {
     struct cw_program_count sum[CW_PROGRAMS_MAX] = {0};
-    sum_counts(open, service->programs->version, sum);
+    sum_counts(service, open, sum);
     struct cw_text *out = &service->answer;
     cw_text_clear(out);
-    cw_text_puts(out, "{\"version\":");
-    cw_text_u64(out, service->programs->version);
-    cw_text_puts(out, ",\"programs\":[");
+    cw_text_puts(out, "{\"programs\":[");
     for (uint32_t i = 0; i < service->programs->count; i++) {
         const struct cw_program *program = &service->programs->list[i];
         cw_text_puts(out, i > 0 ? ",{\"programId\":" : "{\"programId\":");
@@ -101,7 +109,7 @@ static void finish_counts(struct cw_service *service, struct cw_open *open)
     cw_service_answer_json(service, &open->request, 200);
 }
 
-static const struct cw_question counting = {look_counts, cw_serve_gather, finish_counts};
+static const struct cw_question counting = {look_counts, cw_serve_gather, finish_counts, true};
 
 void cw_serve_programs(struct cw_service *service, const struct cw_call *call)
 {
@@ -155,7 +163,7 @@ static void finish_pause(struct cw_service *service, struct cw_open *open)
     cw_service_answer_json(service, &open->request, 200);
 }
 
-static const struct cw_question pausing = {look_pause, cw_serve_gather, finish_pause};
+static const struct cw_question pausing = {look_pause, cw_serve_gather, finish_pause, false};
 
 static void serve_change(struct cw_service *service, const struct cw_call *call, bool paused)
 {

@@ -84,11 +84,13 @@ static const struct route routes[] = {
 struct cw_open *cw_serve_question(struct cw_service *service, const struct cw_call *call,
                                   const struct cw_question *question)
 {
-    struct cw_open *open = cw_open_take(service, call->request);
+    bool room = !question->heavy || service->heavy_count < CW_HEAVY_MAX;
+    struct cw_open *open = room ? cw_open_take(service, call->request) : NULL;
     if (open == NULL) {
         cw_service_busy(service, call->request, "too many requests are open");
         return NULL;
     }
+    service->heavy_count += question->heavy;
     open->question = question;
     return open;
 }
@@ -97,7 +99,7 @@ void cw_serve_ask(struct cw_service *service, struct cw_open *open, uint32_t sha
                   const void *what)
 {
     struct cw_batch *batch = service->batches[shard];
-    struct cw_share *share = cw_share_of(batch);
+    struct cw_share *share = cw_share_of(service, batch);
     struct cw_ask *ask = cw_arena_zalloc(&batch->arena, sizeof *ask, 8);
     ask->question = open->question;
     ask->open = cw_open_number(service, open);
@@ -182,6 +184,32 @@ void cw_serve_refuse(struct cw_service *service, const struct cw_request *reques
                      (struct cw_view){text, (uint32_t)strlen(text)});
 }
 
+/* 405, with the methods that the path has. */
+static void refuse_method(struct cw_service *service, const struct cw_request *request)
+{
+    static const char *const methods[CW_METHOD_COUNT] = {"GET", "HEAD",   "POST",
+                                                         "PUT", "DELETE", "OPTIONS"};
+    bool allowed[CW_METHOD_COUNT] = {false};
+    struct cw_call call;
+    for (uint32_t i = 0; i < CW_COUNTOF(routes); i++) {
+        if (fits(routes[i].pattern, request->path, &call)) {
+            allowed[routes[i].method] = true;
+            allowed[CW_METHOD_HEAD] |= routes[i].method == CW_METHOD_GET;
+        }
+    }
+    char list[64];
+    uint32_t bytes = 0;
+    for (uint32_t i = 0; i < CW_METHOD_COUNT; i++) {
+        if (allowed[i]) {
+            bytes += cw_format(list + bytes, (uint32_t)sizeof list - bytes, "%s%s",
+                               bytes > 0 ? ", " : "", methods[i]);
+        }
+    }
+    const struct cw_header allow = {CW_VIEW("allow"), {list, bytes}};
+    cw_service_answer(service, request, 405, cw_type_json,
+                      CW_VIEW("{\"error\":\"that method is not for this path\"}"), &allow, 1);
+}
+
 void cw_serve(struct cw_service *service, const struct cw_request *request)
 {
     struct cw_call call = {.request = request};
@@ -205,6 +233,9 @@ void cw_serve(struct cw_service *service, const struct cw_request *request)
         }
         return;
     }
-    cw_serve_refuse(service, request, known ? 405 : 404,
-                    known ? "that method is not for this path" : "there is nothing at this path");
+    if (known) {
+        refuse_method(service, request);
+    } else {
+        cw_serve_refuse(service, request, 404, "there is nothing at this path");
+    }
 }

@@ -82,6 +82,16 @@ static cw_err open_parts(struct cw_service *service, struct cw_fault *fault)
     return cw_pipeline_open(&service->pipeline, &pipeline, fault);
 }
 
+/* Programs by what they are called: bits of one set of them mean others in another. */
+static void know_programs(struct cw_service *service, const struct cw_programs *programs)
+{
+    service->programs = programs;
+    for (uint32_t i = 0; i < programs->count; i++) {
+        struct cw_view id = programs->list[i].id;
+        service->program_ids[i] = cw_hash((struct cw_hash_key){0, 0}, id.data, id.bytes);
+    }
+}
+
 cw_err cw_service_open(struct cw_service **service, const struct cw_service_options *options,
                        struct cw_fault *fault)
 {
@@ -97,7 +107,7 @@ cw_err cw_service_open(struct cw_service **service, const struct cw_service_opti
     made->opens = cw_arena_alloc(&own, opens, CW_CACHE_LINE); /* fresh, hence zero: untouched */
     made->open_free = CW_OPEN_NONE;
     made->options = *options;
-    made->programs = options->pipeline.programs;
+    know_programs(made, options->pipeline.programs);
     made->clock = made->advanced = made->cleaned = options->pipeline.start_ms;
     for (uint32_t i = 0; i < CW_COUNTOF(made->remark.told); i++) {
         made->remark.told[i] = CW_TIME_NONE;
@@ -154,8 +164,8 @@ void cw_service_reprogram(struct cw_service *service, const struct cw_programs *
     }
     memcpy(service->by_program, counts, sizeof counts);
     memcpy(service->paused, paused, sizeof paused);
-    service->programs = programs;
     service->options.templates = templates;
+    know_programs(service, programs);
     cw_decoder_reprogram(service->decoder, programs);
     cw_pipeline_reprogram(service->pipeline, programs);
 }
@@ -185,10 +195,15 @@ int64_t cw_service_clock(struct cw_service *service)
 
 /* ---- chunks in ---- */
 
-struct cw_share *cw_share_of(struct cw_batch *batch)
+struct cw_share *cw_share_of(struct cw_service *service, struct cw_batch *batch)
 {
     if (batch->content == NULL) {
         struct cw_share *share = cw_arena_zalloc(&batch->arena, sizeof *share, 8);
+        uint32_t count = service->programs->count;
+        uint64_t *ids = cw_arena_alloc(&batch->arena, (count + 1) * sizeof *ids, 8);
+        memcpy(ids, service->program_ids, count * sizeof *ids);
+        share->program_ids = ids;
+        share->program_count = count;
         share->clock = CW_TIME_NONE;
         batch->content = share;
     }
@@ -227,7 +242,7 @@ static void decode(void *self, const struct cw_chunk *chunk, struct cw_batch *co
     }
     if (service->chunk_clock != CW_TIME_NONE && service->options.event_time) {
         for (uint32_t i = 0; i < count; i++) { /* every core's timers follow this clock */
-            cw_share_of(batches[i])->clock = service->chunk_clock;
+            cw_share_of(service, batches[i])->clock = service->chunk_clock;
         }
     }
     cw_decoder_put_in(service->decoder, NULL);
@@ -252,14 +267,41 @@ static void note_scheduled(struct cw_service *service, const struct cw_block *bl
     }
 }
 
+/* What bits of the sender's programs are in one's own; a program that is not here any more, or not
+   yet, does not want the event. */
+static uint64_t translate(const struct cw_service *service, const struct cw_share *share,
+                          uint64_t bits)
+{
+    uint64_t own = 0;
+    for (uint32_t i = 0; i < share->program_count; i++) {
+        for (uint32_t k = 0; k < service->programs->count && (bits >> i & 1) != 0; k++) {
+            if (service->program_ids[k] == share->program_ids[i]) {
+                own |= UINT64_C(1) << k;
+            }
+        }
+    }
+    return own;
+}
+
+static bool same_programs(const struct cw_service *service, const struct cw_share *share)
+{
+    return share->program_count == service->programs->count &&
+           memcmp(share->program_ids, service->program_ids,
+                  share->program_count * sizeof *share->program_ids) == 0;
+}
+
 static void run_events(struct cw_service *service, const struct cw_share *share)
 {
+    bool same = same_programs(service, share);
     bool event_time = service->options.event_time;
     int64_t clock = cw_service_clock(service);
     for (struct cw_block *block = share->first; block != NULL; block = block->next) {
         for (uint32_t i = 0; i < block->count; i++) {
             struct cw_event *event = block->events[i];
             event->clock = event_time && event->clock > clock ? event->clock : clock;
+            if (!same) {
+                event->programs = translate(service, share, event->programs);
+            }
         }
         cw_pipeline_run_telling(service->pipeline, (const struct cw_event *const *)block->events,
                                 block->count, block->fates);

@@ -14,6 +14,8 @@ const struct cw_view cw_type_text = {"text/plain; charset=utf-8", 25};
 static const struct cw_view type_aws = {"application/x-amz-json-1.1", 26};
 
 static const struct cw_header retry_after = {{"retry-after", 11}, {"1", 1}};
+static const struct cw_header ask_for_credentials = {{"www-authenticate", 16},
+                                                     {"Basic realm=\"cartwheel\"", 23}};
 
 void cw_service_answer(struct cw_service *service, const struct cw_request *request,
                        uint16_t status, struct cw_view type, struct cw_view body,
@@ -93,8 +95,11 @@ void cw_service_error(struct cw_service *service, const struct cw_request *reque
     cw_text_puts(out, "{\"error\":");
     cw_text_json(out, text);
     cw_text_char(out, '}');
-    cw_service_answer(service, request, status, cw_type_json, written(service), &retry_after,
-                      status == 503 || status == 429 ? 1 : 0);
+    const struct cw_header *header = status == 401                    ? &ask_for_credentials
+                                     : status == 503 || status == 429 ? &retry_after
+                                                                      : NULL;
+    cw_service_answer(service, request, status, cw_type_json, written(service), header,
+                      header != NULL ? 1 : 0);
 }
 
 void cw_service_busy(struct cw_service *service, const struct cw_request *request, const char *why)

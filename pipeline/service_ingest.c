@@ -12,9 +12,10 @@ struct waiter {
 
 static const struct waiter nobody = {CW_OPEN_NONE, UINT32_MAX, 0};
 
-static void add(struct cw_batch *batch, struct cw_event *event, struct waiter waiter)
+static void add(struct cw_service *service, struct cw_batch *batch, struct cw_event *event,
+                struct waiter waiter)
 {
-    struct cw_share *share = cw_share_of(batch);
+    struct cw_share *share = cw_share_of(service, batch);
     if (share->last == NULL || share->last->count == CW_BLOCK_EVENTS) {
         struct cw_block *block = cw_arena_alloc(&batch->arena, sizeof *block, 8);
         block->next = NULL;
@@ -40,7 +41,7 @@ static uint32_t route(struct cw_service *service, struct cw_event *event, struct
         struct waiter copy = {waiter.open, UINT32_MAX, 0};
         for (uint32_t i = 0; i < count; i++) {
             struct cw_batch *batch = service->batches[i];
-            add(batch, i == own ? event : cw_event_copy(event, &batch->arena),
+            add(service, batch, i == own ? event : cw_event_copy(event, &batch->arena),
                 i == own ? waiter : copy);
         }
         return count;
@@ -48,7 +49,7 @@ static uint32_t route(struct cw_service *service, struct cw_event *event, struct
     bool nobodys = event->type == CW_EVENT_INVALID || event->type == CW_EVENT_UNKNOWN;
     uint32_t owner = nobodys ? own : event->partition % count;
     struct cw_batch *batch = service->batches[owner];
-    add(batch, owner == own ? event : cw_event_copy(event, &batch->arena), waiter);
+    add(service, batch, owner == own ? event : cw_event_copy(event, &batch->arena), waiter);
     return 1;
 }
 

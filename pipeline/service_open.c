@@ -36,6 +36,7 @@ void cw_open_release(struct cw_service *service, struct cw_open *open)
 {
     CW_ASSERT(open->pending == 0 && service->open_count > 0);
     service->text_bytes -= open->text.bytes;
+    service->heavy_count -= open->question != NULL && open->question->heavy;
     if (open->text.capacity_bytes > CW_OPEN_TEXT_KEPT) {
         cw_text_deinit(&open->text);
     }

@@ -25,6 +25,7 @@ enum {
     CW_BLOCK_EVENTS = CW_RUN_BATCH,
     CW_SERVE_PARAMS = 2,
     CW_SEND_RESULTS = 64,          /* messages that could not be rendered, not told yet */
+    CW_HEAVY_MAX = 64,             /* questions with long answers, open at a time on a core */
     CW_OPEN_TEXT_KEPT = 4096,      /* of a slot's text, for its next request */
     CW_OPEN_LISTED_MAX = 10000,    /* refused events that one answer names */
     CW_OPEN_TEXT_BUDGET = 64 << 20 /* of all reasons that wait in open requests */
@@ -52,6 +53,7 @@ struct cw_question {
     void (*gather)(struct cw_service *service, struct cw_open *open, const struct cw_ask *ask);
     /* At home, when all are there: answers the request. */
     void (*finish)(struct cw_service *service, struct cw_open *open);
+    bool heavy; /* its answers are long: only CW_HEAVY_MAX at a time */
 };
 
 /* One core's share of a question. */
@@ -70,6 +72,10 @@ struct cw_share {
     struct cw_block *first, *last;
     struct cw_ask *asks, *last_ask;
     int64_t clock; /* event time: the chunk's latest, CW_TIME_NONE when it has none */
+    /* The programs that the events' bits stand for, by a hash of their ids: their owner may have
+       others already, or still. */
+    uint32_t program_count;
+    const uint64_t *program_ids;
 };
 
 /* A request that is not answered yet. */
@@ -159,8 +165,9 @@ struct cw_service {
     /* Open requests. */
     struct cw_open *opens;
     uint32_t open_free, open_used, open_count; /* free list; slots ever used; open now */
-    uint64_t text_bytes;                       /* in open requests */
-    struct cw_text answer;                     /* the one that is written */
+    uint32_t heavy_count;
+    uint64_t text_bytes;   /* in open requests */
+    struct cw_text answer; /* the one that is written */
     /* Messages. */
     struct cw_message message;
     struct cw_post_result unsent[CW_SEND_RESULTS];
@@ -168,7 +175,8 @@ struct cw_service {
     /* Counters. */
     struct cw_served served;
     struct cw_program_count by_program[CW_PROGRAMS_MAX];
-    uint8_t paused[CW_PROGRAMS_MAX]; /* bit per channel */
+    uint64_t program_ids[CW_PROGRAMS_MAX]; /* hashes, the same on all cores */
+    uint8_t paused[CW_PROGRAMS_MAX];       /* bit per channel */
     struct cw_histogram latencies[CW_LATENCY_COUNT];
 
     struct {
@@ -180,7 +188,7 @@ struct cw_service {
 };
 
 /* service.c */
-struct cw_share *cw_share_of(struct cw_batch *batch);
+struct cw_share *cw_share_of(struct cw_service *service, struct cw_batch *batch);
 uint64_t cw_service_ns(struct cw_service *service);
 int64_t cw_service_clock(struct cw_service *service);
 

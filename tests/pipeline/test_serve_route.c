@@ -311,8 +311,7 @@ Test(serve, unsubscribing_asks_first_and_then_does_it)
     open_with(2);
     const struct asked *asked = get("/u/abc");
     cr_assert(eq(u16, asked->status, 200));
-    cr_assert(has(asked, "no more e-mails from &lt;Tom&#39;s &amp; Co&gt;?<form method=\"post\" "
-                         "action=\"/u/abc\">"),
+    cr_assert(has(asked, "no more e-mails from &lt;Tom&#39;s &amp; Co&gt;?<form method=\"post\">"),
               "%s", asked->body);
     cr_assert(eq(u32, double_visits, 0));
     asked = serving_ask(&s, "POST /u/abc HTTP/1.1\nContent-Type: application/x-www-form-urlencoded",
@@ -416,5 +415,40 @@ Test(serve, a_remark_names_the_reason_and_the_remedy_once_an_hour)
         }
         cr_assert(cw_service_remark(service) == NULL);
     }
+    serving_close(&s);
+}
+
+Test(serve, only_so_many_long_answers_are_under_way_at_a_time)
+{
+    open_with(2);
+
+    enum {
+        MANY = 70
+    };
+
+    for (uint32_t i = 0; i < MANY; i++) {
+        (void)serving_send(&s, 0, "GET /metrics HTTP/1.1", "");
+    }
+    serving_run(&s);
+    uint32_t busy = 0;
+    for (uint32_t i = 0; i < MANY; i++) {
+        busy += s.asked[i].status == 503;
+    }
+    cr_assert(eq(u32, busy, 6));
+    cr_assert(eq(u16, get("/metrics")->status, 200));
+    serving_close(&s);
+}
+
+Test(serve, refusals_say_what_would_be_allowed)
+{
+    open_with(1);
+    cr_assert(strstr(serving_ask(&s, "DELETE /u/abc HTTP/1.1", "")->headers,
+                     "allow: GET, HEAD, POST\n") != NULL);
+    struct made_request made;
+    request_make(&made, "GET /v1/programs HTTP/1.1", "", 0);
+    made.request.role = CW_ROLE_NONE;
+    uint32_t token = serving_put(&s, 0, &made);
+    serving_run(&s);
+    cr_assert(strstr(s.asked[token].headers, "www-authenticate: Basic") != NULL);
     serving_close(&s);
 }

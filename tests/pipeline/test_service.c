@@ -470,3 +470,84 @@ Test(service, a_file_over_one_connection_gives_the_journeys_of_its_replay, .time
         }
     }
 }
+
+/* ---- everything at once ---- */
+
+static void send_something(struct cw_text *file, uint64_t *random, size_t *at)
+{
+    static const char *const asks[] = {
+        "GET /metrics HTTP/1.1",
+        "GET /v1/candidates?program=first&channel=sms&limit=3 HTTP/1.1",
+        "GET /v1/candidates?program=first&date=2026-01-20 HTTP/1.1",
+        "GET /v1/candidates/c1:first HTTP/1.1",
+        "GET /v1/programs HTTP/1.1",
+        "POST /v1/programs/first/pause?channel=email HTTP/1.1",
+        "POST /v1/programs/first/resume HTTP/1.1",
+        "GET /healthz HTTP/1.1",
+        "GET /nothing HTTP/1.1"};
+    uint32_t shard = random_below(random, s.shards);
+    uint32_t what = random_below(random, 12);
+    if (what < CW_COUNTOF(asks)) {
+        (void)serving_send(&s, shard, asks[what], "");
+        return;
+    }
+    struct cw_text piece = {0};
+    for (uint32_t n = random_below(random, 30) + 1; n > 0 && *at < file->bytes; n--) {
+        const char *from = file->data + *at;
+        const char *feed = memchr(from, '\n', file->bytes - *at);
+        cw_text_put(&piece, from, (size_t)(feed + 1 - from));
+        *at += (size_t)(feed + 1 - from);
+    }
+    if (what == 11) {
+        (void)serving_lines(&s, shard, cw_text_terminate(&piece), 1);
+    } else {
+        (void)serving_send(&s, shard, NDJSON, cw_text_terminate(&piece));
+    }
+    cw_text_deinit(&piece);
+}
+
+Test(service, whatever_is_asked_all_of_it_is_answered_and_every_sum_holds, .timeout = 120)
+{
+    for (uint64_t seed = 1; seed <= 4; seed++) {
+        const struct serving_options options = {
+            .yamls = RANDOM_PROGRAMS, .shards = 3, .channels = seed % 2 == 0};
+        cr_assert(serving_open(&s, &options), "%s", s.f.fault.text);
+        struct cw_text file = {0};
+        uint64_t random = seed;
+        size_t at = 0;
+        make_file(&file, seed, 3000);
+        while (at < file.bytes) {
+            send_something(&file, &random, &at);
+            for (uint32_t n = random_below(&random, 4); n > 0; n--) {
+                (void)cw_shard_step(&s.shard[random_below(&random, s.shards)]);
+            }
+            s.now += random_below(&random, 3000000);
+        }
+        serving_run(&s);
+        cr_assert(eq(u32, s.answered, s.count));
+        uint64_t told = 0;
+        for (uint32_t i = 0; i < s.count; i++) {
+            const char *body = s.asked[i].body;
+            unsigned accepted = 0;
+            unsigned duplicate = 0;
+            const char *from = strstr(body, "\"accepted\":");
+            if (from != NULL &&
+                sscanf(from, "\"accepted\":%u,\"duplicate\":%u", &accepted, &duplicate) == 2) {
+                told += accepted + duplicate;
+                for (const char *p = body; (p = strstr(p, "\"reason\":")) != NULL; p++) {
+                    told++;
+                }
+            }
+        }
+        uint64_t received = 0;
+        for (uint32_t i = 0; i < s.shards; i++) {
+            const struct cw_fates *fates =
+                cw_pipeline_fates(cw_service_pipeline(s.core[i].service));
+            received += fates->received - fates->made;
+        }
+        cr_assert(eq(u64, told, 3001));
+        cr_assert(eq(u64, received, 3001));
+        cw_text_deinit(&file);
+        serving_close(&s);
+    }
+}
