@@ -346,10 +346,10 @@ static struct figures sum_up(const struct cw_load_result *result)
 static void json_histogram(struct cw_text *out, const char *name,
                            const struct cw_histogram *histogram)
 {
-    cw_text_printf(out, ",\"%s\":{\"requests\":%llu", name, (unsigned long long)histogram->total);
+    cw_text_printf(out, ",\"%s\":{\"requests\":%llu", name, (unsigned long long)histogram->count);
     for (uint32_t i = 0; i < CW_COUNTOF(shares); i++) {
         cw_text_printf(out, ",\"%s\":%.3f", shares[i].name,
-                       (double)cw_histogram_at(histogram, shares[i].share) / 1e3);
+                       (double)cw_histogram_quantile(histogram, shares[i].share) / 1e3);
     }
     cw_text_printf(out, ",\"max\":%.3f}", (double)histogram->max / 1e3);
 }
@@ -390,7 +390,7 @@ static void print_histogram(const char *name, const struct cw_histogram *histogr
 {
     (void)printf("%-9s", name);
     for (uint32_t i = 0; i < CW_COUNTOF(shares); i++) {
-        print_duration(shares[i].name, cw_histogram_at(histogram, shares[i].share));
+        print_duration(shares[i].name, cw_histogram_quantile(histogram, shares[i].share));
     }
     print_duration("max", histogram->max);
     (void)printf("\n");

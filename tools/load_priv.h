@@ -5,7 +5,7 @@
 
 #include "core/text.h"
 #include "tools/answer.h"
-#include "tools/histogram.h"
+#include "core/histogram.h"
 #include "tools/http_reader.h"
 #include "tools/target.h"
 
