@@ -13,6 +13,8 @@
 #include "tests/pipeline/program_fixture.h"
 #include "tests/pipeline/request_fixture.h"
 
+#include <stdatomic.h>
+
 #define SERVING_SHARDS_MAX 3u
 #define SERVING_TOKENS_MAX 20000u
 
@@ -47,10 +49,11 @@ struct serving {
     struct cw_shard shard[SERVING_SHARDS_MAX];
     struct serving_core core[SERVING_SHARDS_MAX];
     int64_t now;
-    uint64_t ns;
+    _Atomic uint64_t ns; /* atomic where shards may run in threads */
     bool ended;
     struct asked *asked; /* by token */
-    uint32_t count, answered;
+    uint32_t count;
+    _Atomic uint32_t answered;
     uint32_t letters; /* dead ones */
     struct cw_text letter;
     /* Messages. */
@@ -142,7 +145,7 @@ static inline int64_t serving_now(void *self)
 
 static inline uint64_t serving_ns(void *self)
 {
-    return ((struct serving_core *)self)->serving->ns += 1000;
+    return atomic_fetch_add(&((struct serving_core *)self)->serving->ns, 1000) + 1000;
 }
 
 static inline void serving_letter(void *self, int64_t at, struct cw_view text,
@@ -356,7 +359,7 @@ static inline uint32_t serving_put(struct serving *s, uint32_t shard, struct mad
     struct asked *asked = &s->asked[token];
     asked->made = *made;
     asked->made.request.token = token;
-    asked->made.request.arrived_ns = s->ns += 1000;
+    asked->made.request.arrived_ns = atomic_fetch_add(&s->ns, 1000) + 1000;
     asked->made.request.headers = asked->made.headers;
     asked->made.request.next = NULL;
     struct serving_core *core = &s->core[shard];
