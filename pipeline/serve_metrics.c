@@ -250,7 +250,7 @@ static void write_touches(struct exposition *e, const struct report *r)
 {
     const struct cw_fates *f = &r->fates;
     uint64_t done = total(f->sent, CW_CHANNEL_COUNT) + total(f->skipped, CW_TOUCH_REASON_COUNT) +
-                    f->failed + f->cut_off;
+                    f->failed + f->unknown + f->cut_off + f->sending;
     counter(e, "touches_planned", "Touches planned.", f->planned);
     gauge(e, "touches_pending", "Touches still to come.", less(f->planned, done));
     counters(e, "touches_sent", "Messages sent, by channel.", "channel", channels, f->sent,
@@ -260,12 +260,21 @@ static void write_touches(struct exposition *e, const struct report *r)
     counters(e, "touches_deferred", "Times that a touch was put off, by reason.", "reason",
              touch_reasons + 1, f->deferred + 1, CW_TOUCH_REASON_COUNT - 1);
     counter(e, "touches_failed", "Touches that could not be sent.", f->failed);
+    counter(e, "touches_unknown", "Touches of which nobody knows whether they were sent.",
+            f->unknown);
+    gauge(e, "touches_under_way", "Messages that a channel has and has told nothing of.",
+          f->sending);
+    counter(e, "results_stray", "Results for messages that were not under way.", f->stray_results);
+    counter(e, "links_left_out", "Messages whose short links would have been too long.",
+            f->links_left_out);
     counter(e, "touches_cut_off", "Touches that their journey's end made needless.", f->cut_off);
     by_touch(e, "sent_by_touch", "Messages sent, by touch number.", f->sent_by_touch);
     by_touch(e, "delivered_by_touch", "Messages told to be delivered, by touch number.",
              f->delivered);
     by_touch(e, "opened_by_touch", "Messages opened, by touch number.", f->opened);
     by_touch(e, "clicked_by_touch", "Messages clicked, by touch number.", f->clicked);
+    by_touch(e, "opens_by_touch", "Opens as often as they came, machines' too.", f->opened_raw);
+    by_touch(e, "clicks_by_touch", "Clicks as often as they came, machines' too.", f->clicked_raw);
 }
 
 static void write_state(struct exposition *e, const struct report *r)

@@ -25,7 +25,7 @@ enum {
 typedef int cw_command_fn(int argc, char **argv);
 
 cw_command_fn cw_cmd_check, cw_cmd_replay, cw_cmd_match, cw_cmd_gen, cw_cmd_explain, cw_cmd_preview,
-    cw_cmd_run, cw_cmd_config, cw_cmd_send, cw_cmd_load;
+    cw_cmd_run, cw_cmd_config, cw_cmd_send, cw_cmd_load, cw_cmd_top;
 
 /* Prints `cartwheel: ...` (and how to get help) on standard error; returns CW_EXIT_USAGE. */
 int cw_usage_error(const char *command, const char *format, ...)

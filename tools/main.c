@@ -17,6 +17,7 @@ struct cw_command {
 static const struct cw_command commands[] = {
     {"run", cw_cmd_run, "the engine: events in over HTTP and TCP, messages out"},
     {"config", cw_cmd_config, "the keys of the engine file"},
+    {"top", cw_cmd_top, "what an engine does just now"},
     {"replay", cw_cmd_replay, "run events through programs on event time"},
     {"check", cw_cmd_check, "validate program files and tell every problem"},
     {"explain", cw_cmd_explain, "every verdict on one abandonment or event, and what followed"},

@@ -1,0 +1,468 @@
+/* top: what an engine does just now, from its /metrics. */
+#include "core/text.h"
+#include "core/time.h"
+#include "io/clock.h"
+#include "tools/cli.h"
+
+#include <curl/curl.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char help[] =
+    "usage: cartwheel top [OPTIONS]\n"
+    "\n"
+    "Shows what an engine does just now: events and their fates, candidates, touches by channel,\n"
+    "conversions, latencies, requests; on a terminal anew every second until Ctrl-C.\n"
+    "\n"
+    "  --to URL             the engine (http://127.0.0.1:8080)\n"
+    "  --every SECONDS      between two looks (1)\n"
+    "  --once               one look; rates are since its start then\n"
+    "  --api-key-file FILE  sent as X-Api-Key; a key with the role report is enough\n"
+    "  --help               print this\n"
+    "\n"
+    "exit: 0 ended, 1 the engine cannot be reached, 2 wrong usage\n";
+
+enum {
+    SAMPLES_MAX = 2048,
+    METRICS_BYTES_MAX = 4 << 20,
+    REASONS_SHOWN = 3,
+    KEY_BYTES_MAX = 4096
+};
+
+struct sample {
+    struct cw_view name; /* with its labels */
+    double value;
+};
+
+struct look {
+    struct cw_text text;
+    struct sample list[SAMPLES_MAX];
+    uint32_t count;
+    uint64_t at_ns;
+};
+
+struct top {
+    const char *to, *key_file;
+    double every;
+    bool once, help, terminal;
+    char key[KEY_BYTES_MAX];
+    CURL *curl;
+    char error[CURL_ERROR_SIZE];
+    struct look looks[2], health;
+    uint32_t now;   /* of looks */
+    uint32_t taken; /* looks so far */
+    struct cw_text page;
+};
+
+static volatile sig_atomic_t interrupted;
+
+static void on_signal(int number)
+{
+    (void)number;
+    interrupted = 1;
+}
+
+/* ---- asking ---- */
+
+static size_t take(char *data, size_t size, size_t count, void *self)
+{
+    struct cw_text *text = self;
+    if (text->bytes + size * count > METRICS_BYTES_MAX) {
+        return 0;
+    }
+    cw_text_put(text, data, size * count);
+    return size * count;
+}
+
+static bool ask(struct top *top, const char *path, struct look *look)
+{
+    char url[2048];
+    long status = 0;
+    struct curl_slist *headers = NULL;
+    (void)snprintf(url, sizeof url, "%s%s", top->to, path);
+    cw_text_clear(&look->text);
+    curl_easy_reset(top->curl);
+    if (top->key[0] != '\0') {
+        char header[KEY_BYTES_MAX + 16];
+        (void)snprintf(header, sizeof header, "X-Api-Key: %s", top->key);
+        headers = curl_slist_append(NULL, header);
+    }
+    (void)curl_easy_setopt(top->curl, CURLOPT_URL, url);
+    (void)curl_easy_setopt(top->curl, CURLOPT_PROTOCOLS_STR, "http,https");
+    (void)curl_easy_setopt(top->curl, CURLOPT_HTTPHEADER, headers);
+    (void)curl_easy_setopt(top->curl, CURLOPT_WRITEFUNCTION, take);
+    (void)curl_easy_setopt(top->curl, CURLOPT_WRITEDATA, &look->text);
+    (void)curl_easy_setopt(top->curl, CURLOPT_ERRORBUFFER, top->error);
+    (void)curl_easy_setopt(top->curl, CURLOPT_TIMEOUT, 5L);
+    (void)curl_easy_setopt(top->curl, CURLOPT_NOSIGNAL, 1L);
+    top->error[0] = '\0';
+    CURLcode code = curl_easy_perform(top->curl);
+    curl_slist_free_all(headers);
+    (void)curl_easy_getinfo(top->curl, CURLINFO_RESPONSE_CODE, &status);
+    if (code == CURLE_OK && status == 200) {
+        return true;
+    }
+    if (code != CURLE_OK) {
+        (void)fprintf(stderr, "cartwheel top: %s: %s\n", url,
+                      top->error[0] != '\0' ? top->error : curl_easy_strerror(code));
+    } else {
+        (void)fprintf(stderr, "cartwheel top: %s answers %ld%s\n", url, status,
+                      status == 401 || status == 403 ? "; --api-key-file names a key" : "");
+    }
+    return false;
+}
+
+static void split(struct look *look)
+{
+    look->count = 0;
+    char *line = look->text.data;
+    char *end = line + look->text.bytes;
+    while (line < end && look->count < SAMPLES_MAX) {
+        char *feed = memchr(line, '\n', (size_t)(end - line));
+        char *stop = feed != NULL ? feed : end;
+        char *blank = stop;
+        while (blank > line && *blank != ' ') {
+            blank--;
+        }
+        if (*line != '#' && blank > line) {
+            look->list[look->count++] =
+                (struct sample){{line, (uint32_t)(blank - line)}, strtod(blank + 1, NULL)};
+        }
+        line = stop + 1;
+    }
+}
+
+static const struct look *latest(const struct top *top)
+{
+    return &top->looks[top->now];
+}
+
+static double get(const struct look *look, const char *name)
+{
+    size_t bytes = strlen(name);
+    for (uint32_t i = 0; i < look->count; i++) {
+        if (look->list[i].name.bytes == bytes &&
+            memcmp(look->list[i].name.data, name, bytes) == 0) {
+            return look->list[i].value;
+        }
+    }
+    return 0;
+}
+
+/* A second; since the engine's start when there was one look. */
+static double rate(const struct top *top, const char *name)
+{
+    const struct look *now = latest(top);
+    const struct look *before = &top->looks[1 - top->now];
+    if (top->taken < 2) {
+        return 0;
+    }
+    double seconds = (double)(now->at_ns - before->at_ns) / 1e9;
+    return seconds > 0 ? (get(now, name) - get(before, name)) / seconds : 0;
+}
+
+/* ---- showing ---- */
+
+/* 1234567 as 1,234,567. */
+static void put_count(struct cw_text *page, double value)
+{
+    char digits[32];
+    int bytes = snprintf(digits, sizeof digits, "%.0f", value < 0 ? 0 : value);
+    for (int i = 0; i < bytes; i++) {
+        cw_text_char(page, digits[i]);
+        if ((bytes - i) % 3 == 1 && i + 1 < bytes) {
+            cw_text_char(page, ',');
+        }
+    }
+}
+
+static void put_named(struct cw_text *page, const char *name, double value)
+{
+    cw_text_printf(page, "  %s ", name);
+    put_count(page, value);
+}
+
+static void put_title(struct cw_text *page, const char *name)
+{
+    cw_text_printf(page, "%-13s", name);
+}
+
+/* Those of a family that are not zero, the largest first. */
+static void put_family(struct top *top, const char *family, uint32_t most)
+{
+    const struct look *look = latest(top);
+    size_t bytes = strlen(family);
+    bool shown[SAMPLES_MAX] = {false};
+    for (uint32_t k = 0; k < most; k++) {
+        uint32_t best = SAMPLES_MAX;
+        for (uint32_t i = 0; i < look->count; i++) {
+            const struct sample *s = &look->list[i];
+            if (!shown[i] && s->value > 0 && s->name.bytes > bytes && s->name.data[bytes] == '{' &&
+                memcmp(s->name.data, family, bytes) == 0 &&
+                (best == SAMPLES_MAX || s->value > look->list[best].value)) {
+                best = i;
+            }
+        }
+        if (best == SAMPLES_MAX) {
+            return;
+        }
+        shown[best] = true;
+        /* family{label="value"} */
+        struct cw_view name = look->list[best].name;
+        const char *open = memchr(name.data, '"', name.bytes);
+        const char *end = open == NULL
+                              ? NULL
+                              : memchr(open + 1, '"', (size_t)(name.data + name.bytes - open - 1));
+        if (end != NULL) {
+            cw_text_puts(&top->page, "  ");
+            cw_text_put(&top->page, open + 1, (size_t)(end - open - 1));
+            cw_text_char(&top->page, ' ');
+            put_count(&top->page, look->list[best].value);
+        }
+    }
+}
+
+/* The upper end of the bucket that the share falls into, in seconds; of what came since the look
+   before, or of all. */
+static double quantile(const struct top *top, const char *name, double share)
+{
+    const struct look *now = latest(top);
+    const struct look *before = top->taken >= 2 ? &top->looks[1 - top->now] : NULL;
+    char count[96];
+    char bucket[96];
+    (void)snprintf(count, sizeof count, "cartwheel_%s_seconds_count", name);
+    size_t bytes =
+        (size_t)snprintf(bucket, sizeof bucket, "cartwheel_%s_seconds_bucket{le=\"", name);
+    double all = get(now, count) - (before == NULL ? 0 : get(before, count));
+    if (all <= 0) { /* nothing just now: of all that ever came */
+        before = NULL;
+        all = get(now, count);
+    }
+    for (uint32_t i = 0; all > 0 && i < now->count; i++) {
+        const struct sample *s = &now->list[i];
+        if (s->name.bytes <= bytes || memcmp(s->name.data, bucket, bytes) != 0) {
+            continue;
+        }
+        char whole[160];
+        (void)snprintf(whole, sizeof whole, "%.*s", (int)s->name.bytes, s->name.data);
+        double in = s->value - (before == NULL ? 0 : get(before, whole));
+        if (in >= share * all) {
+            return strtod(s->name.data + bytes, NULL); /* +Inf reads as infinity */
+        }
+    }
+    return 0;
+}
+
+static void put_seconds(struct cw_text *page, const char *name, double seconds)
+{
+    if (seconds <= 0) {
+        cw_text_printf(page, "  %s -", name);
+    } else if (seconds > 1e6) {
+        cw_text_printf(page, "  %s > 100 s", name);
+    } else if (seconds < 1e-3) {
+        cw_text_printf(page, "  %s \xe2\x89\xa4 %g us", name, seconds * 1e6);
+    } else {
+        cw_text_printf(page, "  %s \xe2\x89\xa4 %g ms", name, seconds * 1e3);
+    }
+}
+
+static void put_latency(struct top *top, const char *title, const char *name)
+{
+    put_title(&top->page, title);
+    put_seconds(&top->page, "median", quantile(top, name, 0.5));
+    put_seconds(&top->page, "P99", quantile(top, name, 0.99));
+    cw_text_char(&top->page, '\n');
+}
+
+static void put_head(struct top *top)
+{
+    struct cw_text *page = &top->page;
+    const char *clock = strstr(top->health.text.data, "\"clock\":\"");
+    const char *note = strstr(top->health.text.data, "\"note\":\"");
+    cw_text_printf(page, "cartwheel at %s", top->to);
+    if (clock != NULL) {
+        cw_text_printf(page, "   clock %.19sZ", clock + 9);
+    }
+    if (note != NULL) {
+        cw_text_puts(page, "   ");
+        cw_text_put(page, note + 8, strcspn(note + 8, "\""));
+    }
+    cw_text_puts(page, "\n\n");
+}
+
+static void put_page(struct top *top)
+{
+    struct cw_text *page = &top->page;
+    const struct look *now = latest(top);
+    cw_text_clear(page);
+    put_head(top);
+    put_title(page, "events");
+    put_named(page, "a second", rate(top, "cartwheel_events_received_total"));
+    put_named(page, "received", get(now, "cartwheel_events_received_total"));
+    put_family(top, "cartwheel_events_total", 8);
+    cw_text_char(page, '\n');
+    put_title(page, "abandonments");
+    put_family(top, "cartwheel_abandonments_total", 8);
+    cw_text_char(page, '\n');
+    put_title(page, "rejected");
+    put_family(top, "cartwheel_rejections_total", REASONS_SHOWN);
+    cw_text_char(page, '\n');
+    put_title(page, "candidates");
+    put_named(page, "in flight", get(now, "cartwheel_candidates_in_flight"));
+    put_family(top, "cartwheel_candidates_ended_total", 8);
+    cw_text_char(page, '\n');
+    put_title(page, "touches");
+    put_named(page, "pending", get(now, "cartwheel_touches_pending"));
+    put_named(page, "failed", get(now, "cartwheel_touches_failed_total"));
+    cw_text_puts(page, "   sent:");
+    put_family(top, "cartwheel_touches_sent_total", 3);
+    cw_text_char(page, '\n');
+    put_title(page, "  skipped");
+    put_family(top, "cartwheel_touches_skipped_total", REASONS_SHOWN);
+    cw_text_puts(page, "   put off:");
+    put_family(top, "cartwheel_touches_deferred_total", REASONS_SHOWN);
+    cw_text_char(page, '\n');
+    put_title(page, "conversions");
+    put_family(top, "cartwheel_conversions_total", 6);
+    cw_text_char(page, '\n');
+    put_title(page, "visits");
+    put_family(top, "cartwheel_visits_total", 3);
+    cw_text_puts(page, "\n\n");
+    put_latency(top, "scheduled in", "event_to_scheduled");
+    put_latency(top, "answered in", "event_to_answer");
+    put_title(page, "requests");
+    put_named(page, "a second", rate(top, "cartwheel_requests_total"));
+    put_family(top, "cartwheel_answers_total", 4);
+    put_named(page, "busy", get(now, "cartwheel_requests_busy_total"));
+    cw_text_char(page, '\n');
+}
+
+static void show(struct top *top)
+{
+    put_page(top);
+    if (!top->terminal) {
+        (void)fwrite(top->page.data, 1, top->page.bytes, stdout);
+    } else {
+        (void)fputs("\033[H", stdout);
+        for (size_t from = 0; from < top->page.bytes;) { /* each line cleared behind its end */
+            size_t line = 0;
+            while (top->page.data[from + line] != '\n') {
+                line++;
+            }
+            (void)fwrite(top->page.data + from, 1, line, stdout);
+            (void)fputs("\033[K\n", stdout);
+            from += line + 1;
+        }
+        (void)fputs("\033[J", stdout);
+    }
+    (void)fflush(stdout);
+}
+
+/* ---- the command ---- */
+
+static int parse(struct top *top, int argc, char **argv)
+{
+    static const struct option known[] = {
+        {"to", required_argument, NULL, 't'}, {"every", required_argument, NULL, 'e'},
+        {"once", no_argument, NULL, 'o'},     {"api-key-file", required_argument, NULL, 'k'},
+        {"help", no_argument, NULL, 'h'},     {NULL, 0, NULL, 0}};
+    int option;
+    while ((option = cw_next_option("top", argc, argv, "h", known)) != -1) {
+        char *end = NULL;
+        switch (option) {
+        case 't': top->to = optarg; break;
+        case 'k': top->key_file = optarg; break;
+        case 'o': top->once = true; break;
+        case 'h': top->help = true; break;
+        case 'e':
+            top->every = strtod(optarg, &end);
+            if (*end != '\0' || !(top->every >= 0.1) || top->every > 3600) {
+                return cw_usage_error("top", "--every is a number of seconds from 0.1 to 3600");
+            }
+            break;
+        default: return CW_EXIT_USAGE; /* told already */
+        }
+    }
+    if (optind < argc) {
+        return cw_usage_error("top", "\"%s\" is not known here; the engine is named by --to",
+                              argv[optind]);
+    }
+    return CW_EXIT_OK;
+}
+
+static int read_key(struct top *top)
+{
+    struct cw_fault fault;
+    struct cw_view content;
+    if (top->key_file == NULL) {
+        return CW_EXIT_OK;
+    }
+    if (cw_file_read(top->key_file, KEY_BYTES_MAX - 1, &content, &fault) != CW_ERR_OK) {
+        return cw_failure(&fault);
+    }
+    (void)snprintf(top->key, sizeof top->key, "%.*s", (int)strcspn(content.data, "\r\n"),
+                   content.data);
+    free((void *)(uintptr_t)content.data);
+    return CW_EXIT_OK;
+}
+
+static int watch(struct top *top)
+{
+    while (interrupted == 0) { /* until a signal */
+        top->now = 1 - top->now;
+        struct look *look = &top->looks[top->now];
+        look->at_ns = cw_clock_monotonic_ns();
+        if (!ask(top, "/metrics", look) || !ask(top, "/healthz", &top->health)) {
+            return CW_EXIT_FAILURE;
+        }
+        (void)cw_text_terminate(&look->text);
+        (void)cw_text_terminate(&top->health.text);
+        split(look);
+        top->taken++;
+        show(top);
+        if (top->once) {
+            break;
+        }
+        (void)usleep((useconds_t)(top->every * 1e6));
+    }
+    return CW_EXIT_OK;
+}
+
+int cw_cmd_top(int argc, char **argv)
+{
+    struct top *top = calloc(1, sizeof *top);
+    CW_ASSERT(top != NULL);
+    top->to = "http://127.0.0.1:8080";
+    top->every = 1;
+    int rc = parse(top, argc, argv);
+    if (rc == CW_EXIT_OK && top->help) {
+        (void)fputs(help, stdout);
+    } else if (rc == CW_EXIT_OK && (rc = read_key(top)) == CW_EXIT_OK) {
+        (void)signal(SIGINT, on_signal);
+        (void)signal(SIGTERM, on_signal);
+        (void)curl_global_init(CURL_GLOBAL_DEFAULT);
+        top->curl = curl_easy_init();
+        CW_ASSERT(top->curl != NULL);
+        top->terminal = !top->once && isatty(STDOUT_FILENO) == 1;
+        if (top->terminal) {
+            (void)fputs("\033[?25l\033[2J", stdout);
+        }
+        rc = watch(top);
+        if (top->terminal) {
+            (void)fputs("\033[?25h", stdout);
+        }
+        curl_easy_cleanup(top->curl);
+        curl_global_cleanup();
+    }
+    for (uint32_t i = 0; i < 2; i++) {
+        cw_text_deinit(&top->looks[i].text);
+    }
+    cw_text_deinit(&top->health.text);
+    cw_text_deinit(&top->page);
+    explicit_bzero(top->key, sizeof top->key);
+    free(top);
+    return rc;
+}
