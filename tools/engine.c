@@ -77,6 +77,7 @@ static bool counter(void *self, uint32_t index, const char **name, const char **
 static void decide(void *self, const struct cw_decision *decision)
 {
     struct cw_core *core = self;
+    core->decided++;
     if (core->lane != NULL) {
         cw_lane_add(core->lane, decision);
     }
@@ -461,6 +462,7 @@ static bool reconcile(struct cw_engine *engine)
         cw_fates_add(&summary.fates, cw_pipeline_fates(pipeline));
         cw_pipeline_count(pipeline, &in_flight, &pending);
         summary.in_flight += in_flight;
+        summary.decisions += engine->cores[i].decided;
         summary.pending += pending;
     }
     cw_summary_print(&summary, false, stderr);

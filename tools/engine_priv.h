@@ -41,6 +41,7 @@ struct cw_core {
     _Atomic(struct cw_bundle *) current;
     _Atomic(const char *) remark;
     int64_t settled_ms, remarked_ms;
+    uint64_t decided;
     bool draining;
     uint16_t ports[CW_LISTENERS_MAX];
 };
