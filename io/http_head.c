@@ -7,12 +7,42 @@
 
 #include <llhttp.h>
 
-static const char tchars[] = "!#$%&'*+-.^_`|~0123456789"
-                             "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+/* What each byte may be part of. */
+enum {
+    TCHAR = 1, /* names of headers and methods (RFC 9110 5.6.2) */
+    HOST = 2,  /* a name or an address and perhaps a port: no list, path or user */
+    TARGET = 4 /* visible ASCII but the beginning of a fragment */
+};
+
+/* clang-format off */
+static const uint8_t classes[256] = {
+    ['0' ... '9'] = TCHAR | HOST | TARGET,
+    ['A' ... 'Z'] = TCHAR | HOST | TARGET, ['a' ... 'z'] = TCHAR | HOST | TARGET,
+    ['!'] = TCHAR | HOST | TARGET, ['$'] = TCHAR | HOST | TARGET, ['%'] = TCHAR | HOST | TARGET,
+    ['&'] = TCHAR | HOST | TARGET, ['\''] = TCHAR | HOST | TARGET, ['*'] = TCHAR | HOST | TARGET,
+    ['+'] = TCHAR | HOST | TARGET, ['-'] = TCHAR | HOST | TARGET, ['.'] = TCHAR | HOST | TARGET,
+    ['_'] = TCHAR | HOST | TARGET, ['~'] = TCHAR | HOST | TARGET,
+    ['#'] = TCHAR, ['^'] = TCHAR | TARGET, ['`'] = TCHAR | TARGET, ['|'] = TCHAR | TARGET,
+    ['('] = HOST | TARGET, [')'] = HOST | TARGET, [':'] = HOST | TARGET, [';'] = HOST | TARGET,
+    ['='] = HOST | TARGET, ['['] = HOST | TARGET, [']'] = HOST | TARGET,
+    ['"'] = TARGET, [','] = TARGET, ['/'] = TARGET, ['<'] = TARGET, ['>'] = TARGET,
+    ['?'] = TARGET, ['@'] = TARGET, ['\\'] = TARGET, ['{'] = TARGET, ['}'] = TARGET,
+};
+
+/* clang-format on */
+
+static bool all_of(struct cw_view view, uint8_t class)
+{
+    uint8_t common = class;
+    for (uint32_t i = 0; i < view.bytes; i++) {
+        common &= classes[(unsigned char)view.data[i]];
+    }
+    return common != 0;
+}
 
 bool cw_http_tchar(unsigned char c)
 {
-    return c != 0 && memchr(tchars, c, sizeof tchars - 1) != NULL;
+    return (classes[c] & TCHAR) != 0;
 }
 
 struct reading {
@@ -133,11 +163,8 @@ static enum cw_http_refusal check_target(struct cw_view target)
     if (target.bytes == 0 || target.data[0] != '/') {
         return CW_HTTP_TARGET;
     }
-    for (uint32_t i = 0; i < target.bytes; i++) {
-        unsigned char c = (unsigned char)target.data[i];
-        if (c <= ' ' || c > '~' || c == '#') {
-            return CW_HTTP_TARGET;
-        }
+    if (!all_of(target, TARGET)) {
+        return CW_HTTP_TARGET;
     }
     return target.bytes > CW_HTTP_TARGET_BYTES ? CW_HTTP_TARGET_LONG : CW_HTTP_FINE;
 }
@@ -168,10 +195,8 @@ static enum cw_http_refusal read_request_line(struct cw_exchange *exchange, cons
     struct cw_view name = {head, (uint32_t)(blank - head)};
     struct cw_view version = {second + 1, (uint32_t)(end - second - 1)};
     *target = (struct cw_view){blank + 1, (uint32_t)(second - blank - 1)};
-    for (uint32_t i = 0; i < name.bytes; i++) {
-        if (!cw_http_tchar((unsigned char)name.data[i])) {
-            return CW_HTTP_REQUEST_LINE;
-        }
+    if (!all_of(name, TCHAR)) {
+        return CW_HTTP_REQUEST_LINE;
     }
     enum cw_http_refusal refusal = check_version(version, &exchange->version_1_0);
     if (refusal != CW_HTTP_FINE) {
@@ -210,18 +235,6 @@ static bool equal_nocase(struct cw_view a, struct cw_view b)
     return a.bytes == b.bytes;
 }
 
-/* A name or address and perhaps a port: nothing that could be a list, a path or a user. */
-static bool host_proper(struct cw_view host)
-{
-    for (uint32_t i = 0; i < host.bytes; i++) {
-        unsigned char c = (unsigned char)host.data[i];
-        if (c <= ' ' || c > '~' || strchr("\"#,/<>?@\\^`{|}", c) != NULL) {
-            return false;
-        }
-    }
-    return true;
-}
-
 static bool length_proper(struct cw_view digits, uint64_t *length)
 {
     *length = 0;
@@ -258,7 +271,7 @@ static enum cw_http_refusal read_header(struct known *known, struct cw_exchange 
     case 4:
         if (cw_view_equal(header->name, CW_VIEW("host"))) {
             known->hosts++;
-            return host_proper(header->value) ? CW_HTTP_FINE : CW_HTTP_HOST;
+            return all_of(header->value, HOST) ? CW_HTTP_FINE : CW_HTTP_HOST;
         }
         break;
     case 6:
@@ -301,14 +314,11 @@ static enum cw_http_refusal read_header(struct known *known, struct cw_exchange 
 /* Lower-cases a name in place; false: it is none. */
 static bool lower_name(struct cw_exchange *exchange, struct cw_view name)
 {
-    if (name.bytes == 0) {
+    if (name.bytes == 0 || !all_of(name, TCHAR)) {
         return false;
     }
     char *text = (char *)exchange + (name.data - (const char *)exchange);
     for (uint32_t i = 0; i < name.bytes; i++) {
-        if (!cw_http_tchar((unsigned char)text[i])) {
-            return false;
-        }
         text[i] = lower(text[i]);
     }
     return true;

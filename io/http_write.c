@@ -174,6 +174,17 @@ bool cw_http_write(struct cw_chain *chain, struct cw_pool *pool, const struct cw
     return true;
 }
 
+/* What may stand in a JSON string as it is. */
+static void copy_plain(char *out, size_t room, const char *text)
+{
+    size_t at = 0;
+    for (; text[at] != '\0' && at + 1 < room; at++) {
+        unsigned char c = (unsigned char)text[at];
+        out[at] = (char)(c < ' ' || c > '~' || c == '"' || c == '\\' ? '\'' : c);
+    }
+    out[at] = '\0';
+}
+
 bool cw_http_refuse(struct cw_chain *chain, struct cw_pool *pool,
                     const struct cw_exchange *exchange, enum cw_http_refusal refusal,
                     const char *reason, struct cw_http_dress dress)
@@ -182,17 +193,18 @@ bool cw_http_refuse(struct cw_chain *chain, struct cw_pool *pool,
     bool aws = exchange != NULL && exchange->put_events;
     bool busy = strcmp(info->type, "ThrottlingException") == 0;
     char body[REASON_BYTES_MAX];
+    char plain[REASON_BYTES_MAX / 2];
     struct cw_answer answer = {.status = info->status};
-    /* The reasons are sentences of this program: nothing in them needs escaping. */
+    copy_plain(plain, sizeof plain, busy && aws ? "Rate exceeded" : reason);
     if (aws) {
         /* The SDKs retry a throttling only when the status is 400 and the body says so. */
         answer.status = busy || info->status == 401 ? 400 : info->status;
         answer.type = CW_VIEW("application/x-amz-json-1.1");
         answer.body.bytes = cw_format(body, sizeof body, "{\"__type\":\"%s\",\"message\":\"%s\"}",
-                                      info->type, busy ? "Rate exceeded" : reason);
+                                      info->type, plain);
     } else {
         answer.type = CW_VIEW("application/json");
-        answer.body.bytes = cw_format(body, sizeof body, "{\"error\":\"%s\"}", reason);
+        answer.body.bytes = cw_format(body, sizeof body, "{\"error\":\"%s\"}", plain);
     }
     answer.body.data = body;
     if (answer.status == 503) {

@@ -36,7 +36,7 @@ struct cw_server_limits {
     uint32_t connections_per_address; /* default: connections */
     uint32_t header_bytes;            /* 16 KiB, of one request's head */
     uint32_t headers;                 /* 64 */
-    uint32_t body_bytes;              /* 1 MiB, + what PutEvents adds */
+    uint32_t body_bytes;              /* 2 MiB: 1 MiB of events, and what PutEvents adds */
     uint32_t line_bytes;              /* NDJSON: 1 MiB */
     uint64_t memory_bytes;            /* of request buffers in all, on this core: 256 MiB */
     uint32_t unanswered;              /* requests handed over and not answered: 4,096 */

@@ -175,8 +175,7 @@ void cw_server_http_answer(struct cw_server *server, struct cw_exchange *exchang
     if (!cw_http_write(to, &server->pool, &dress, answer,
                        &server->counts[CW_COUNT_http_headers_dropped_total])) {
         cw_server_count(server, CW_COUNT_answers_no_memory_total);
-        cw_connection_end(server, connection, true);
-        cw_exchange_release(server, exchange);
+        cw_connection_end(server, connection, true); /* and with it the exchange */
         return;
     }
     cw_server_count(server, CW_COUNT_http_answers_total);

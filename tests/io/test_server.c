@@ -337,6 +337,38 @@ Test(server, without_memory_callers_are_told_before_it_grows)
     }
 }
 
+Test(server, answers_without_memory_end_their_connection_and_no_other)
+{
+    app->options.limits.memory_bytes = 8 << 20;
+    start();
+    atomic_store(&app->hold, true);
+    int other = http();
+    cr_assert(SAY(other, "GET /other HTTP/1.1\r\nHost: x\r\n\r\n"));
+    while (atomic_load(&app->requests) < 1) {
+        usleep(1000);
+    }
+    int fd = http();
+    char text[2000] = "";
+    for (int i = 0; i < 20; i++) {
+        snprintf(text + strlen(text), sizeof text - strlen(text),
+                 "GET /large HTTP/1.1\r\nHost: x\r\n\r\n");
+    }
+    cr_assert(say(fd, text, strlen(text)));
+    while (atomic_load(&app->requests) < 21) {
+        usleep(1000);
+    }
+    atomic_store(&app->hold, false);
+    cw_server_wake(app->server);
+    hear(other, heard, sizeof heard, "/other||", 2000);
+    cr_expect(ne(ptr, strstr(heard, "/other||"), NULL));
+    for (int i = 0; i < 300 && app_counter(app, "answers_no_memory_total") == 0; i++) {
+        usleep(10000);
+    }
+    cr_expect(eq(u64, app_counter(app, "answers_no_memory_total"), 1));
+    close(fd);
+    close(other);
+}
+
 /* ---- time ---- */
 
 Test(server, a_head_that_does_not_come_is_not_waited_for)
