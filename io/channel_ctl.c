@@ -89,9 +89,11 @@ static cw_err check_options(const struct cw_channel *channel, struct cw_fault *f
         return cw_fail(fault, CW_ERR_INVALID, "host_name: %s", problem);
     }
     struct cw_mailbox from;
-    bool mail = o->type == CW_CHANNEL_SMTP;
-    if ((mail || (o->type == CW_CHANNEL_OUTBOX && memchr(o->from.data, '@', o->from.bytes))) &&
-        o->from.data != NULL && (problem = cw_mailbox_parse(o->from, &from)) != NULL) {
+    /* An outbox may be of a channel whose sender is a telephone number. */
+    bool mail = o->from.bytes > 0 &&
+                (o->type == CW_CHANNEL_SMTP ||
+                 (o->type == CW_CHANNEL_OUTBOX && memchr(o->from.data, '@', o->from.bytes)));
+    if (mail && (problem = cw_mailbox_parse(o->from, &from)) != NULL) {
         return cw_fail(fault, CW_ERR_INVALID, "from: %s", problem);
     }
     if (o->user.data != NULL && strlen(o->user.data) != o->user.bytes) {

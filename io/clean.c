@@ -49,7 +49,9 @@ void cw_clean_utf8(struct cw_text *out, struct cw_view hostile)
         cw_text_puts(out, REPLACEMENT);
         done = ++at;
     }
-    cw_text_put(out, hostile.data + done, hostile.bytes - done);
+    if (done < hostile.bytes) { /* data may be NULL when there is nothing */
+        cw_text_put(out, hostile.data + done, hostile.bytes - done);
+    }
 }
 
 static bool is_control(const char *text, uint32_t bytes)
