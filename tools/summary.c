@@ -309,8 +309,13 @@ static void timeline_candidate(const struct cw_decision *d, struct cw_text *out)
     }
     for (uint32_t i = 0; i < d->u.candidate.touch_count; i++) {
         double hours = (double)(d->u.candidate.touches[i].due - d->at) / 3600000.0;
-        cw_text_printf(out, "%s %s in %.3g h", i == 0 ? ";" : ",",
-                       cw_channel_name(d->u.candidate.touches[i].channel), hours);
+        cw_text_printf(out, "%s %s ", i == 0 ? ";" : ",",
+                       cw_channel_name(d->u.candidate.touches[i].channel));
+        if (hours > 0) {
+            cw_text_printf(out, "in %.3g h", hours);
+        } else {
+            cw_text_puts(out, "now");
+        }
     }
 }
 
