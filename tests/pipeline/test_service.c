@@ -2,7 +2,6 @@
 #include "pipeline/service.h"
 #include "pipeline/worker.h"
 #include "tests/core/random.h"
-#include "tests/pipeline/deliver_double.h"
 #include "tests/pipeline/random_shop.h"
 #include "tests/pipeline/service_fixture.h"
 
