@@ -104,13 +104,20 @@ cw_err cw_decoder_open(struct cw_decoder **decoder, const struct cw_decoder_opti
         cw_arena_close(&arena);
         return err;
     }
-    for (uint32_t i = 0; options->programs != NULL && i < options->programs->count; i++) {
-        made->sessions |= options->programs->list[i].session_timeout_ms > 0;
-    }
+    cw_decoder_reprogram(made, options->programs);
     made->own = arena;
     made->to = &made->arena;
     *decoder = made;
     return CW_ERR_OK;
+}
+
+void cw_decoder_reprogram(struct cw_decoder *decoder, const struct cw_programs *programs)
+{
+    decoder->options.programs = programs;
+    decoder->sessions = false;
+    for (uint32_t i = 0; programs != NULL && i < programs->count; i++) {
+        decoder->sessions |= programs->list[i].session_timeout_ms > 0;
+    }
 }
 
 void cw_decoder_close(struct cw_decoder *decoder)

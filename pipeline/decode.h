@@ -41,6 +41,9 @@ CW_MUST_USE cw_err cw_decoder_open(struct cw_decoder **decoder,
                                    struct cw_fault *fault);
 void cw_decoder_close(struct cw_decoder *decoder);
 
+/* From now on events are matched against these; NULL: match nothing. */
+void cw_decoder_reprogram(struct cw_decoder *decoder, const struct cw_programs *programs);
+
 /* Where from now on it puts what events point to (and stays the caller's); NULL: its own arena. */
 void cw_decoder_put_in(struct cw_decoder *decoder, struct cw_arena *arena);
 
