@@ -92,7 +92,9 @@ static void write_touches(struct cw_candidate_row *candidate, struct cw_text *js
 static void write_code(const struct cw_pipeline *p, struct cw_candidate_row *candidate,
                        struct cw_view customer, struct cw_text *json)
 {
-    bool unique = cw_candidate_program(p, candidate)->unique_codes;
+    const struct cw_program *program =
+        cw_programs_find(p->programs, cw_candidate_texts(candidate).program);
+    bool unique = program != NULL && program->unique_codes;
     const struct cw_touch_row *touches = cw_candidate_touches(candidate);
     for (uint32_t i = 0; i < candidate->touch_count; i++) {
         unique = unique || (touches[i].flags & CW_TOUCH_UNIQUE) != 0;

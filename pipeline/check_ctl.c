@@ -74,9 +74,13 @@ static bool check_texts(const struct look *look, struct cw_candidate_row *candid
     PROVE(look, text == (const char *)candidate + cw_table_value_bytes(p->candidates, row),
           "a candidate's parts do not add up to its row");
     PROVE(look,
-          candidate->slot < p->programs->count &&
-              cw_view_equal(texts.program, p->programs->list[candidate->slot].id),
+          candidate->status >= CW_STATUS_CONVERTED || candidate->slot == CW_SLOT_GONE ||
+              cw_view_equal(texts.program, cw_candidate_program(p, candidate)->id),
           "a candidate's program is not the one of its slot");
+    PROVE(look,
+          candidate->status >= CW_STATUS_CONVERTED || candidate->slot != CW_SLOT_GONE ||
+              cw_programs_find(p->programs, texts.program) == NULL,
+          "a candidate's program came back without it");
     return true;
 }
 
@@ -203,8 +207,10 @@ static bool check_carts(struct look *look, int64_t *due, bool *any)
               "a cart's parts do not add up to its row");
         for (uint64_t left = cart->sessions; left != 0; left &= left - 1) {
             uint32_t slot = (uint32_t)__builtin_ctzll(left);
-            PROVE(look, slot < p->programs->count, "a session of no program");
-            sooner(due, any, cart->session_time + p->programs->list[slot].session_timeout_ms);
+            const struct cw_program *program = p->slots[slot].program;
+            PROVE(look, program != NULL && program->session_timeout_ms > 0,
+                  "a session of no program");
+            sooner(due, any, cart->session_time + program->session_timeout_ms);
         }
         watched += cart->sessions != 0;
         look->carts++;
@@ -338,7 +344,7 @@ static bool check_indexes(const struct look *look)
     const struct cw_index *index = look->p->index;
     uint64_t by_score = 0;
     uint64_t by_value = 0;
-    for (uint32_t slot = 0; slot < look->p->programs->count; slot++) {
+    for (uint32_t slot = 0; slot <= CW_SLOTS_MAX; slot++) {
         const cw_row *scores = &index->by_score[slot][0][0];
         const cw_row *values = &index->by_value[slot][0][0];
         for (uint32_t i = 0; i < CW_CHANNEL_COUNT * CW_SCORE_BUCKETS; i++) {

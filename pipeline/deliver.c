@@ -164,6 +164,7 @@ static void cut_off(struct cw_pipeline *p, struct sending *s)
 static void try_again(struct cw_pipeline *p, struct sending *s, uint32_t retry_after_s)
 {
     const struct cw_program *program = cw_candidate_program(p, s->candidate);
+    const struct cw_touch *of_program = cw_candidate_touch(p, s->candidate, s->number);
     struct cw_touch_row *touch = s->touch;
     if ((touch->flags & CW_TOUCH_DOUBTED) == 0) {
         cw_touch_uncharge(p, &s->customer, touch);
@@ -172,8 +173,7 @@ static void try_again(struct cw_pipeline *p, struct sending *s, uint32_t retry_a
     int64_t asked = (int64_t)retry_after_s * 1000;
     int64_t due = p->now + (asked > wait ? asked : wait);
     /* A journey that began again meanwhile has moved what is not done yet. */
-    int64_t planned =
-        s->candidate->t0 + cw_touch_delay(program, &program->touches[s->number], s->customer.id);
+    int64_t planned = s->candidate->t0 + cw_touch_delay(program, of_program, s->customer.id);
     touch->due = due > planned ? due : planned;
     touch->reason = CW_TOUCH_REASON_PROVIDER;
     cw_touch_become(p, s->row, s->number, CW_TOUCH_PENDING);
@@ -204,19 +204,19 @@ static bool find(struct cw_pipeline *p, const struct cw_post_result *result, str
     return s->touch->state == CW_TOUCH_SENDING;
 }
 
-/* True when the program has it tried again rather than taken for sent. */
-static bool resends(const struct cw_pipeline *p, const struct sending *s)
+/* True when there may be another attempt: after an unknown one only where the program, or else the
+   channel, has it so. */
+static bool may_try(const struct cw_pipeline *p, const struct sending *s, enum cw_posted outcome)
 {
-    const struct cw_program *program = cw_candidate_program(p, s->candidate);
-    enum cw_on_unknown wanted = program->touches[s->number].on_unknown;
-    return wanted == CW_ON_UNKNOWN_RESEND ||
-           (wanted == CW_ON_UNKNOWN_DEFAULT && p->options.collapses[s->touch->channel]);
-}
-
-static bool may_try(const struct cw_pipeline *p, const struct sending *s)
-{
-    const struct cw_program *program = cw_candidate_program(p, s->candidate);
-    return s->goes_on && s->touch->attempts <= program->touches[s->number].retries;
+    const struct cw_touch *touch =
+        s->goes_on ? cw_candidate_touch(p, s->candidate, s->number) : NULL;
+    if (touch == NULL || s->touch->attempts > touch->retries) {
+        return false;
+    }
+    return outcome == CW_POSTED_LATER ||
+           (outcome == CW_POSTED_UNKNOWN && (touch->on_unknown == CW_ON_UNKNOWN_RESEND ||
+                                             (touch->on_unknown == CW_ON_UNKNOWN_DEFAULT &&
+                                              p->options.collapses[s->touch->channel])));
 }
 
 void cw_pipeline_result(struct cw_pipeline *p, const struct cw_post_result *result)
@@ -233,10 +233,9 @@ void cw_pipeline_result(struct cw_pipeline *p, const struct cw_post_result *resu
     if (outcome == CW_POSTED_UNKNOWN) {
         s.touch->flags |= CW_TOUCH_DOUBTED;
     }
-    bool again = outcome == CW_POSTED_LATER || (outcome == CW_POSTED_UNKNOWN && resends(p, &s));
     if (outcome == CW_POSTED_SENT) {
         cw_touch_went_out(p, &s.customer, s.row, s.number, s.id);
-    } else if (again && may_try(p, &s)) {
+    } else if (may_try(p, &s, outcome)) {
         try_again(p, &s, result->retry_after_s);
     } else if (outcome == CW_POSTED_LATER && !s.goes_on &&
                (s.touch->flags & CW_TOUCH_DOUBTED) == 0) {

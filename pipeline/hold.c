@@ -51,7 +51,7 @@ int64_t cw_touch_hold(struct cw_pipeline *p, const struct cw_customer *customer,
                       uint32_t number, enum cw_touch_reason *reason)
 {
     struct cw_candidate_row *candidate = cw_candidate_at(p, row);
-    const struct cw_program *program = cw_candidate_program(p, candidate);
+    const struct cw_touch *of_program = cw_candidate_touch(p, candidate, number);
     struct cw_touch_row *touch = &cw_candidate_touches(candidate)[number];
     if ((p->paused[candidate->slot] >> touch->channel & 1u) != 0) {
         *reason = CW_TOUCH_REASON_PAUSED;
@@ -62,9 +62,9 @@ int64_t cw_touch_hold(struct cw_pipeline *p, const struct cw_customer *customer,
     uint32_t cores = p->options.cores > 0 ? p->options.cores : 1;
     int64_t until;
     touch->flags &= (uint8_t) ~(CW_TOUCH_SLOT_OWN | CW_TOUCH_SLOT_CHANNEL);
-    if ((held & CW_TOUCH_SLOT_OWN) == 0 && !passes(&p->program_next[candidate->slot][number],
-                                                   program->touches[number].rate_per_second / cores,
-                                                   p->now, candidate->expires_at, &until)) {
+    if ((held & CW_TOUCH_SLOT_OWN) == 0 &&
+        !passes(&p->program_next[candidate->slot][touch->place],
+                of_program->rate_per_second / cores, p->now, candidate->expires_at, &until)) {
         touch->flags |= CW_TOUCH_SLOT_OWN;
         return until;
     }
@@ -78,21 +78,11 @@ int64_t cw_touch_hold(struct cw_pipeline *p, const struct cw_customer *customer,
     return CW_TIME_NONE;
 }
 
-static bool slot_of(const struct cw_pipeline *p, struct cw_view program, uint32_t *slot)
-{
-    for (*slot = 0; *slot < p->programs->count; ++*slot) {
-        if (cw_view_equal(p->programs->list[*slot].id, program)) {
-            return true;
-        }
-    }
-    return false;
-}
-
 bool cw_pipeline_pause(struct cw_pipeline *p, struct cw_view program, enum cw_channel channel,
                        bool paused)
 {
     uint32_t slot;
-    if (!slot_of(p, program, &slot)) {
+    if (!cw_slot_find(p, program, &slot)) {
         return false;
     }
     CW_ASSERT((uint32_t)channel <= CW_CHANNEL_COUNT);
@@ -106,5 +96,5 @@ bool cw_pipeline_paused(const struct cw_pipeline *p, struct cw_view program,
                         enum cw_channel channel)
 {
     uint32_t slot;
-    return slot_of(p, program, &slot) && (p->paused[slot] >> (uint32_t)channel & 1u) != 0;
+    return cw_slot_find(p, program, &slot) && (p->paused[slot] >> (uint32_t)channel & 1u) != 0;
 }

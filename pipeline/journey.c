@@ -6,16 +6,15 @@
 
 struct chosen {
     cw_row row;
-    uint32_t slot;
-    struct cw_view cart;
+    struct cw_view program, cart;
 };
 
 static int by_program_and_cart(const void *a, const void *b)
 {
     const struct chosen *x = a;
     const struct chosen *y = b;
-    return x->slot != y->slot ? (x->slot > y->slot) - (x->slot < y->slot)
-                              : cw_view_compare(x->cart, y->cart);
+    int order = cw_view_compare(x->program, y->program);
+    return order != 0 ? order : cw_view_compare(x->cart, y->cart);
 }
 
 /*
@@ -36,9 +35,9 @@ static struct chosen *choose(struct cw_pipeline *p, const struct cw_customer *cu
         if (candidate->t0 > latest || (cart.data != NULL && candidate->cart_hash != hash)) {
             continue;
         }
-        struct cw_view own = cw_candidate_texts(candidate).cart;
-        if (cart.data == NULL || cw_view_equal(cart, own)) {
-            list[(*count)++] = (struct chosen){at, candidate->slot, own};
+        struct cw_candidate_texts texts = cw_candidate_texts(candidate);
+        if (cart.data == NULL || cw_view_equal(cart, texts.cart)) {
+            list[(*count)++] = (struct chosen){at, texts.program, texts.cart};
         }
     }
     if (*count > 1) {
@@ -91,7 +90,8 @@ void cw_cancel_opted_out(struct cw_pipeline *p, struct cw_customer *customer)
     uint32_t count = 0;
     struct chosen *list = choose(p, customer, (struct cw_view){0}, INT64_MAX, &count);
     for (uint32_t i = 0; i < count; i++) {
-        if (out_of_every_channel(customer, &p->programs->list[list[i].slot])) {
+        const struct cw_candidate_row *candidate = cw_candidate_at(p, list[i].row);
+        if (out_of_every_channel(customer, cw_candidate_program(p, candidate))) {
             cw_cancel(p, customer, list[i].row, CW_CANCEL_OPTED_OUT);
         }
     }
@@ -217,7 +217,8 @@ static void forget_entries(struct cw_pipeline *p, const struct cw_customer *cust
     char key[CW_TABLE_KEY_BYTES_MAX];
     for (uint32_t i = 0; i < p->programs->count; i++) {
         const struct cw_program *program = &p->programs->list[i];
-        uint32_t bytes = cw_dedup_key(program, customer->id, event->cart, key);
+        uint32_t bytes =
+            cw_dedup_key(&program->dedup.key, program->id, customer->id, event->cart, key);
         cw_row row = cw_table_find(p->dedup, cw_table_hash(p->dedup, key, bytes), key, bytes);
         if (row != CW_ROW_NONE &&
             ((const struct cw_dedup_row *)cw_table_value(p->dedup, row))->t0 < event->time) {
@@ -235,8 +236,8 @@ static void arm_sessions(struct cw_pipeline *p, struct cw_customer *customer, cw
     int64_t due = INT64_MAX;
     cw_cart_unwatch(p, customer, row);
     cart->session_time = time;
-    for (uint32_t slot = 0; slot < p->programs->count; slot++) {
-        const struct cw_program *program = &p->programs->list[slot];
+    for (uint32_t i = 0; i < p->programs->count; i++) {
+        const struct cw_program *program = &p->programs->list[i];
         if (program->session_timeout_ms == 0 || !program->enabled ||
             cw_fact_counts(p, program, cart->purchased_at, time) ||
             cw_fact_counts(p, program, customer->at->purchased_at, time) ||
@@ -244,7 +245,7 @@ static void arm_sessions(struct cw_pipeline *p, struct cw_customer *customer, cw
             cw_fact_counts(p, program, cart->abandoned_at, time)) {
             continue;
         }
-        slots |= UINT64_C(1) << slot;
+        slots |= UINT64_C(1) << p->slot_of[i];
         int64_t end = time + program->session_timeout_ms;
         due = end < due ? end : due;
     }

@@ -108,21 +108,8 @@ cw_err cw_pipeline_open(struct cw_pipeline **pipeline, const struct cw_pipeline_
     if (p->options.names == NULL) {
         p->options.names = &cw_event_names_default;
     }
-    p->programs = options->programs;
     p->now = options->start_ms;
-    p->keep_cart_ms = CW_WEEK_MS;
-    p->keep_history_ms = CW_HISTORY_MS;
-    for (uint32_t i = 0; i < p->programs->count; i++) {
-        const struct cw_program *program = &p->programs->list[i];
-        if (!program->enabled) {
-            continue;
-        }
-        p->watches_sessions |= program->session_timeout_ms > 0;
-        int64_t keep = cw_facts_ms(program);
-        p->keep_cart_ms = keep > p->keep_cart_ms ? keep : p->keep_cart_ms;
-        keep = program->dedup.ttl_ms;
-        p->keep_history_ms = keep > p->keep_history_ms ? keep : p->keep_history_ms;
-    }
+    cw_programs_install(p, options->programs);
     err = open_parts(p, fault);
     if (err != CW_ERR_OK) {
         close_parts(p);

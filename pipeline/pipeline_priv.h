@@ -27,9 +27,25 @@ enum {
     X(links)         \
     X(seen)
 
+/* The last slot is that of all candidates whose program is gone. */
+#define CW_SLOT_GONE ((uint32_t)CW_SLOTS_MAX)
+
 struct cw_index {
-    cw_row by_score[CW_SLOTS_MAX][CW_CHANNEL_COUNT][CW_SCORE_BUCKETS];
-    cw_row by_value[CW_SLOTS_MAX][CW_VALUE_DAYS][CW_VALUE_CLASSES];
+    cw_row by_score[CW_SLOTS_MAX + 1][CW_CHANNEL_COUNT][CW_SCORE_BUCKETS];
+    cw_row by_value[CW_SLOTS_MAX + 1][CW_VALUE_DAYS][CW_VALUE_CLASSES];
+};
+
+struct cw_slot {
+    const struct cw_program *program; /* NULL: the slot is free */
+    uint32_t number;                  /* in the set */
+};
+
+/* A dedup key that is in use no more, but that entries may still stand under. */
+struct cw_retired {
+    int64_t until;
+    struct cw_view program;
+    struct cw_key_format key;
+    char text[CW_ID_BYTES_MAX + 256];
 };
 
 /* Hashes of an event's keys, worked out once for the batch's prefetching; 0: not worked out. */
@@ -41,8 +57,8 @@ struct cw_hints {
 
 struct cw_pipeline {
     struct cw_pipeline_options options;
-    const struct cw_programs *programs;
-    int64_t now; /* the clock; never goes back */
+    const struct cw_programs *programs; /* those that hold now */
+    int64_t now;                        /* the clock; never goes back */
 #define CW_X(name) struct cw_table *name;
     CW_TABLES(CW_X)
 #undef CW_X
@@ -55,8 +71,11 @@ struct cw_pipeline {
     struct cw_text urls[3]; /* of a message that is handed over: click, unsubscribe, open */
     bool watches_sessions;
     struct cw_fates fates;
-    uint8_t paused[CW_SLOTS_MAX]; /* 1 << enum cw_channel */
-    /* The earliest free slot under each rate, in microseconds. */
+    struct cw_slot slots[CW_SLOTS_MAX + 1];
+    uint8_t slot_of[CW_PROGRAMS_MAX]; /* by the program's number in the set */
+    struct cw_retired retired[32];
+    uint8_t paused[CW_SLOTS_MAX + 1]; /* 1 << enum cw_channel */
+    /* The earliest free slot under each rate, in microseconds; by the touch's place. */
     int64_t program_next[CW_SLOTS_MAX][CW_TOUCHES_MAX];
     int64_t channel_next[CW_CHANNEL_COUNT];
     const struct cw_hints *hints; /* of the event that is applied; NULL while timers fire */
@@ -143,14 +162,19 @@ bool cw_seen_before(struct cw_pipeline *p, struct cw_customer *customer, char ki
 void cw_seen_forget(struct cw_pipeline *p, struct cw_customer *customer,
                     const struct cw_event *event);
 
-uint32_t cw_dedup_key(const struct cw_program *program, struct cw_view customer,
-                      struct cw_view cart, char key[CW_TABLE_KEY_BYTES_MAX]);
+uint32_t cw_dedup_key(const struct cw_key_format *format, struct cw_view program,
+                      struct cw_view customer, struct cw_view cart,
+                      char key[CW_TABLE_KEY_BYTES_MAX]);
 
 struct cw_candidate_row *cw_candidate_at(const struct cw_pipeline *p, cw_row row);
 struct cw_touch_row *cw_candidate_touches(struct cw_candidate_row *candidate);
 struct cw_item_row *cw_candidate_items(struct cw_candidate_row *candidate);
 const struct cw_program *cw_candidate_program(const struct cw_pipeline *p,
                                               const struct cw_candidate_row *candidate);
+
+/* Its touch (from 0) as the program has it now; NULL: the program, or its channel, is no more. */
+const struct cw_touch *cw_candidate_touch(const struct cw_pipeline *p,
+                                          struct cw_candidate_row *candidate, uint32_t number);
 
 struct cw_candidate_texts {
     struct cw_view cart, program, currency, marketplace, url;
@@ -212,6 +236,13 @@ enum cw_event_fate cw_engage_note(struct cw_pipeline *p, struct cw_customer *cus
                                   struct cw_candidate_row *candidate,
                                   struct cw_message_row *message, enum cw_event_type type,
                                   int64_t time);
+
+/* program_set.c: programs in slots */
+void cw_programs_install(struct cw_pipeline *p, const struct cw_programs *programs);
+CW_MUST_USE bool cw_slot_find(const struct cw_pipeline *p, struct cw_view program, uint32_t *slot);
+/* The order of two candidates' programs, by id. */
+int cw_slot_compare(const struct cw_pipeline *p, uint32_t a, struct cw_view a_program, uint32_t b,
+                    struct cw_view b_program);
 
 /* clock.c: the customer's one timer */
 void cw_customer_arm(struct cw_pipeline *p, struct cw_customer *customer, int64_t due);

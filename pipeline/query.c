@@ -3,17 +3,6 @@
 
 #include <stdlib.h>
 
-static bool slot_of(const struct cw_pipeline *p, struct cw_view program, uint32_t *slot)
-{
-    for (uint32_t i = 0; i < p->programs->count; i++) {
-        if (cw_view_equal(p->programs->list[i].id, program)) {
-            *slot = i;
-            return true;
-        }
-    }
-    return false;
-}
-
 static struct cw_candidate_view view_of(const struct cw_pipeline *p, cw_row row)
 {
     struct cw_candidate_row *candidate = cw_candidate_at(p, row);
@@ -90,7 +79,7 @@ uint32_t cw_pipeline_by_score(struct cw_pipeline *p, struct cw_view program,
 {
     uint32_t slot;
     uint32_t count = 0;
-    if (!slot_of(p, program, &slot)) {
+    if (!cw_slot_find(p, program, &slot)) {
         return 0;
     }
     for (uint32_t bucket = CW_SCORE_BUCKETS; bucket > 0 && count < room; bucket--) {
@@ -105,7 +94,7 @@ uint32_t cw_pipeline_by_value(struct cw_pipeline *p, struct cw_view program, int
 {
     uint32_t slot;
     uint32_t count = 0;
-    if (!slot_of(p, program, &slot) || day_ms < 0) {
+    if (!cw_slot_find(p, program, &slot) || day_ms < 0) {
         return 0;
     }
     int64_t day = day_ms / CW_DAY_MS;

@@ -121,6 +121,8 @@ enum cw_touch_flag {
     CW_TOUCH_SLOT_CHANNEL = 1u << 5
 };
 
+#define CW_PLACE_NONE 0xffu
+
 struct cw_touch_row {
     int64_t due;     /* of a pending touch; deferral moves it */
     int64_t sent_at; /* when the last attempt was claimed; CW_TIME_NONE: none was */
@@ -132,7 +134,8 @@ struct cw_touch_row {
     uint8_t flags;                               /* enum cw_touch_flag */
     uint8_t attempts;                            /* claimed so far; its message id is known then */
     uint8_t waits;                               /* for room in the channel, since the last claim */
-    uint16_t pad;
+    uint8_t place; /* in the program's touches as they are now; CW_PLACE_NONE: it has it no more */
+    uint8_t pad;
 };
 
 struct cw_item_row {
@@ -152,7 +155,7 @@ struct cw_candidate_row {
     int64_t next_due;  /* the earliest of its expiry and its pending touches */
     int64_t t0;        /* abandonment time the journey counts from */
     int64_t expires_at;
-    uint32_t slot; /* of the program in this process, see cw_slots */
+    uint32_t slot; /* of the program in this process, while in flight: program_set.c */
     uint32_t cart_hash;
     uint8_t pending[CW_CHANNEL_COUNT]; /* touches still to come */
     uint8_t status;                    /* enum cw_status */

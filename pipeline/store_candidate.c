@@ -24,7 +24,7 @@ struct cw_item_row *cw_candidate_items(struct cw_candidate_row *candidate)
 const struct cw_program *cw_candidate_program(const struct cw_pipeline *p,
                                               const struct cw_candidate_row *candidate)
 {
-    return &p->programs->list[candidate->slot];
+    return p->slots[candidate->slot].program;
 }
 
 static struct cw_view take(const char **text, uint32_t bytes)
@@ -310,6 +310,7 @@ static cw_row make(struct cw_pipeline *p, const struct cw_item *item, const stru
     struct cw_touch_row *touches = cw_candidate_touches(candidate);
     for (uint32_t i = 0; i < shape->touch_count; i++) {
         touches[i] = (struct cw_touch_row){.channel = (uint8_t)item->program->touches[i].channel,
+                                           .place = (uint8_t)i,
                                            .sent_at = CW_TIME_NONE,
                                            .delivered_at = CW_TIME_NONE,
                                            .opened_at = CW_TIME_NONE,
@@ -341,10 +342,13 @@ struct cw_plan cw_candidate_plan(const struct cw_pipeline *p, const struct cw_it
     }
     for (uint32_t i = 0; i < plan.touch_count; i++) {
         plan.pending[i] = fresh || touches[i].state == CW_TOUCH_PENDING;
-        plan.due[i] =
-            fresh || program->on_reabandon == CW_REABANDON_RESTART
-                ? plan.t0 + cw_touch_delay(program, &program->touches[i], item->customer->id)
-                : touches[i].due;
+        bool moves = fresh || program->on_reabandon == CW_REABANDON_RESTART;
+        const struct cw_touch *touch =
+            fresh ? &program->touches[i]
+                  : cw_candidate_touch(p, cw_candidate_at(p, item->candidate), i);
+        plan.due[i] = moves && touch != NULL
+                          ? plan.t0 + cw_touch_delay(program, touch, item->customer->id)
+                          : touches[i].due;
     }
     return plan;
 }

@@ -137,6 +137,7 @@ static bool is_late(const struct cw_pipeline *p, const struct cw_customer *custo
                     struct cw_candidate_row *candidate, uint32_t number)
 {
     const struct cw_program *program = cw_candidate_program(p, candidate);
+    const struct cw_touch *touch = cw_candidate_touch(p, candidate, number);
     const struct cw_touch_row *touches = cw_candidate_touches(candidate);
     for (uint32_t later = number + 1; later < candidate->touch_count; later++) {
         if (touches[later].state == CW_TOUCH_PENDING) {
@@ -145,8 +146,7 @@ static bool is_late(const struct cw_pipeline *p, const struct cw_customer *custo
             }
         } else if (p->options.live && touches[later].attempts > 0 &&
                    touches[later].sent_at >
-                       candidate->t0 +
-                           cw_touch_delay(program, &program->touches[number], customer->id)) {
+                       candidate->t0 + cw_touch_delay(program, touch, customer->id)) {
             return true;
         }
     }
@@ -269,15 +269,22 @@ struct claim {
     char code_text[32];
 };
 
-static void prepare(struct cw_pipeline *p, const struct cw_customer *customer, struct claim *claim)
+static void name_message(const struct cw_pipeline *p, const struct cw_customer *customer,
+                         struct claim *claim)
 {
     struct cw_candidate_row *candidate = cw_candidate_at(p, claim->row);
-    const struct cw_program *program = cw_candidate_program(p, candidate);
-    const struct cw_touch *touch = &program->touches[claim->number];
     struct cw_candidate_texts texts = cw_candidate_texts(candidate);
     claim->id = (struct cw_view){claim->id_text, sizeof claim->id_text};
     cw_message_id(p->options.partitions, texts.program, customer->id, texts.cart,
                   candidate->first_t0, claim->number + 1, claim->id_text);
+}
+
+static void prepare(struct cw_pipeline *p, const struct cw_customer *customer, struct claim *claim)
+{
+    struct cw_candidate_row *candidate = cw_candidate_at(p, claim->row);
+    const struct cw_program *program = cw_candidate_program(p, candidate);
+    const struct cw_touch *touch = cw_candidate_touch(p, candidate, claim->number);
+    name_message(p, customer, claim);
     claim->code_end = CW_TIME_NONE;
     if (touch->include_discount && candidate->discount > 0) {
         claim->discount = candidate->discount;
@@ -342,7 +349,7 @@ static enum cw_send_answer hand_over(struct cw_pipeline *p, struct cw_customer *
         CW_PROFILE_EMAIL, CW_PROFILE_PHONE, CW_PROFILE_PUSH_TOKEN};
     struct cw_candidate_row *candidate = cw_candidate_at(p, claim->row);
     const struct cw_program *program = cw_candidate_program(p, candidate);
-    const struct cw_touch *touch = &program->touches[claim->number];
+    const struct cw_touch *touch = cw_candidate_touch(p, candidate, claim->number);
     struct cw_candidate_texts texts = cw_candidate_texts(candidate);
     struct cw_message_input input = {
         .program = program,
@@ -479,11 +486,14 @@ void cw_touch_fire(struct cw_pipeline *p, struct cw_customer *customer, cw_row r
     CW_ASSERT_HOT(touch->state == CW_TOUCH_PENDING && touch->due <= p->now);
     struct claim claim = {.row = row, .number = number};
     if (touch->attempts > 0 && cw_touch_arrived(touch)) { /* what was thought lost came through */
-        prepare(p, customer, &claim);
+        name_message(p, customer, &claim);
         cw_touch_went_out(p, customer, row, number, claim.id);
         return;
     }
-    struct look look = look_again(p, customer, candidate, number);
+    struct look look = {.reason = CW_TOUCH_REASON_PAUSED, .until = CW_TIME_NONE};
+    if (cw_candidate_touch(p, candidate, number) != NULL) { /* else for good */
+        look = look_again(p, customer, candidate, number);
+    }
     if (look.reason == CW_TOUCH_REASON_NONE && p->options.live) {
         look.until = cw_touch_hold(p, customer, row, number, &look.reason);
     }

@@ -37,6 +37,7 @@ struct shop_post {
     enum cw_channel channel;
     uint32_t core, attempt;
     double discount;
+    char entry[32]; /* channelId */
     char cart_link[1024], unsubscribe_link[1024], open_pixel_link[1024];
 };
 
@@ -97,6 +98,7 @@ static inline enum cw_send_answer shop_send(void *self, const struct cw_send *se
     post->discount = send->input->discount_percent;
     memcpy(post->key, send->message_id.data, CW_MESSAGE_ID_BYTES);
     post->key[CW_MESSAGE_ID_BYTES] = '\0';
+    shop_text(post->entry, sizeof post->entry, send->input->touch->channel_id);
     shop_text(post->cart_link, sizeof post->cart_link, send->input->cart_link);
     shop_text(post->unsubscribe_link, sizeof post->unsubscribe_link, send->input->unsubscribe_link);
     shop_text(post->open_pixel_link, sizeof post->open_pixel_link, send->input->open_pixel_link);
@@ -148,24 +150,42 @@ static inline void shop_stop(struct shop *shop)
     shop->cores = 0;
 }
 
+/* Other programs, from texts up to a NULL; the caller closes them. NULL: they are not right. */
+static inline struct cw_programs *shop_programs(struct shop *shop, const char *const *yamls)
+{
+    struct cw_program_file files[4];
+    uint32_t count = 0;
+    for (; count < 4 && yamls[count] != NULL; count++) {
+        files[count] = (struct cw_program_file){
+            .path = "p.yaml", .yaml = {yamls[count], (uint32_t)strlen(yamls[count])}};
+    }
+    struct cw_programs *programs = NULL;
+    struct cw_program_needs needs = fixture_needs(&shop->f);
+    if (cw_programs_load(&programs, files, count, &needs, &shop->f.problems, &shop->f.fault) !=
+        CW_ERR_OK) {
+        print_problems(&shop->f);
+        return NULL;
+    }
+    return programs;
+}
+
+static inline void shop_reprogram(struct shop *shop, const struct cw_programs *programs)
+{
+    cw_decoder_reprogram(shop->decoder, programs);
+    for (uint32_t i = 0; i < shop->cores; i++) {
+        cw_pipeline_reprogram(shop->pipelines[i], programs);
+    }
+}
+
 static inline bool shop_open(struct shop *shop, const struct shop_options *options)
 {
     memset(shop, 0, sizeof *shop);
-    struct cw_program_file files[4];
-    uint32_t count = 0;
-    for (; count < 4 && options->yamls[count] != NULL; count++) {
-        const char *yaml = options->yamls[count];
-        files[count] =
-            (struct cw_program_file){.path = "p.yaml", .yaml = {yaml, (uint32_t)strlen(yaml)}};
-    }
     if (!fixture_open(&shop->f)) {
         return false;
     }
     struct cw_fault *fault = &shop->f.fault;
-    struct cw_program_needs needs = fixture_needs(&shop->f);
-    if (cw_programs_load(&shop->programs, files, count, &needs, &shop->f.problems, fault) !=
-        CW_ERR_OK) {
-        print_problems(&shop->f);
+    shop->programs = shop_programs(shop, options->yamls);
+    if (shop->programs == NULL) {
         return false;
     }
     if (cw_zones_open(&shop->zones, "/usr/share/zoneinfo", fault) != CW_ERR_OK ||
