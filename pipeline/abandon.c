@@ -53,7 +53,8 @@ enum cw_item_fate cw_look_deduplicate(struct cw_pipeline *p, struct cw_item *ite
         return CW_STAGE_GOES_ON;
     }
     char key[CW_TABLE_KEY_BYTES_MAX];
-    uint32_t bytes = cw_dedup_key(item->program, item->customer->id, item->event->cart, key);
+    uint32_t bytes = cw_dedup_key(&item->program->dedup.key, item->program->id, item->customer->id,
+                                  item->event->cart, key);
     cw_row row = cw_table_find(p->dedup, cw_table_hash(p->dedup, key, bytes), key, bytes);
     if (row == CW_ROW_NONE) {
         return CW_STAGE_GOES_ON;
@@ -180,7 +181,8 @@ enum cw_item_fate cw_stage_place(struct cw_pipeline *p, struct cw_item *item)
 static cw_row reserve_entry(struct cw_pipeline *p, const struct cw_item *item, bool *added)
 {
     char key[CW_TABLE_KEY_BYTES_MAX];
-    uint32_t bytes = cw_dedup_key(item->program, item->customer->id, item->event->cart, key);
+    uint32_t bytes = cw_dedup_key(&item->program->dedup.key, item->program->id, item->customer->id,
+                                  item->event->cart, key);
     uint32_t value_bytes = (uint32_t)sizeof(struct cw_dedup_row) + item->content.bytes;
     cw_row row =
         cw_table_put(p->dedup, cw_table_hash(p->dedup, key, bytes), key, bytes, value_bytes, added);
@@ -292,10 +294,10 @@ void cw_abandon_run(struct cw_pipeline *p, struct cw_customer *customer,
                     const struct cw_event *event)
 {
     for (uint64_t left = event->programs; left != 0; left &= left - 1) {
-        uint32_t slot = (uint32_t)__builtin_ctzll(left);
+        uint32_t number = (uint32_t)__builtin_ctzll(left);
         struct cw_item item = {.event = event,
-                               .program = &p->programs->list[slot],
-                               .slot = slot,
+                               .program = &p->programs->list[number],
+                               .slot = p->slot_of[number],
                                .customer = customer};
         p->fates.items++;
         cw_tell_before(p, event, &item);

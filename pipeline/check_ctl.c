@@ -15,6 +15,7 @@ struct look {
     /* Rows reached through lists, to be compared with the tables' own counts. */
     uint64_t candidates, in_flight, carts, seen, timers;
     uint64_t by_score, by_value; /* candidates in flight that stand in an index */
+    uint64_t sending;            /* touches under way */
 };
 
 static bool wrong(const struct look *look, const char *what)
@@ -73,9 +74,13 @@ static bool check_texts(const struct look *look, struct cw_candidate_row *candid
     PROVE(look, text == (const char *)candidate + cw_table_value_bytes(p->candidates, row),
           "a candidate's parts do not add up to its row");
     PROVE(look,
-          candidate->slot < p->programs->count &&
-              cw_view_equal(texts.program, p->programs->list[candidate->slot].id),
+          candidate->status >= CW_STATUS_CONVERTED || candidate->slot == CW_SLOT_GONE ||
+              cw_view_equal(texts.program, cw_candidate_program(p, candidate)->id),
           "a candidate's program is not the one of its slot");
+    PROVE(look,
+          candidate->status >= CW_STATUS_CONVERTED || candidate->slot != CW_SLOT_GONE ||
+              cw_programs_find(p->programs, texts.program) == NULL,
+          "a candidate's program came back without it");
     return true;
 }
 
@@ -102,6 +107,18 @@ static bool check_candidate(struct look *look, cw_row row, bool in_flight)
     PROVE(look,
           candidate->value_bucket == (in_flight ? value_bucket_of(candidate) : CW_BUCKET_NONE),
           "a candidate in the wrong bucket of values");
+    const struct cw_touch_row *touches = cw_candidate_touches(candidate);
+    for (uint32_t i = 0; i < candidate->touch_count; i++) {
+        bool tried = touches[i].attempts > 0;
+        PROVE(look, tried || touches[i].sent_at == CW_TIME_NONE, "a touch sent without an attempt");
+        PROVE(look,
+              tried || touches[i].state == CW_TOUCH_PENDING || touches[i].state == CW_TOUCH_SKIPPED,
+              "a touch settled without an attempt");
+        PROVE(look,
+              (touches[i].flags & CW_TOUCH_CHARGED) != 0 || touches[i].state != CW_TOUCH_SENDING,
+              "a message under way that was not charged");
+        look->sending += touches[i].state == CW_TOUCH_SENDING;
+    }
     look->candidates++;
     look->in_flight += in_flight;
     look->by_score += candidate->score_bucket != CW_BUCKET_NONE;
@@ -120,7 +137,7 @@ static bool check_waiting(const struct look *look, struct cw_candidate_row *cand
 {
     const struct cw_touch_row *touches = cw_candidate_touches(candidate);
     uint32_t pending[CW_CHANNEL_COUNT] = {0};
-    int64_t due = candidate->t0 + cw_candidate_program(look->p, candidate)->candidate_ttl_ms;
+    int64_t due = candidate->expires_at;
     for (uint32_t i = 0; i < candidate->touch_count; i++) {
         if (touches[i].state == CW_TOUCH_PENDING) {
             due = touches[i].due < due ? touches[i].due : due;
@@ -190,8 +207,10 @@ static bool check_carts(struct look *look, int64_t *due, bool *any)
               "a cart's parts do not add up to its row");
         for (uint64_t left = cart->sessions; left != 0; left &= left - 1) {
             uint32_t slot = (uint32_t)__builtin_ctzll(left);
-            PROVE(look, slot < p->programs->count, "a session of no program");
-            sooner(due, any, cart->session_time + p->programs->list[slot].session_timeout_ms);
+            const struct cw_program *program = p->slots[slot].program;
+            PROVE(look, program != NULL && program->session_timeout_ms > 0,
+                  "a session of no program");
+            sooner(due, any, cart->session_time + program->session_timeout_ms);
         }
         watched += cart->sessions != 0;
         look->carts++;
@@ -325,7 +344,7 @@ static bool check_indexes(const struct look *look)
     const struct cw_index *index = look->p->index;
     uint64_t by_score = 0;
     uint64_t by_value = 0;
-    for (uint32_t slot = 0; slot < look->p->programs->count; slot++) {
+    for (uint32_t slot = 0; slot <= CW_SLOTS_MAX; slot++) {
         const cw_row *scores = &index->by_score[slot][0][0];
         const cw_row *values = &index->by_value[slot][0][0];
         for (uint32_t i = 0; i < CW_CHANNEL_COUNT * CW_SCORE_BUCKETS; i++) {
@@ -366,12 +385,31 @@ static bool check_messages(struct look *look)
         struct cw_candidate_texts texts = cw_candidate_texts(candidate);
         PROVE(look,
               message->touch >= 1 && message->touch <= candidate->touch_count &&
-                  cw_candidate_touches(candidate)[message->touch - 1].state == CW_TOUCH_SENT,
+                  cw_candidate_touches(candidate)[message->touch - 1].attempts > 0,
               "a message of a touch that was not sent");
-        cw_message_id(p, texts.program, customer, texts.cart, candidate->first_t0, message->touch,
-                      id);
+        cw_message_id(p->options.partitions, texts.program, customer, texts.cart,
+                      candidate->first_t0, message->touch, id);
         PROVE(look, cw_view_equal(cw_table_key(p->messages, row), (struct cw_view){id, sizeof id}),
               "a message under another's id");
+    }
+    return true;
+}
+
+/* Every short link leads to a message that is remembered. */
+static bool check_links(const struct look *look)
+{
+    const struct cw_pipeline *p = look->p;
+    uint64_t cursor = 0;
+    cw_row row;
+    while ((row = cw_table_next(p->links, &cursor)) != CW_ROW_NONE) {
+        const struct cw_link_row *link = cw_table_value(p->links, row);
+        struct cw_view id = {link->message_id, sizeof link->message_id};
+        uint8_t key[10];
+        PROVE(look, cw_message_find(p, id, 0) != NULL, "a short link to no message");
+        PROVE(look, p->options.links != NULL, "short links without a key");
+        cw_link_brief_key(p->options.links, link->message_id, key);
+        PROVE(look, memcmp(key, cw_table_key(p->links, row).data, sizeof key) == 0,
+              "a short link under another's key");
     }
     return true;
 }
@@ -383,13 +421,15 @@ bool cw_pipeline_check(const struct cw_pipeline *p)
     CW_TABLES(CW_X)
 #undef CW_X
     PROVE(&look, cw_wheel_check(p->wheel), "the wheel is not sound");
-    if (!check_customers(&look) || !check_indexes(&look) || !check_messages(&look)) {
+    if (!check_customers(&look) || !check_indexes(&look) || !check_messages(&look) ||
+        !check_links(&look)) {
         return false;
     }
     uint64_t in_flight = 0;
     uint64_t pending = 0;
     cw_pipeline_count(p, &in_flight, &pending);
     PROVE(&look, in_flight == look.in_flight, "candidates in flight are miscounted");
+    PROVE(&look, look.sending == p->fates.sending, "messages under way are miscounted");
     const char *unsound = cw_fates_reconcile(&p->fates, in_flight, pending);
     look.customer = (struct cw_customer){0};
     PROVE(&look, unsound == NULL, unsound);

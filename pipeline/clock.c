@@ -24,21 +24,23 @@ void cw_customer_arm(struct cw_pipeline *p, struct cw_customer *customer, int64_
 struct due {
     int64_t due;
     uint32_t slot;
+    struct cw_view program;
     uint32_t touch;
     bool session;
     cw_row row; /* candidate, or cart of a session */
     struct cw_view cart;
 };
 
-static bool before(const struct due *a, const struct due *b)
+static bool before(const struct cw_pipeline *p, const struct due *a, const struct due *b)
 {
     if (a->due != b->due) {
         return a->due < b->due;
     }
-    if (a->slot != b->slot) {
-        return a->slot < b->slot; /* programs are sorted by id */
+    int order = cw_slot_compare(p, a->slot, a->program, b->slot, b->program);
+    if (order != 0) {
+        return order < 0;
     }
-    int order = cw_view_compare(a->cart, b->cart);
+    order = cw_view_compare(a->cart, b->cart);
     if (order != 0) {
         return order < 0;
     }
@@ -48,33 +50,31 @@ static bool before(const struct due *a, const struct due *b)
     return a->session && !b->session;
 }
 
-static void offer(struct due *best, bool *found, const struct due *next)
+static void offer(const struct cw_pipeline *p, struct due *best, bool *found,
+                  const struct due *next)
 {
-    if (!*found || before(next, best)) {
+    if (!*found || before(p, next, best)) {
         *best = *next;
         *found = true;
     }
-}
-
-static int64_t expiry_of(const struct cw_pipeline *p, const struct cw_candidate_row *candidate)
-{
-    return candidate->t0 + cw_candidate_program(p, candidate)->candidate_ttl_ms;
 }
 
 static void offer_candidate(const struct cw_pipeline *p, cw_row row,
                             struct cw_candidate_row *candidate, struct due *best, bool *found)
 {
     const struct cw_touch_row *touches = cw_candidate_touches(candidate);
+    struct cw_candidate_texts texts = cw_candidate_texts(candidate);
     struct due next = {.slot = candidate->slot,
+                       .program = texts.program,
                        .row = row,
-                       .cart = cw_candidate_texts(candidate).cart,
-                       .due = expiry_of(p, candidate)};
-    offer(best, found, &next);
+                       .cart = texts.cart,
+                       .due = candidate->expires_at};
+    offer(p, best, found, &next);
     for (uint32_t i = 0; i < candidate->touch_count; i++) {
         if (touches[i].state == CW_TOUCH_PENDING) {
             next.touch = i + 1;
             next.due = touches[i].due;
-            offer(best, found, &next);
+            offer(p, best, found, &next);
         }
     }
 }
@@ -95,14 +95,15 @@ static bool earliest(const struct cw_pipeline *p, const struct cw_customer *cust
         const struct cw_cart_row *cart = cw_table_value(p->carts, row);
         for (uint64_t left = cart->sessions; left != 0; left &= left - 1) {
             uint32_t slot = (uint32_t)__builtin_ctzll(left);
+            const struct cw_program *program = p->slots[slot].program;
             struct due next = {.slot = slot,
+                               .program = program->id,
                                .row = row,
                                .session = true,
-                               .due =
-                                   cart->session_time + p->programs->list[slot].session_timeout_ms};
+                               .due = cart->session_time + program->session_timeout_ms};
             if (!found || next.due <= best->due) {
                 next.cart = cw_cart_key_cart(p, row);
-                offer(best, &found, &next);
+                offer(p, best, &found, &next);
             }
         }
         row = cart->watched_next;
@@ -133,7 +134,7 @@ void cw_customer_fire(struct cw_pipeline *p, struct cw_customer *customer)
         }
         if (next.session) {
             cw_session_fire(p, customer, next.row, next.slot);
-        } else if (next.touch == 0 || expiry_of(p, cw_candidate_at(p, next.row)) <= p->now) {
+        } else if (next.touch == 0 || cw_candidate_at(p, next.row)->expires_at <= p->now) {
             /* A touch that was overdue when it was made may come after the end: expired is the
                first that is looked at. */
             expire(p, customer, next.row);

@@ -101,7 +101,8 @@ static void write_touch(const struct cw_decision *decision, struct cw_text *out)
     if (decision->u.touch.outcome == CW_OUTCOME_DEFERRED) {
         instant(out, "until", decision->u.touch.until);
     }
-    if (decision->u.touch.outcome == CW_OUTCOME_SENT) {
+    if (decision->u.touch.outcome == CW_OUTCOME_SENT ||
+        decision->u.touch.outcome == CW_OUTCOME_UNKNOWN) {
         string(out, "messageId", decision->u.touch.message_id);
         if (decision->u.touch.discount > 0) {
             number(out, "discountPercent", decision->u.touch.discount);

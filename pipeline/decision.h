@@ -50,11 +50,13 @@ enum cw_rejection {
     CW_REJECTION_COUNT
 };
 
+/* UNKNOWN: nobody knows whether the provider took it. Never in a replay. */
 #define CW_OUTCOMES(X)      \
     X(SENT, "sent")         \
     X(SKIPPED, "skipped")   \
     X(DEFERRED, "deferred") \
-    X(FAILED, "failed")
+    X(FAILED, "failed")     \
+    X(UNKNOWN, "unknown")
 
 enum cw_outcome {
 #define CW_X(name, text) CW_OUTCOME_##name,
@@ -63,7 +65,7 @@ enum cw_outcome {
     CW_OUTCOME_COUNT
 };
 
-/* Why a touch was skipped, deferred or failed. */
+/* Why a touch was skipped, deferred, failed or not tried again. */
 #define CW_TOUCH_REASONS(X)           \
     X(NONE, "none")                   \
     X(OPTED_OUT, "opted-out")         \
@@ -143,7 +145,7 @@ struct cw_decision {
             enum cw_outcome outcome;
             enum cw_touch_reason reason;
             int64_t until;             /* deferred */
-            struct cw_view message_id; /* sent */
+            struct cw_view message_id; /* sent, unknown */
             double discount;           /* percent the message carries; 0: none */
             struct cw_view code;
         } touch;

@@ -11,15 +11,15 @@ static uint32_t candidate_key(struct cw_view customer, uint32_t serial,
     return customer.bytes + (uint32_t)sizeof serial;
 }
 
-static struct cw_message_row *message_of(const struct cw_pipeline *p, struct cw_view id,
-                                         uint64_t hash)
+struct cw_message_row *cw_message_find(const struct cw_pipeline *p, struct cw_view id,
+                                       uint64_t hash)
 {
     cw_row row = cw_table_find(p->messages, cw_hint_or(hash, p->messages, id.data, id.bytes),
                                id.data, id.bytes);
     return row == CW_ROW_NONE ? NULL : cw_table_value(p->messages, row);
 }
 
-static struct cw_view owner_of(const struct cw_message_row *message)
+struct cw_view cw_message_owner(const struct cw_message_row *message)
 {
     return (struct cw_view){(const char *)(message + 1), message->customer_bytes};
 }
@@ -27,11 +27,11 @@ static struct cw_view owner_of(const struct cw_message_row *message)
 void cw_engage_prefetch(const struct cw_pipeline *p, const struct cw_event *event,
                         struct cw_hints *hints)
 {
-    const struct cw_message_row *message = message_of(p, event->u.message.id, hints->cart);
+    const struct cw_message_row *message = cw_message_find(p, event->u.message.id, hints->cart);
     if (message == NULL) {
         return;
     }
-    struct cw_view owner = owner_of(message);
+    struct cw_view owner = cw_message_owner(message);
     char key[CW_KEY_BYTES];
     uint32_t bytes = candidate_key(owner, message->serial, key);
     cw_table_prefetch(p->candidates, cw_table_hash(p->candidates, key, bytes));
@@ -44,45 +44,64 @@ void cw_engage_prefetch(const struct cw_pipeline *p, const struct cw_event *even
 }
 
 static void note(struct cw_pipeline *p, struct cw_customer *customer, struct cw_touch_row *touch,
-                 uint32_t number, const struct cw_event *event)
+                 uint32_t number, enum cw_event_type type, int64_t time)
 {
     bool engaged = touch->opened_at != CW_TIME_NONE || touch->clicked_at != CW_TIME_NONE;
-    switch (event->type) {
+    switch (type) {
     case CW_EVENT_DELIVERED:
-        touch->delivered_at = event->time;
+        touch->delivered_at = time;
         p->fates.delivered[number]++;
         break;
-    case CW_EVENT_BOUNCED: touch->bounced = true; break;
+    case CW_EVENT_BOUNCED: touch->flags |= CW_TOUCH_BOUNCED; break;
     case CW_EVENT_OPENED:
-        touch->opened_at = event->time;
+        touch->opened_at = time;
         p->fates.opened[number]++;
         break;
     case CW_EVENT_CLICKED:
-        touch->clicked_at = event->time;
+        touch->clicked_at = time;
         p->fates.clicked[number]++;
         break;
     default: return;
     }
-    bool engages = event->type == CW_EVENT_OPENED || event->type == CW_EVENT_CLICKED;
-    if (engages && !engaged && touch->channel == CW_CHANNEL_EMAIL) {
+    bool engages = type == CW_EVENT_OPENED || type == CW_EVENT_CLICKED;
+    if (engages && !engaged && touch->channel == CW_CHANNEL_EMAIL &&
+        (touch->flags & CW_TOUCH_CHARGED) != 0) {
         customer->at->emails_engaged++;
     }
+}
+
+enum cw_event_fate cw_engage_note(struct cw_pipeline *p, struct cw_customer *customer,
+                                  struct cw_candidate_row *candidate,
+                                  struct cw_message_row *message, enum cw_event_type type,
+                                  int64_t time)
+{
+    uint32_t bit = 1u << (type - CW_EVENT_DELIVERED);
+    p->fates.opened_raw[message->touch] += type == CW_EVENT_OPENED;
+    p->fates.clicked_raw[message->touch] += type == CW_EVENT_CLICKED;
+    if ((message->feedback & bit) != 0) {
+        return CW_EVENT_FATE_REPEATED;
+    }
+    message->feedback |= bit;
+    note(p, customer, &cw_candidate_touches(candidate)[message->touch - 1], message->touch, type,
+         time);
+    return CW_EVENT_FATE_APPLIED;
 }
 
 enum cw_event_fate cw_engage(struct cw_pipeline *p, const struct cw_event *event)
 {
     const struct cw_hints *hints = p->hints;
     struct cw_message_row *message =
-        message_of(p, event->u.message.id, hints != NULL ? hints->cart : 0);
+        cw_message_find(p, event->u.message.id, hints != NULL ? hints->cart : 0);
     if (message == NULL) {
         return CW_EVENT_FATE_UNKNOWN_MESSAGE;
     }
-    struct cw_view owner = owner_of(message);
+    struct cw_view owner = cw_message_owner(message);
     struct cw_customer customer;
-    struct cw_candidate_row *candidate = cw_candidate_by_serial(p, owner, message->serial);
-    if (candidate == NULL || !cw_customer_find(p, owner, &customer)) {
+    cw_row row = cw_candidate_by_serial(p, owner, message->serial);
+    if (row == CW_ROW_NONE || !cw_customer_find(p, owner, &customer)) {
         return CW_EVENT_FATE_UNKNOWN_MESSAGE;
     }
+    struct cw_candidate_row *candidate = cw_candidate_at(p, row);
     if (candidate->status >= CW_STATUS_CONVERTED && candidate->ended_at + CW_HISTORY_MS <= p->now) {
         return CW_EVENT_FATE_UNKNOWN_MESSAGE; /* whether or not it has been cleaned away yet */
     }
@@ -90,15 +109,12 @@ enum cw_event_fate cw_engage(struct cw_pipeline *p, const struct cw_event *event
                                                  hints != NULL ? hints->seen : 0)) {
         return CW_EVENT_FATE_REPEATED;
     }
-    uint32_t bit = 1u << (event->type - CW_EVENT_DELIVERED);
-    if ((message->feedback & bit) != 0) {
-        return CW_EVENT_FATE_REPEATED;
-    }
-    message->feedback |= bit;
-    struct cw_touch_row *touch = &cw_candidate_touches(candidate)[message->touch - 1];
-    note(p, &customer, touch, message->touch, event);
-    if (event->type == CW_EVENT_UNSUBSCRIBED || event->type == CW_EVENT_COMPLAINED) {
+    enum cw_event_fate fate =
+        cw_engage_note(p, &customer, candidate, message, event->type, event->time);
+    if (fate == CW_EVENT_FATE_APPLIED &&
+        (event->type == CW_EVENT_UNSUBSCRIBED || event->type == CW_EVENT_COMPLAINED)) {
+        const struct cw_touch_row *touch = &cw_candidate_touches(candidate)[message->touch - 1];
         cw_profile_opt_out(p, &customer, (enum cw_channel)touch->channel, event->time);
     }
-    return CW_EVENT_FATE_APPLIED;
+    return fate;
 }

@@ -45,9 +45,10 @@ const char *cw_fates_reconcile(const struct cw_fates *f, uint64_t in_flight, uin
         return "candidates created are not those ended and those in flight";
     }
     uint64_t sent = total(f->sent, CW_CHANNEL_COUNT);
-    if (f->planned !=
-        sent + total(f->skipped, CW_TOUCH_REASON_COUNT) + f->failed + f->cut_off + pending) {
-        return "touches planned are not those sent, skipped, failed, cut off and pending";
+    if (f->planned != sent + total(f->skipped, CW_TOUCH_REASON_COUNT) + f->failed + f->unknown +
+                          f->cut_off + f->sending + pending) {
+        return "touches planned are not those sent, skipped, failed, unknown, cut off, under way "
+               "and pending";
     }
     if (sent != total(f->sent_by_touch, CW_TOUCHES_MAX + 1)) {
         return "messages sent by channel are not those sent by touch";

@@ -7,6 +7,7 @@
 #ifndef CW_PIPELINE_FATE_H
 #define CW_PIPELINE_FATE_H
 
+#include "core/port.h"
 #include "pipeline/decision.h"
 
 /* One of an event's own: RECEIVED is the sum of the others of its group. */
@@ -52,12 +53,19 @@ struct cw_fates {
     /* Candidates: created = in flight + one of the ends. */
     uint64_t created, holdouts, converted, cancelled[CW_CANCEL_COUNT], superseded, rejected,
         expired;
-    /* Touches: planned = sent + skipped + failed + cut off by the journey's end + pending. */
-    uint64_t planned, sent[CW_CHANNEL_COUNT], skipped[CW_TOUCH_REASON_COUNT], failed, cut_off;
+    /* Touches: planned = sent + skipped + failed + unknown + cut off by the journey's end + pending
+       + sending. `sending` goes up and down: messages under way, whose result is to come. */
+    uint64_t planned, sent[CW_CHANNEL_COUNT], skipped[CW_TOUCH_REASON_COUNT], failed, unknown,
+        cut_off, sending;
     uint64_t deferred[CW_TOUCH_REASON_COUNT];
+    uint64_t results[CW_POSTED_UNKNOWN + 1]; /* what channels told of attempts */
+    uint64_t stray_results;                  /* told of messages that were not under way */
     uint64_t attributed[CW_TOUCHES_MAX + 1], attributed_holdout; /* [0] organic */
     uint64_t sent_by_touch[CW_TOUCHES_MAX + 1];
     uint64_t delivered[CW_TOUCHES_MAX + 1], opened[CW_TOUCHES_MAX + 1], clicked[CW_TOUCHES_MAX + 1];
+    /* Opens and clicks as often as they came, machines' too. */
+    uint64_t opened_raw[CW_TOUCHES_MAX + 1], clicked_raw[CW_TOUCHES_MAX + 1];
+    uint64_t links_left_out; /* messages whose short links would be too long */
     uint64_t score_hits, score_misses;
     uint64_t not_remembered; /* repeated-id checks lost to a full table */
 };

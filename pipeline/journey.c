@@ -6,16 +6,15 @@
 
 struct chosen {
     cw_row row;
-    uint32_t slot;
-    struct cw_view cart;
+    struct cw_view program, cart;
 };
 
 static int by_program_and_cart(const void *a, const void *b)
 {
     const struct chosen *x = a;
     const struct chosen *y = b;
-    return x->slot != y->slot ? (x->slot > y->slot) - (x->slot < y->slot)
-                              : cw_view_compare(x->cart, y->cart);
+    int order = cw_view_compare(x->program, y->program);
+    return order != 0 ? order : cw_view_compare(x->cart, y->cart);
 }
 
 /*
@@ -36,9 +35,9 @@ static struct chosen *choose(struct cw_pipeline *p, const struct cw_customer *cu
         if (candidate->t0 > latest || (cart.data != NULL && candidate->cart_hash != hash)) {
             continue;
         }
-        struct cw_view own = cw_candidate_texts(candidate).cart;
-        if (cart.data == NULL || cw_view_equal(cart, own)) {
-            list[(*count)++] = (struct chosen){at, candidate->slot, own};
+        struct cw_candidate_texts texts = cw_candidate_texts(candidate);
+        if (cart.data == NULL || cw_view_equal(cart, texts.cart)) {
+            list[(*count)++] = (struct chosen){at, texts.program, texts.cart};
         }
     }
     if (*count > 1) {
@@ -91,7 +90,8 @@ void cw_cancel_opted_out(struct cw_pipeline *p, struct cw_customer *customer)
     uint32_t count = 0;
     struct chosen *list = choose(p, customer, (struct cw_view){0}, INT64_MAX, &count);
     for (uint32_t i = 0; i < count; i++) {
-        if (out_of_every_channel(customer, &p->programs->list[list[i].slot])) {
+        const struct cw_candidate_row *candidate = cw_candidate_at(p, list[i].row);
+        if (out_of_every_channel(customer, cw_candidate_program(p, candidate))) {
             cw_cancel(p, customer, list[i].row, CW_CANCEL_OPTED_OUT);
         }
     }
@@ -118,7 +118,7 @@ static uint32_t attribute(struct cw_candidate_row *candidate, int64_t ordered_at
     int64_t last_click = from;
     int64_t last_delivery = from;
     for (uint32_t i = 0; i < candidate->touch_count; i++) {
-        if (touches[i].state != CW_TOUCH_SENT) {
+        if (touches[i].attempts == 0) {
             continue;
         }
         int64_t click = touches[i].clicked_at;
@@ -126,9 +126,13 @@ static uint32_t attribute(struct cw_candidate_row *candidate, int64_t ordered_at
             last_click = click;
             clicked = i + 1;
         }
-        int64_t delivery =
-            touches[i].delivered_at != CW_TIME_NONE ? touches[i].delivered_at : touches[i].sent_at;
-        if (!touches[i].bounced && delivery >= last_delivery && delivery <= ordered_at) {
+        /* A send counts as its delivery; one that nobody is sure of does not. */
+        int64_t delivery = touches[i].delivered_at;
+        if (delivery == CW_TIME_NONE && touches[i].state == CW_TOUCH_SENT) {
+            delivery = touches[i].sent_at;
+        }
+        if ((touches[i].flags & CW_TOUCH_BOUNCED) == 0 && delivery >= last_delivery &&
+            delivery <= ordered_at) {
             last_delivery = delivery;
             delivered = i + 1;
         }
@@ -213,7 +217,8 @@ static void forget_entries(struct cw_pipeline *p, const struct cw_customer *cust
     char key[CW_TABLE_KEY_BYTES_MAX];
     for (uint32_t i = 0; i < p->programs->count; i++) {
         const struct cw_program *program = &p->programs->list[i];
-        uint32_t bytes = cw_dedup_key(program, customer->id, event->cart, key);
+        uint32_t bytes =
+            cw_dedup_key(&program->dedup.key, program->id, customer->id, event->cart, key);
         cw_row row = cw_table_find(p->dedup, cw_table_hash(p->dedup, key, bytes), key, bytes);
         if (row != CW_ROW_NONE &&
             ((const struct cw_dedup_row *)cw_table_value(p->dedup, row))->t0 < event->time) {
@@ -231,8 +236,8 @@ static void arm_sessions(struct cw_pipeline *p, struct cw_customer *customer, cw
     int64_t due = INT64_MAX;
     cw_cart_unwatch(p, customer, row);
     cart->session_time = time;
-    for (uint32_t slot = 0; slot < p->programs->count; slot++) {
-        const struct cw_program *program = &p->programs->list[slot];
+    for (uint32_t i = 0; i < p->programs->count; i++) {
+        const struct cw_program *program = &p->programs->list[i];
         if (program->session_timeout_ms == 0 || !program->enabled ||
             cw_fact_counts(p, program, cart->purchased_at, time) ||
             cw_fact_counts(p, program, customer->at->purchased_at, time) ||
@@ -240,7 +245,7 @@ static void arm_sessions(struct cw_pipeline *p, struct cw_customer *customer, cw
             cw_fact_counts(p, program, cart->abandoned_at, time)) {
             continue;
         }
-        slots |= UINT64_C(1) << slot;
+        slots |= UINT64_C(1) << p->slot_of[i];
         int64_t end = time + program->session_timeout_ms;
         due = end < due ? end : due;
     }

@@ -16,6 +16,7 @@
 #include "core/hash.h"
 #include "core/text.h"
 #include "pipeline/decision.h"
+#include "pipeline/event.h"
 
 #define CW_LINK_TOKEN_BYTES_MAX 768u
 #define CW_LINK_SHORT_BYTES     16u /* of a short token, as text */
@@ -40,7 +41,8 @@ struct cw_link {
     struct cw_view program, customer, cart; /* point into the room given to cw_link_read */
     int64_t first_t0;
     uint32_t touch;
-    int64_t expires_at;
+    enum cw_channel channel; /* of the message; a long one tells it */
+    int64_t expires_at;      /* rounded up to a whole day when written */
     char message_id[CW_MESSAGE_ID_BYTES];
 };
 
@@ -52,6 +54,15 @@ void cw_link_write(const struct cw_links *links, enum cw_link_kind kind, const s
 CW_MUST_USE bool cw_link_write_brief(const struct cw_links *links, enum cw_link_kind kind,
                                      uint32_t partition, const char message_id[CW_MESSAGE_ID_BYTES],
                                      uint8_t brief_key[10], struct cw_text *url);
+
+/* The key of the row that a message's short links lead to. */
+void cw_link_brief_key(const struct cw_links *links, const char message_id[CW_MESSAGE_ID_BYTES],
+                       uint8_t brief_key[10]);
+
+/* The id of all attempts of a touch (from 1): decision D10 in README.md. */
+void cw_message_id(uint32_t partitions, struct cw_view program, struct cw_view customer,
+                   struct cw_view cart, int64_t first_t0, uint32_t touch,
+                   char id[CW_MESSAGE_ID_BYTES]);
 
 /* What stands behind /o/, /c/ or /u/, without ".gif". False unless it is exactly what was written
    for that kind (time is not looked at: see expires_at). Constant time in the MAC. */

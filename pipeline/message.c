@@ -110,8 +110,7 @@ static bool begins(struct cw_view text, const char *with)
     return true;
 }
 
-/* An address that may stand in a message: see message.h. */
-static bool usable(struct cw_view url)
+bool cw_link_usable(struct cw_view url)
 {
     uint32_t scheme = begins(url, "https://") ? 8 : begins(url, "http://") ? 7 : 0;
     if (scheme == 0 || url.bytes == scheme || url.data[scheme - 1] != '/' ||
@@ -149,7 +148,7 @@ static void set(struct values *values, enum cw_variable variable, struct cw_view
 
 static void set_url(struct values *values, enum cw_variable variable, struct cw_view url)
 {
-    if (usable(url)) {
+    if (cw_link_usable(url)) {
         set(values, variable, url);
     }
 }
@@ -207,7 +206,8 @@ static void set_items(struct values *values)
         cw_text_u64(store, item->quantity);
         end(values, &slot[2]);
         slot[3] = (struct slot){.given = item->quantity > 1, .flag = true};
-        slot[4] = (struct slot){.at = (uint32_t)store->bytes, .given = usable(item->image_url)};
+        slot[4] =
+            (struct slot){.at = (uint32_t)store->bytes, .given = cw_link_usable(item->image_url)};
         if (slot[4].given) {
             put_clean(store, item->image_url);
             end(values, &slot[4]);
@@ -236,7 +236,7 @@ static void fill(struct values *values, const struct cw_locale *words)
     set(values, CW_VARIABLE_SHOP_NAME, shop ? input->shop_name : CW_VIEW("our shop"));
     set_flag(values, CW_VARIABLE_SHOP_KNOWN, shop);
     set_url(values, CW_VARIABLE_CART_LINK,
-            usable(input->cart_link) ? input->cart_link : input->shop_link);
+            cw_link_usable(input->cart_link) ? input->cart_link : input->shop_link);
     set_url(values, CW_VARIABLE_UNSUBSCRIBE_LINK, input->unsubscribe_link);
     set_url(values, CW_VARIABLE_OPEN_PIXEL, input->open_pixel_link);
     struct slot *slot = begin(values, CW_VARIABLE_CART_VALUE);

@@ -109,6 +109,9 @@ void cw_message_deinit(struct cw_message *message);
    valid until the end of that day in the customer's zone. */
 CW_MUST_USE bool cw_message_says_today(struct cw_view text);
 
+/* True for an address that may stand in a message as it was given (see above). */
+CW_MUST_USE bool cw_link_usable(struct cw_view url);
+
 /* Renders every part that the touch's channel has (others are cleared). CW_ERR_LIMIT when a part
    is too long, CW_ERR_NOT_FOUND for a template that is not there. */
 CW_MUST_USE cw_err cw_message_render(struct cw_templates *templates, const struct cw_zones *zones,

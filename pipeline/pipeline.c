@@ -25,6 +25,7 @@ static cw_err open_tables(struct cw_pipeline *p, struct cw_fault *fault)
         {&p->scores, "scores", sizeof(struct cw_score_row) + 96},
         {&p->products, "products", sizeof(struct cw_product_row)},
         {&p->messages, "messages", sizeof(struct cw_message_row) + 16},
+        {&p->links, "links", sizeof(struct cw_link_row)},
         {&p->seen, "seen", sizeof(struct cw_seen_row)},
     };
 
@@ -60,6 +61,9 @@ static void close_parts(struct cw_pipeline *p)
         cw_arena_close(&p->scratch);
     }
     cw_text_deinit(&p->made);
+    for (uint32_t i = 0; i < CW_COUNTOF(p->urls); i++) {
+        cw_text_deinit(&p->urls[i]);
+    }
 }
 
 static cw_err open_parts(struct cw_pipeline *p, struct cw_fault *fault)
@@ -104,21 +108,8 @@ cw_err cw_pipeline_open(struct cw_pipeline **pipeline, const struct cw_pipeline_
     if (p->options.names == NULL) {
         p->options.names = &cw_event_names_default;
     }
-    p->programs = options->programs;
     p->now = options->start_ms;
-    p->keep_cart_ms = CW_WEEK_MS;
-    p->keep_history_ms = CW_HISTORY_MS;
-    for (uint32_t i = 0; i < p->programs->count; i++) {
-        const struct cw_program *program = &p->programs->list[i];
-        if (!program->enabled) {
-            continue;
-        }
-        p->watches_sessions |= program->session_timeout_ms > 0;
-        int64_t keep = cw_facts_ms(program);
-        p->keep_cart_ms = keep > p->keep_cart_ms ? keep : p->keep_cart_ms;
-        keep = program->dedup.ttl_ms;
-        p->keep_history_ms = keep > p->keep_history_ms ? keep : p->keep_history_ms;
-    }
+    cw_programs_install(p, options->programs);
     err = open_parts(p, fault);
     if (err != CW_ERR_OK) {
         close_parts(p);

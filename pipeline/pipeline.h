@@ -42,8 +42,8 @@ struct cw_send {
 
 enum cw_send_answer {
     CW_SEND_DONE,  /* sent, here and now (a replay) */
-    CW_SEND_TAKEN, /* under way: cw_pipeline_result tells what became of it */
-    CW_SEND_FULL   /* no room in the channel: nothing was taken */
+    CW_SEND_TAKEN, /* under way: cw_pipeline_result tells what became of it, after the call */
+    CW_SEND_FULL   /* no room in the channel: nothing was taken; it is offered again */
 };
 
 /* Where decisions and messages go. */
@@ -74,6 +74,8 @@ struct cw_pipeline_options {
     const struct cw_links *links;        /* NULL: messages carry the shop's own links */
     double rates[CW_CHANNEL_COUNT];      /* messages a second of this core; 0: no limit */
     bool collapses[CW_CHANNEL_COUNT];    /* the provider takes a key: resend what is unknown */
+    uint32_t cores; /* that share a program's ratePerSecond; 0: this one alone */
+    bool live;      /* rates and pauses hold; in a replay they do not */
 };
 
 CW_MUST_USE cw_err cw_pipeline_open(struct cw_pipeline **pipeline,
@@ -97,18 +99,21 @@ void cw_pipeline_advance(struct cw_pipeline *pipeline, int64_t now);
 CW_MUST_USE bool cw_pipeline_earliest(const struct cw_pipeline *pipeline, int64_t *due);
 
 /*
- * What became of a message that was under way. SENT and UNKNOWN settle the touch (`unknown` is sent
- * as far as caps and gaps go; onUnknown says whether it is tried again). LATER tries again after an
- * exponential back-off with jitter (from the message's id: no randomness comes in), at least
- * retry_after_s, looking again at everything then; after the channel's retries it is `failed`.
- * A result for a message that is not under way changes nothing and is counted.
+ * What became of a message that was under way, at the clock that was advanced to last. SENT and
+ * UNKNOWN settle the touch (`unknown` is sent as far as caps and gaps go; onUnknown says whether it
+ * is tried again). LATER tries again after an exponential back-off with jitter (from the message's
+ * id: no randomness comes in), at least retry_after_s, looking again at everything then; after the
+ * channel's retries it is `failed`. A result for a message that is not under way changes nothing
+ * and is counted. Never called from within the port's functions.
  */
 void cw_pipeline_result(struct cw_pipeline *pipeline, const struct cw_post_result *result);
 
 /* Pauses or resumes a program's channel (CW_CHANNEL_COUNT: all of them): its touches are deferred
-   as `paused` until resumed. False: no such program. */
+   as `paused` until resumed; what is overdue then comes within a minute. False: no such program. */
 CW_MUST_USE bool cw_pipeline_pause(struct cw_pipeline *pipeline, struct cw_view program,
                                    enum cw_channel channel, bool paused);
+bool cw_pipeline_paused(const struct cw_pipeline *pipeline, struct cw_view program,
+                        enum cw_channel channel);
 
 /* From now on these programs hold; candidates in flight keep their due times, texts and caps follow
    the new ones; those of a program that is gone go on under the old version's expiry and send
@@ -137,7 +142,8 @@ void cw_pipeline_visit(struct cw_pipeline *pipeline, const struct cw_visit *visi
                        struct cw_visited *visited);
 
 /* Appends the candidate of (customer, program) in flight, else the latest that ended, as the JSON
-   object of the reference; all: an array of all of them, newest first. False when there is none. */
+   object of the reference; all: an array of all of them, those in flight first, then newest first.
+   False, and nothing appended, when there is none. */
 CW_MUST_USE bool cw_pipeline_candidate(struct cw_pipeline *pipeline, struct cw_view customer,
                                        struct cw_view program, bool all, struct cw_text *json);
 

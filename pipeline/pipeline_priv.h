@@ -24,11 +24,28 @@ enum {
     X(scores)        \
     X(products)      \
     X(messages)      \
+    X(links)         \
     X(seen)
 
+/* The last slot is that of all candidates whose program is gone. */
+#define CW_SLOT_GONE ((uint32_t)CW_SLOTS_MAX)
+
 struct cw_index {
-    cw_row by_score[CW_SLOTS_MAX][CW_CHANNEL_COUNT][CW_SCORE_BUCKETS];
-    cw_row by_value[CW_SLOTS_MAX][CW_VALUE_DAYS][CW_VALUE_CLASSES];
+    cw_row by_score[CW_SLOTS_MAX + 1][CW_CHANNEL_COUNT][CW_SCORE_BUCKETS];
+    cw_row by_value[CW_SLOTS_MAX + 1][CW_VALUE_DAYS][CW_VALUE_CLASSES];
+};
+
+struct cw_slot {
+    const struct cw_program *program; /* NULL: the slot is free */
+    uint32_t number;                  /* in the set */
+};
+
+/* A dedup key that is in use no more, but that entries may still stand under. */
+struct cw_retired {
+    int64_t until;
+    struct cw_view program;
+    struct cw_key_format key;
+    char text[CW_ID_BYTES_MAX + 256];
 };
 
 /* Hashes of an event's keys, worked out once for the batch's prefetching; 0: not worked out. */
@@ -40,8 +57,8 @@ struct cw_hints {
 
 struct cw_pipeline {
     struct cw_pipeline_options options;
-    const struct cw_programs *programs;
-    int64_t now; /* the clock; never goes back */
+    const struct cw_programs *programs; /* those that hold now */
+    int64_t now;                        /* the clock; never goes back */
 #define CW_X(name) struct cw_table *name;
     CW_TABLES(CW_X)
 #undef CW_X
@@ -50,9 +67,17 @@ struct cw_pipeline {
     struct cw_decoder *decoder; /* for events that cartwheel makes itself */
     struct cw_arena scratch;    /* reset after each event */
     struct cw_arena own;
-    struct cw_text made; /* the event that a session's end makes */
+    struct cw_text made;    /* the event that a session's end makes */
+    struct cw_text urls[3]; /* of a message that is handed over: click, unsubscribe, open */
     bool watches_sessions;
     struct cw_fates fates;
+    struct cw_slot slots[CW_SLOTS_MAX + 1];
+    uint8_t slot_of[CW_PROGRAMS_MAX]; /* by the program's number in the set */
+    struct cw_retired retired[32];
+    uint8_t paused[CW_SLOTS_MAX + 1]; /* 1 << enum cw_channel */
+    /* The earliest free slot under each rate, in microseconds; by the touch's place. */
+    int64_t program_next[CW_SLOTS_MAX][CW_TOUCHES_MAX];
+    int64_t channel_next[CW_CHANNEL_COUNT];
     const struct cw_hints *hints; /* of the event that is applied; NULL while timers fire */
     uint64_t clean_cursor[8];
     uint64_t clean_count[8]; /* rows that the last slice of cleaning left in each table */
@@ -137,14 +162,19 @@ bool cw_seen_before(struct cw_pipeline *p, struct cw_customer *customer, char ki
 void cw_seen_forget(struct cw_pipeline *p, struct cw_customer *customer,
                     const struct cw_event *event);
 
-uint32_t cw_dedup_key(const struct cw_program *program, struct cw_view customer,
-                      struct cw_view cart, char key[CW_TABLE_KEY_BYTES_MAX]);
+uint32_t cw_dedup_key(const struct cw_key_format *format, struct cw_view program,
+                      struct cw_view customer, struct cw_view cart,
+                      char key[CW_TABLE_KEY_BYTES_MAX]);
 
 struct cw_candidate_row *cw_candidate_at(const struct cw_pipeline *p, cw_row row);
 struct cw_touch_row *cw_candidate_touches(struct cw_candidate_row *candidate);
 struct cw_item_row *cw_candidate_items(struct cw_candidate_row *candidate);
 const struct cw_program *cw_candidate_program(const struct cw_pipeline *p,
                                               const struct cw_candidate_row *candidate);
+
+/* Its touch (from 0) as the program has it now; NULL: the program, or its channel, is no more. */
+const struct cw_touch *cw_candidate_touch(const struct cw_pipeline *p,
+                                          struct cw_candidate_row *candidate, uint32_t number);
 
 struct cw_candidate_texts {
     struct cw_view cart, program, currency, marketplace, url;
@@ -153,9 +183,9 @@ struct cw_candidate_texts {
 
 struct cw_candidate_texts cw_candidate_texts(struct cw_candidate_row *candidate);
 
-/* The customer's candidate of that serial, or NULL: also when it has ended too long ago. */
-struct cw_candidate_row *cw_candidate_by_serial(const struct cw_pipeline *p,
-                                                struct cw_view customer, uint32_t serial);
+/* The customer's candidate of that serial, or none: also when it has ended too long ago. */
+cw_row cw_candidate_by_serial(const struct cw_pipeline *p, struct cw_view customer,
+                              uint32_t serial);
 
 /* True when nothing can ask for it any more: as if it were not there, cleaned or not. */
 bool cw_candidate_over(const struct cw_pipeline *p, const struct cw_candidate_row *candidate);
@@ -184,7 +214,7 @@ void cw_candidate_end(struct cw_pipeline *p, struct cw_customer *customer, cw_ro
                       enum cw_status status);
 void cw_candidate_index(struct cw_pipeline *p, cw_row row);
 /* After its times or the state of its touches changed. */
-void cw_candidate_settle(const struct cw_pipeline *p, struct cw_candidate_row *candidate);
+void cw_candidate_settle(struct cw_candidate_row *candidate);
 uint32_t cw_candidate_hash(const struct cw_pipeline *p, struct cw_view cart);
 void cw_candidate_unindex(struct cw_pipeline *p, cw_row row);
 void cw_candidate_remove(struct cw_pipeline *p, struct cw_customer *customer, cw_row row);
@@ -192,12 +222,27 @@ void cw_candidate_remove(struct cw_pipeline *p, struct cw_customer *customer, cw
 /* Frees everything of a customer but the row itself; its candidates have ended. */
 void cw_customer_forget(struct cw_pipeline *p, struct cw_customer *customer);
 
-void cw_message_id(const struct cw_pipeline *p, struct cw_view program, struct cw_view customer,
-                   struct cw_view cart, int64_t first_t0, uint32_t touch,
-                   char id[CW_MESSAGE_ID_BYTES]);
 CW_MUST_USE bool cw_message_remember(struct cw_pipeline *p, struct cw_view customer,
-                                     const struct cw_candidate_row *candidate, uint32_t touch,
+                                     struct cw_candidate_row *candidate, uint32_t touch,
                                      struct cw_view id);
+void cw_message_forget(struct cw_pipeline *p, const struct cw_candidate_row *candidate,
+                       struct cw_view id);
+struct cw_message_row *cw_message_find(const struct cw_pipeline *p, struct cw_view id,
+                                       uint64_t hash);
+struct cw_view cw_message_owner(const struct cw_message_row *message);
+
+/* Notes what came back about a message; REPEATED when it was noted before. */
+enum cw_event_fate cw_engage_note(struct cw_pipeline *p, struct cw_customer *customer,
+                                  struct cw_candidate_row *candidate,
+                                  struct cw_message_row *message, enum cw_event_type type,
+                                  int64_t time);
+
+/* program_set.c: programs in slots */
+void cw_programs_install(struct cw_pipeline *p, const struct cw_programs *programs);
+CW_MUST_USE bool cw_slot_find(const struct cw_pipeline *p, struct cw_view program, uint32_t *slot);
+/* The order of two candidates' programs, by id. */
+int cw_slot_compare(const struct cw_pipeline *p, uint32_t a, struct cw_view a_program, uint32_t b,
+                    struct cw_view b_program);
 
 /* clock.c: the customer's one timer */
 void cw_customer_arm(struct cw_pipeline *p, struct cw_customer *customer, int64_t due);
@@ -218,10 +263,15 @@ void cw_profile_erase(struct cw_pipeline *p, struct cw_customer *customer);
 void cw_profile_order(struct cw_customer *customer, const struct cw_event *event);
 CW_MUST_USE bool cw_sends_add(struct cw_pipeline *p, struct cw_customer *customer,
                               enum cw_channel channel);
+/* Takes back what cw_sends_add noted at that time; the time of the last send follows, as far as the
+   week that is remembered goes back. */
+void cw_sends_take_back(struct cw_pipeline *p, struct cw_customer *customer,
+                        enum cw_channel channel, int64_t at);
 uint32_t cw_sends_count(const struct cw_pipeline *p, const struct cw_customer *customer,
                         uint32_t cap);
 void cw_features_read(const struct cw_customer *customer, const struct cw_event_cart *cart,
                       struct cw_features *features);
+
 /* The features that confidence counts: what is known of the customer. */
 enum {
     CW_CONFIDENCE_FIRST = CW_FEATURE_purchase_history,
@@ -248,9 +298,8 @@ struct cw_discount {
 };
 
 struct cw_discount cw_discount(const struct cw_program *program, double score, double sensitivity);
-uint32_t cw_discount_code(const struct cw_pipeline *p, const struct cw_program *program,
-                          const struct cw_candidate_row *candidate, struct cw_view customer,
-                          char code[32]);
+uint32_t cw_discount_code(const struct cw_pipeline *p, double percent, bool unique, uint32_t serial,
+                          struct cw_view customer, char code[32]);
 /* The variant of the touch that a customer gets, by hash; NULL when it has none. Its delay. */
 const struct cw_variant *cw_touch_variant(const struct cw_program *program,
                                           const struct cw_touch *touch, struct cw_view customer);
@@ -258,6 +307,29 @@ int64_t cw_touch_delay(const struct cw_program *program, const struct cw_touch *
                        struct cw_view customer);
 void cw_touch_fire(struct cw_pipeline *p, struct cw_customer *customer, cw_row candidate,
                    uint32_t touch);
+
+/* hold.c: when a touch that may be sent can be; CW_TIME_NONE: now. Only asked for when live. */
+int64_t cw_touch_hold(struct cw_pipeline *p, const struct cw_customer *customer, cw_row candidate,
+                      uint32_t touch, enum cw_touch_reason *reason);
+
+/* deliver.c: what becomes of a message that a channel took */
+
+/* The touch was sent: counts it, tells it while the journey goes on. */
+void cw_touch_went_out(struct cw_pipeline *p, struct cw_customer *customer, cw_row candidate,
+                       uint32_t touch, struct cw_view message_id);
+/* True when something came back that only a message that arrived can bring. */
+bool cw_touch_arrived(const struct cw_touch_row *touch);
+/* Puts a touch into another state; the candidate's place in the indexes follows. */
+void cw_touch_become(struct cw_pipeline *p, cw_row candidate, uint32_t touch,
+                     enum cw_touch_state state);
+/* A touch that will not be tried again and of which an attempt is in doubt. */
+void cw_touch_in_doubt(struct cw_pipeline *p, struct cw_customer *customer, cw_row candidate,
+                       uint32_t touch, enum cw_touch_reason reason);
+/* Takes back what the last claim charged. */
+void cw_touch_uncharge(struct cw_pipeline *p, struct cw_customer *customer,
+                       struct cw_touch_row *touch);
+/* When to ask a channel again that has no room. */
+int64_t cw_touch_room_at(const struct cw_pipeline *p, struct cw_view message_id, uint32_t waits);
 void cw_session_fire(struct cw_pipeline *p, struct cw_customer *customer, cw_row cart,
                      uint32_t slot);
 void cw_abandon_run(struct cw_pipeline *p, struct cw_customer *customer,

@@ -273,6 +273,30 @@ bool cw_sends_add(struct cw_pipeline *p, struct cw_customer *customer, enum cw_c
     return fits;
 }
 
+void cw_sends_take_back(struct cw_pipeline *p, struct cw_customer *customer,
+                        enum cw_channel channel, int64_t at)
+{
+    struct cw_customer_row *row = customer->at;
+    int64_t *sends = cw_customer_sends(row);
+    uint32_t place = row->sends_count;
+    while (place > 0 && sends[place - 1] != (at << 2 | (int64_t)channel)) {
+        place--;
+    }
+    if (place > 0) { /* else it was forgotten in the meantime */
+        uint32_t bytes = cw_table_value_bytes(p->customers, customer->row);
+        const char *end = (const char *)row + bytes;
+        memmove(sends + place - 1, sends + place, (size_t)(end - (const char *)(sends + place)));
+        row->sends_count--;
+        bool shorter = cw_customer_resize(p, customer, bytes - (uint32_t)sizeof *sends);
+        CW_ASSERT(shorter);
+        row = customer->at;
+        sends = cw_customer_sends(row);
+    }
+    if (row->last_sent == at) {
+        row->last_sent = row->sends_count > 0 ? sends[row->sends_count - 1] >> 2 : CW_TIME_NONE;
+    }
+}
+
 uint32_t cw_sends_count(const struct cw_pipeline *p, const struct cw_customer *customer,
                         uint32_t cap)
 {

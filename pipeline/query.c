@@ -3,23 +3,11 @@
 
 #include <stdlib.h>
 
-static bool slot_of(const struct cw_pipeline *p, struct cw_view program, uint32_t *slot)
-{
-    for (uint32_t i = 0; i < p->programs->count; i++) {
-        if (cw_view_equal(p->programs->list[i].id, program)) {
-            *slot = i;
-            return true;
-        }
-    }
-    return false;
-}
-
 static struct cw_candidate_view view_of(const struct cw_pipeline *p, cw_row row)
 {
     struct cw_candidate_row *candidate = cw_candidate_at(p, row);
     struct cw_candidate_texts texts = cw_candidate_texts(candidate);
     struct cw_view key = cw_table_key(p->candidates, row);
-    const struct cw_program *program = cw_candidate_program(p, candidate);
     return (struct cw_candidate_view){
         .customer = {key.data, key.bytes - (uint32_t)sizeof candidate->serial},
         .cart = texts.cart,
@@ -28,7 +16,7 @@ static struct cw_candidate_view view_of(const struct cw_pipeline *p, cw_row row)
         .cart_value = candidate->cart_value,
         .discount = candidate->discount,
         .t0 = candidate->t0,
-        .expires_at = candidate->t0 + program->candidate_ttl_ms,
+        .expires_at = candidate->expires_at,
         .active = candidate->status == CW_STATUS_ACTIVE};
 }
 
@@ -91,7 +79,7 @@ uint32_t cw_pipeline_by_score(struct cw_pipeline *p, struct cw_view program,
 {
     uint32_t slot;
     uint32_t count = 0;
-    if (!slot_of(p, program, &slot)) {
+    if (!cw_slot_find(p, program, &slot)) {
         return 0;
     }
     for (uint32_t bucket = CW_SCORE_BUCKETS; bucket > 0 && count < room; bucket--) {
@@ -106,12 +94,12 @@ uint32_t cw_pipeline_by_value(struct cw_pipeline *p, struct cw_view program, int
 {
     uint32_t slot;
     uint32_t count = 0;
-    if (!slot_of(p, program, &slot) || day_ms < 0) {
+    if (!cw_slot_find(p, program, &slot) || day_ms < 0) {
         return 0;
     }
     int64_t day = day_ms / CW_DAY_MS;
     const cw_row *classes = p->index->by_value[slot][day % CW_VALUE_DAYS];
-    for (uint32_t class = CW_VALUE_CLASSES; class > 0 && count < room; class--) {
+    for (uint32_t class = CW_VALUE_CLASSES; class > 0 && count < room; class --) {
         count += take(p, classes[class - 1], false, day, list + count, room - count);
     }
     return count;

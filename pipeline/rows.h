@@ -12,7 +12,8 @@
  * | customerId, serial | one abandoned cart in one program and its touches | | dedup | the
  * program's keyFormat | the accepted abandonment that the window holds | | scores | customerId,
  * cartId | the cached score | | products | productId | stock; every core has all of them | |
- * messages | messageId | the touch that it was | | seen | kind, customerId, source, id | events and
+ * messages | messageId | the touch that it was | | links | a keyed hash of the messageId | the
+ * message that a short link leads to | | seen | kind, customerId, source, id | events and
  * orders that were here already |
  */
 #ifndef CW_PIPELINE_ROWS_H
@@ -104,17 +105,37 @@ enum cw_touch_state {
     CW_TOUCH_PENDING,
     CW_TOUCH_SENT,
     CW_TOUCH_SKIPPED,
-    CW_TOUCH_FAILED
+    CW_TOUCH_FAILED,
+    CW_TOUCH_SENDING, /* claimed: what became of it will be told (deliver.c) */
+    CW_TOUCH_UNKNOWN  /* nobody knows whether it went out, and it is not tried again */
 };
 
+enum cw_touch_flag {
+    CW_TOUCH_BOUNCED = 1u << 0,
+    CW_TOUCH_CHARGED = 1u << 1, /* counts for caps and gap, and as an e-mail sent, at sent_at */
+    CW_TOUCH_DOUBTED = 1u << 2, /* of one of its attempts nobody knows */
+    CW_TOUCH_UNIQUE = 1u << 3,  /* the code that its message carries is the customer's alone */
+    /* Its due time is its slot under the program's, and the channel's, rate. To be cleared in rows
+       that outlive the process: the next one gives slots anew. */
+    CW_TOUCH_SLOT_OWN = 1u << 4,
+    CW_TOUCH_SLOT_CHANNEL = 1u << 5
+};
+
+#define CW_PLACE_NONE 0xffu
+
 struct cw_touch_row {
-    int64_t due; /* of a pending touch; deferral moves it */
-    int64_t sent_at, delivered_at, opened_at, clicked_at; /* CW_TIME_NONE: not told */
-    uint8_t state;                                        /* enum cw_touch_state */
-    uint8_t channel;                                      /* enum cw_channel */
-    uint8_t reason;                                       /* enum cw_touch_reason of a skip */
-    bool bounced;
-    uint32_t pad;
+    int64_t due;     /* of a pending touch; deferral moves it */
+    int64_t sent_at; /* when the last attempt was claimed; CW_TIME_NONE: none was */
+    int64_t delivered_at, opened_at, clicked_at; /* CW_TIME_NONE: not told */
+    double discount;                             /* percent that the last attempt carries */
+    uint8_t state;                               /* enum cw_touch_state */
+    uint8_t channel;                             /* enum cw_channel */
+    uint8_t reason;                              /* enum cw_touch_reason of its last delay or end */
+    uint8_t flags;                               /* enum cw_touch_flag */
+    uint8_t attempts;                            /* claimed so far; its message id is known then */
+    uint8_t waits;                               /* for room in the channel, since the last claim */
+    uint8_t place; /* in the program's touches as they are now; CW_PLACE_NONE: it has it no more */
+    uint8_t pad;
 };
 
 struct cw_item_row {
@@ -133,7 +154,8 @@ struct cw_candidate_row {
     cw_row next, prev; /* in the customer's in_flight or history */
     int64_t next_due;  /* the earliest of its expiry and its pending touches */
     int64_t t0;        /* abandonment time the journey counts from */
-    uint32_t slot;     /* of the program in this process, see cw_slots */
+    int64_t expires_at;
+    uint32_t slot; /* of the program in this process, while in flight: program_set.c */
     uint32_t cart_hash;
     uint8_t pending[CW_CHANNEL_COUNT]; /* touches still to come */
     uint8_t status;                    /* enum cw_status */
@@ -185,6 +207,12 @@ struct cw_message_row {
     uint32_t touch;    /* from 1 */
     uint32_t feedback; /* 1 << (event type - CW_EVENT_DELIVERED) of what came back */
     uint32_t customer_bytes;
+};
+
+/* What a short link leads to: the message of the touch. */
+struct cw_link_row {
+    char message_id[36];
+    uint32_t pad;
 };
 
 struct cw_seen_row {

@@ -102,7 +102,6 @@ bool cw_service_results(struct cw_service *service)
     memcpy(unsent, service->unsent, count * sizeof *unsent);
     service->unsent_count = 0; /* what follows may add new ones */
     for (uint32_t i = 0; i < count; i++) {
-        service->served.results[unsent[i].outcome]++;
         cw_pipeline_result(service->pipeline, &unsent[i]);
     }
     const struct cw_channel_port *port = &service->options.channels;
@@ -110,7 +109,6 @@ bool cw_service_results(struct cw_service *service)
     for (uint32_t i = 0; i < RESULTS_MAX && port->result != NULL &&
                          port->result(port->self, service->options.pipeline.core, &result);
          i++) {
-        service->served.results[result.outcome]++;
         cw_pipeline_result(service->pipeline, &result);
         some = true;
     }

@@ -87,7 +87,7 @@ void cw_session_fire(struct cw_pipeline *p, struct cw_customer *customer, cw_row
     if (cart->raw_bytes == 0) {
         return; /* what is in the cart was never told */
     }
-    int64_t left_at = cart->session_time + p->programs->list[slot].session_timeout_ms;
+    int64_t left_at = cart->session_time + p->slots[slot].program->session_timeout_ms;
     char *raw = cw_arena_alloc(&p->scratch, cart->raw_bytes + CW_JSON_PADDING, 1);
     memcpy(raw, cart + 1, cart->raw_bytes);
     memset(raw + cart->raw_bytes, 0, CW_JSON_PADDING);
@@ -95,7 +95,7 @@ void cw_session_fire(struct cw_pipeline *p, struct cw_customer *customer, cw_row
     make_event(p, (struct cw_view){raw, cart->raw_bytes}, left_at);
     struct cw_event event;
     cw_decode(p->decoder, (struct cw_view){p->made.data, (uint32_t)p->made.bytes}, &event);
-    event.programs &= UINT64_C(1) << slot;
+    event.programs &= UINT64_C(1) << p->slots[slot].number;
     event.clock = p->now;
     cw_tell_before(p, &event, NULL);
     p->fates.received++;

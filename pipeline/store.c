@@ -322,24 +322,35 @@ void cw_seen_forget(struct cw_pipeline *p, struct cw_customer *customer,
     }
 }
 
-uint32_t cw_dedup_key(const struct cw_program *program, struct cw_view customer,
-                      struct cw_view cart, char key[CW_TABLE_KEY_BYTES_MAX])
+uint32_t cw_dedup_key(const struct cw_key_format *format, struct cw_view program,
+                      struct cw_view customer, struct cw_view cart,
+                      char key[CW_TABLE_KEY_BYTES_MAX])
 {
     uint32_t bytes = 0;
-    const struct cw_key_format *format = &program->dedup.key;
     for (uint32_t i = 0; i < format->count; i++) {
         struct cw_view part = format->parts[i].literal;
         switch (format->parts[i].part) {
         case CW_KEY_LITERAL: break;
         case CW_KEY_CUSTOMER: part = customer; break;
         case CW_KEY_CART: part = cart; break;
-        case CW_KEY_PROGRAM: part = program->id; break;
+        case CW_KEY_PROGRAM: part = program; break;
         }
         CW_ASSERT(bytes + 3 + part.bytes <= CW_TABLE_KEY_BYTES_MAX);
         key[bytes++] = (char)('0' + format->parts[i].part);
         bytes = put_part(key, bytes, part);
     }
     return bytes;
+}
+
+static void forget_entry(struct cw_pipeline *p, const struct cw_key_format *format,
+                         struct cw_view program, struct cw_view customer, struct cw_view cart)
+{
+    char key[CW_TABLE_KEY_BYTES_MAX];
+    uint32_t bytes = cw_dedup_key(format, program, customer, cart, key);
+    cw_row entry = cw_table_find(p->dedup, cw_table_hash(p->dedup, key, bytes), key, bytes);
+    if (entry != CW_ROW_NONE) {
+        cw_table_remove(p->dedup, entry);
+    }
 }
 
 /* Frees what a customer has in the tables of carts, dedup entries, scores and seen ids. */
@@ -366,10 +377,12 @@ void cw_customer_forget(struct cw_pipeline *p, struct cw_customer *customer)
         cw_row next = candidate->next;
         struct cw_view cart = cw_candidate_texts(candidate).cart;
         for (uint32_t i = 0; i < p->programs->count; i++) {
-            uint32_t bytes = cw_dedup_key(&p->programs->list[i], customer->id, cart, key);
-            cw_row entry = cw_table_find(p->dedup, cw_table_hash(p->dedup, key, bytes), key, bytes);
-            if (entry != CW_ROW_NONE) {
-                cw_table_remove(p->dedup, entry);
+            const struct cw_program *program = &p->programs->list[i];
+            forget_entry(p, &program->dedup.key, program->id, customer->id, cart);
+        }
+        for (uint32_t i = 0; i < CW_COUNTOF(p->retired); i++) {
+            if (p->retired[i].until > p->now) {
+                forget_entry(p, &p->retired[i].key, p->retired[i].program, customer->id, cart);
             }
         }
         uint32_t bytes = cw_cart_key(customer->id, cart, key);

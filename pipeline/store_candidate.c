@@ -24,7 +24,7 @@ struct cw_item_row *cw_candidate_items(struct cw_candidate_row *candidate)
 const struct cw_program *cw_candidate_program(const struct cw_pipeline *p,
                                               const struct cw_candidate_row *candidate)
 {
-    return &p->programs->list[candidate->slot];
+    return p->slots[candidate->slot].program;
 }
 
 static struct cw_view take(const char **text, uint32_t bytes)
@@ -52,16 +52,14 @@ bool cw_candidate_over(const struct cw_pipeline *p, const struct cw_candidate_ro
            candidate->ended_at + p->keep_history_ms <= p->now;
 }
 
-struct cw_candidate_row *cw_candidate_by_serial(const struct cw_pipeline *p,
-                                                struct cw_view customer, uint32_t serial)
+cw_row cw_candidate_by_serial(const struct cw_pipeline *p, struct cw_view customer, uint32_t serial)
 {
     char key[CW_ID_BYTES_MAX + sizeof serial];
     memcpy(key, customer.data, customer.bytes);
     memcpy(key + customer.bytes, &serial, sizeof serial);
     uint32_t bytes = customer.bytes + (uint32_t)sizeof serial;
     cw_row row = cw_table_find(p->candidates, cw_table_hash(p->candidates, key, bytes), key, bytes);
-    struct cw_candidate_row *found = row == CW_ROW_NONE ? NULL : cw_candidate_at(p, row);
-    return found != NULL && cw_candidate_over(p, found) ? NULL : found;
+    return row != CW_ROW_NONE && cw_candidate_over(p, cw_candidate_at(p, row)) ? CW_ROW_NONE : row;
 }
 
 uint32_t cw_candidate_hash(const struct cw_pipeline *p, struct cw_view cart)
@@ -69,10 +67,10 @@ uint32_t cw_candidate_hash(const struct cw_pipeline *p, struct cw_view cart)
     return (uint32_t)cw_table_hash(p->candidates, cart.data, cart.bytes);
 }
 
-void cw_candidate_settle(const struct cw_pipeline *p, struct cw_candidate_row *candidate)
+void cw_candidate_settle(struct cw_candidate_row *candidate)
 {
     const struct cw_touch_row *touches = cw_candidate_touches(candidate);
-    int64_t due = candidate->t0 + cw_candidate_program(p, candidate)->candidate_ttl_ms;
+    int64_t due = candidate->expires_at;
     memset(candidate->pending, 0, sizeof candidate->pending);
     for (uint32_t i = 0; i < candidate->touch_count; i++) {
         if (touches[i].state == CW_TOUCH_PENDING) {
@@ -312,6 +310,7 @@ static cw_row make(struct cw_pipeline *p, const struct cw_item *item, const stru
     struct cw_touch_row *touches = cw_candidate_touches(candidate);
     for (uint32_t i = 0; i < shape->touch_count; i++) {
         touches[i] = (struct cw_touch_row){.channel = (uint8_t)item->program->touches[i].channel,
+                                           .place = (uint8_t)i,
                                            .sent_at = CW_TIME_NONE,
                                            .delivered_at = CW_TIME_NONE,
                                            .opened_at = CW_TIME_NONE,
@@ -343,10 +342,13 @@ struct cw_plan cw_candidate_plan(const struct cw_pipeline *p, const struct cw_it
     }
     for (uint32_t i = 0; i < plan.touch_count; i++) {
         plan.pending[i] = fresh || touches[i].state == CW_TOUCH_PENDING;
-        plan.due[i] =
-            fresh || program->on_reabandon == CW_REABANDON_RESTART
-                ? plan.t0 + cw_touch_delay(program, &program->touches[i], item->customer->id)
-                : touches[i].due;
+        bool moves = fresh || program->on_reabandon == CW_REABANDON_RESTART;
+        const struct cw_touch *touch =
+            fresh ? &program->touches[i]
+                  : cw_candidate_touch(p, cw_candidate_at(p, item->candidate), i);
+        plan.due[i] = moves && touch != NULL
+                          ? plan.t0 + cw_touch_delay(program, touch, item->customer->id)
+                          : touches[i].due;
     }
     return plan;
 }
@@ -380,18 +382,20 @@ cw_row cw_candidate_write(struct cw_pipeline *p, struct cw_item *item, cw_row ro
     struct cw_candidate_row *candidate = cw_candidate_at(p, row);
     candidate->holdout = plan.holdout;
     candidate->t0 = plan.t0;
+    candidate->expires_at = plan.t0 + item->program->candidate_ttl_ms;
     candidate->cart_value = item->event->u.abandoned.value;
     candidate->score = item->score;
     candidate->confidence = (uint8_t)item->confidence;
     candidate->discount = plan.discount;
     struct cw_touch_row *touches = cw_candidate_touches(candidate);
     for (uint32_t i = 0; i < plan.touch_count; i++) {
-        if (plan.pending[i]) {
+        if (plan.pending[i] && touches[i].due != plan.due[i]) {
             touches[i].due = plan.due[i];
+            touches[i].reason = CW_TOUCH_REASON_NONE;
         }
     }
     write_texts(p, candidate, item, &shape);
-    cw_candidate_settle(p, candidate);
+    cw_candidate_settle(candidate);
     list_add(p, &customer->at->in_flight, row);
     cw_candidate_index(p, row);
     return row;
@@ -402,11 +406,19 @@ void cw_candidate_end(struct cw_pipeline *p, struct cw_customer *customer, cw_ro
 {
     struct cw_candidate_row *candidate = cw_candidate_at(p, row);
     CW_ASSERT(candidate->status < CW_STATUS_CONVERTED);
-    const struct cw_touch_row *touches = cw_candidate_touches(candidate);
-    for (uint32_t i = 0; i < candidate->touch_count; i++) {
-        p->fates.cut_off += touches[i].state == CW_TOUCH_PENDING;
-    }
+    struct cw_touch_row *touches = cw_candidate_touches(candidate);
     cw_candidate_unindex(p, row);
+    for (uint32_t i = 0; i < candidate->touch_count; i++) {
+        if (touches[i].state != CW_TOUCH_PENDING) {
+            continue;
+        }
+        if ((touches[i].flags & CW_TOUCH_DOUBTED) != 0) {
+            touches[i].state = CW_TOUCH_UNKNOWN;
+            p->fates.unknown++;
+        } else {
+            p->fates.cut_off++;
+        }
+    }
     list_take(p, &customer->at->in_flight, row);
     customer->at->in_flight_count--;
     candidate->status = (uint8_t)status;
@@ -414,38 +426,33 @@ void cw_candidate_end(struct cw_pipeline *p, struct cw_customer *customer, cw_ro
     list_add(p, &customer->at->history, row);
 }
 
-void cw_message_id(const struct cw_pipeline *p, struct cw_view program, struct cw_view customer,
-                   struct cw_view cart, int64_t first_t0, uint32_t touch,
-                   char id[CW_MESSAGE_ID_BYTES])
+/* Short links stand in SMS alone. */
+static bool remember_link(struct cw_pipeline *p, struct cw_view id)
 {
-    /* Decision D10 in README.md: the same id for all attempts, for ever. */
-    char input[4 * sizeof(uint32_t) + sizeof(int64_t) + 3 * CW_ID_BYTES_MAX];
-    const struct cw_view parts[] = {program, customer, cart};
-    uint32_t bytes = 0;
-    for (uint32_t i = 0; i < CW_COUNTOF(parts); i++) {
-        memcpy(input + bytes, &parts[i].bytes, sizeof(uint32_t));
-        memcpy(input + bytes + sizeof(uint32_t), parts[i].data, parts[i].bytes);
-        bytes += (uint32_t)sizeof(uint32_t) + parts[i].bytes;
+    uint8_t key[10];
+    bool added = false;
+    cw_link_brief_key(p->options.links, id.data, key);
+    cw_row row = cw_table_put(p->links, cw_table_hash(p->links, key, sizeof key), key, sizeof key,
+                              sizeof(struct cw_link_row), &added);
+    if (row != CW_ROW_NONE) {
+        struct cw_link_row *link = cw_table_value(p->links, row);
+        memcpy(link->message_id, id.data, sizeof link->message_id);
     }
-    memcpy(input + bytes, &first_t0, sizeof first_t0);
-    memcpy(input + bytes + sizeof first_t0, &touch, sizeof touch);
-    bytes += (uint32_t)(sizeof first_t0 + sizeof touch);
-    uint8_t hash[16];
-    cw_hash128((struct cw_hash_key){0, 0}, input, bytes, hash);
-    static const char digits[] = "0123456789abcdef";
-    uint32_t partition = cw_partition(customer, p->options.partitions);
-    for (uint32_t i = 0; i < 4; i++) {
-        id[i] = digits[partition >> (12 - 4 * i) & 15u];
-    }
-    for (uint32_t i = 0; i < sizeof hash; i++) {
-        id[4 + 2 * i] = digits[hash[i] >> 4];
-        id[5 + 2 * i] = digits[hash[i] & 15];
+    return row != CW_ROW_NONE;
+}
+
+static void forget_link(struct cw_pipeline *p, struct cw_view id)
+{
+    uint8_t key[10];
+    cw_link_brief_key(p->options.links, id.data, key);
+    cw_row row = cw_table_find(p->links, cw_table_hash(p->links, key, sizeof key), key, sizeof key);
+    if (row != CW_ROW_NONE) {
+        cw_table_remove(p->links, row);
     }
 }
 
 bool cw_message_remember(struct cw_pipeline *p, struct cw_view customer,
-                         const struct cw_candidate_row *candidate, uint32_t touch,
-                         struct cw_view id)
+                         struct cw_candidate_row *candidate, uint32_t touch, struct cw_view id)
 {
     bool added = false;
     uint32_t value_bytes = (uint32_t)sizeof(struct cw_message_row) + customer.bytes;
@@ -454,8 +461,16 @@ bool cw_message_remember(struct cw_pipeline *p, struct cw_view customer,
     if (row == CW_ROW_NONE) {
         return false;
     }
+    if (p->options.links != NULL &&
+        cw_candidate_touches(candidate)[touch - 1].channel == CW_CHANNEL_SMS &&
+        !remember_link(p, id)) {
+        if (added) {
+            cw_table_remove(p->messages, row);
+        }
+        return false;
+    }
     struct cw_message_row *message = cw_table_value(p->messages, row);
-    if (!added && cw_candidate_by_serial(p, customer, message->serial) == NULL) {
+    if (!added && cw_candidate_by_serial(p, customer, message->serial) == CW_ROW_NONE) {
         message->feedback = 0; /* what came back long ago is forgotten */
     }
     message->serial = candidate->serial;
@@ -465,6 +480,22 @@ bool cw_message_remember(struct cw_pipeline *p, struct cw_view customer,
     return true;
 }
 
+void cw_message_forget(struct cw_pipeline *p, const struct cw_candidate_row *candidate,
+                       struct cw_view id)
+{
+    cw_row row = cw_table_find(p->messages, cw_table_hash(p->messages, id.data, id.bytes), id.data,
+                               id.bytes);
+    if (row != CW_ROW_NONE) {
+        const struct cw_message_row *at = cw_table_value(p->messages, row);
+        if (at->serial == candidate->serial) {
+            cw_table_remove(p->messages, row);
+            if (p->options.links != NULL) {
+                forget_link(p, id);
+            }
+        }
+    }
+}
+
 void cw_candidate_remove(struct cw_pipeline *p, struct cw_customer *customer, cw_row row)
 {
     struct cw_candidate_row *candidate = cw_candidate_at(p, row);
@@ -472,19 +503,17 @@ void cw_candidate_remove(struct cw_pipeline *p, struct cw_customer *customer, cw
     struct cw_candidate_texts texts = cw_candidate_texts(candidate);
     const struct cw_touch_row *touches = cw_candidate_touches(candidate);
     for (uint32_t i = 0; i < candidate->touch_count; i++) {
-        if (touches[i].state != CW_TOUCH_SENT) {
+        if (touches[i].attempts == 0) {
             continue;
         }
-        char id[CW_MESSAGE_ID_BYTES];
-        cw_message_id(p, texts.program, customer->id, texts.cart, candidate->first_t0, i + 1, id);
-        cw_row message =
-            cw_table_find(p->messages, cw_table_hash(p->messages, id, sizeof id), id, sizeof id);
-        if (message != CW_ROW_NONE) {
-            const struct cw_message_row *at = cw_table_value(p->messages, message);
-            if (at->serial == candidate->serial) {
-                cw_table_remove(p->messages, message);
-            }
+        if (touches[i].state == CW_TOUCH_SENDING) { /* its result will find nothing to settle */
+            p->fates.sending--;
+            p->fates.unknown++;
         }
+        char id[CW_MESSAGE_ID_BYTES];
+        cw_message_id(p->options.partitions, texts.program, customer->id, texts.cart,
+                      candidate->first_t0, i + 1, id);
+        cw_message_forget(p, candidate, (struct cw_view){id, sizeof id});
     }
     list_take(p, &customer->at->history, row);
     cw_table_remove(p->candidates, row);

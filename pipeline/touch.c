@@ -50,8 +50,11 @@ int64_t cw_touch_delay(const struct cw_program *program, const struct cw_touch *
     return variant != NULL ? variant->delay_ms : touch->delay_ms;
 }
 
+/* own: 1 when an earlier attempt of the very touch counts already, which does not stand in its way.
+ */
 static bool capped(const struct cw_pipeline *p, const struct cw_customer *customer,
-                   const struct cw_program *program, enum cw_channel channel, struct cw_view market)
+                   const struct cw_program *program, enum cw_channel channel, struct cw_view market,
+                   uint32_t own)
 {
     for (uint32_t f = 0; f < program->filter_count; f++) {
         const struct cw_filter *filter = &program->filters[f];
@@ -60,9 +63,9 @@ static bool capped(const struct cw_pipeline *p, const struct cw_customer *custom
             continue;
         }
         if ((cw_by_market_get(&filter->caps[channel], market, &cap) &&
-             cw_sends_count(p, customer, (uint32_t)channel) >= cap) ||
+             cw_sends_count(p, customer, (uint32_t)channel) - own >= cap) ||
             (cw_by_market_get(&filter->caps[CW_CAP_MESSAGES], market, &cap) &&
-             cw_sends_count(p, customer, CW_CAP_MESSAGES) >= cap)) {
+             cw_sends_count(p, customer, CW_CAP_MESSAGES) - own >= cap)) {
             return true;
         }
     }
@@ -77,6 +80,24 @@ static bool needs_stock(const struct cw_program *program)
         }
     }
     return false;
+}
+
+/* When the customer's last message was sent, but for an earlier attempt of the very touch. */
+static int64_t last_sent(const struct cw_customer *customer, const struct cw_touch_row *touch)
+{
+    int64_t last = customer->at->last_sent;
+    if ((touch->flags & CW_TOUCH_CHARGED) == 0 || last != touch->sent_at) {
+        return last;
+    }
+    const int64_t *sends = cw_customer_sends(customer->at);
+    bool passed = false;
+    for (uint32_t i = customer->at->sends_count; i > 0; i--) {
+        if (passed || sends[i - 1] != (last << 2 | touch->channel)) {
+            return sends[i - 1] >> 2;
+        }
+        passed = true;
+    }
+    return CW_TIME_NONE;
 }
 
 /* When quiet hours that hold now end; CW_TIME_NONE when none hold. */
@@ -108,34 +129,57 @@ struct look {
     uint32_t zone;
 };
 
-/* Everything that may stand against sending now, in the order of the product's reference. */
-static struct look look_again(struct cw_pipeline *p, struct cw_customer *customer,
-                              struct cw_candidate_row *candidate, uint32_t touch)
+/*
+ * True when a later touch is due too. Where messages wait for their channels a later one may even
+ * have gone before: then the earlier, planned before that, comes too late as well.
+ */
+static bool is_late(const struct cw_pipeline *p, const struct cw_customer *customer,
+                    struct cw_candidate_row *candidate, uint32_t number)
 {
     const struct cw_program *program = cw_candidate_program(p, candidate);
+    const struct cw_touch *touch = cw_candidate_touch(p, candidate, number);
     const struct cw_touch_row *touches = cw_candidate_touches(candidate);
-    enum cw_channel channel = (enum cw_channel)touches[touch].channel;
+    for (uint32_t later = number + 1; later < candidate->touch_count; later++) {
+        if (touches[later].state == CW_TOUCH_PENDING) {
+            if (touches[later].due <= p->now) {
+                return true;
+            }
+        } else if (p->options.live && touches[later].attempts > 0 &&
+                   touches[later].sent_at >
+                       candidate->t0 + cw_touch_delay(program, touch, customer->id)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Everything that may stand against sending now, in the order of the product's reference. */
+static struct look look_again(struct cw_pipeline *p, struct cw_customer *customer,
+                              struct cw_candidate_row *candidate, uint32_t number)
+{
+    const struct cw_program *program = cw_candidate_program(p, candidate);
+    const struct cw_touch_row *touch = &cw_candidate_touches(candidate)[number];
+    enum cw_channel channel = (enum cw_channel)touch->channel;
     struct cw_view market =
         cw_customer_marketplace(customer, cw_candidate_texts(candidate).marketplace);
     struct look look = {.until = CW_TIME_NONE, .zone = cw_customer_zone(p, customer, market)};
-    for (uint32_t later = touch + 1; later < candidate->touch_count; later++) {
-        if (touches[later].state == CW_TOUCH_PENDING && touches[later].due <= p->now) {
-            look.reason = CW_TOUCH_REASON_LATE;
-            return look;
-        }
+    if (is_late(p, customer, candidate, number)) {
+        look.reason = CW_TOUCH_REASON_LATE;
+        return look;
     }
+    bool counted = (touch->flags & CW_TOUCH_CHARGED) != 0 && touch->sent_at > p->now - CW_WEEK_MS;
+    int64_t sent = last_sent(customer, touch);
     if (cw_customer_opted_out(customer, channel)) {
         look.reason = CW_TOUCH_REASON_OPTED_OUT;
     } else if (!cw_customer_has_address(customer, channel)) {
         look.reason = CW_TOUCH_REASON_NO_ADDRESS;
-    } else if (capped(p, customer, program, channel, market)) {
+    } else if (capped(p, customer, program, channel, market, counted)) {
         look.reason = CW_TOUCH_REASON_FREQUENCY_CAP;
     } else if (needs_stock(program) && !cw_items_in_stock(p, candidate)) {
         look.reason = CW_TOUCH_REASON_OUT_OF_STOCK;
-    } else if (customer->at->last_sent != CW_TIME_NONE &&
-               p->now - customer->at->last_sent < program->min_gap_ms) {
+    } else if (sent != CW_TIME_NONE && p->now - sent < program->min_gap_ms) {
         look.reason = CW_TOUCH_REASON_MIN_GAP;
-        look.until = customer->at->last_sent + program->min_gap_ms;
+        look.until = sent + program->min_gap_ms;
     } else {
         look.until = quiet_until(p, program, look.zone);
         look.reason =
@@ -144,30 +188,28 @@ static struct look look_again(struct cw_pipeline *p, struct cw_customer *custome
     return look;
 }
 
-uint32_t cw_discount_code(const struct cw_pipeline *p, const struct cw_program *program,
-                          const struct cw_candidate_row *candidate, struct cw_view customer,
-                          char code[32])
+uint32_t cw_discount_code(const struct cw_pipeline *p, double percent, bool unique, uint32_t serial,
+                          struct cw_view customer, char code[32])
 {
-    uint32_t percent = (uint32_t)candidate->discount;
+    uint32_t whole = (uint32_t)percent;
     uint32_t bytes = 4;
     memcpy(code, "CART", bytes);
-    if (percent == candidate->discount && percent < 100) { /* nearly always, and much cheaper */
-        if (percent >= 10) {
-            code[bytes++] = (char)('0' + percent / 10);
+    if (whole == percent && whole < 100) { /* nearly always, and much cheaper */
+        if (whole >= 10) {
+            code[bytes++] = (char)('0' + whole / 10);
         }
-        code[bytes++] = (char)('0' + percent % 10);
+        code[bytes++] = (char)('0' + whole % 10);
     } else {
-        bytes = cw_format(code, 32, "CART%g", candidate->discount);
+        bytes = cw_format(code, 32, "CART%g", percent);
     }
-    if (!program->unique_codes) {
+    if (!unique) {
         return bytes;
     }
     /* Minted, not drawn from a pool: a keyed hash of the candidate, in Crockford's base 32. */
-    char input[CW_ID_BYTES_MAX + sizeof candidate->serial];
+    char input[CW_ID_BYTES_MAX + sizeof serial];
     memcpy(input, customer.data, customer.bytes);
-    memcpy(input + customer.bytes, &candidate->serial, sizeof candidate->serial);
-    uint64_t hash =
-        cw_hash(p->options.codes, input, customer.bytes + (uint32_t)sizeof candidate->serial);
+    memcpy(input + customer.bytes, &serial, sizeof serial);
+    uint64_t hash = cw_hash(p->options.codes, input, customer.bytes + (uint32_t)sizeof serial);
     static const char digits[] = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
     code[bytes++] = '-';
     for (uint32_t i = 0; i < 8; i++) {
@@ -215,15 +257,99 @@ static int64_t offer_end(const struct cw_pipeline *p, const struct cw_program *p
     return p->now + program->code_valid_ms;
 }
 
-/* What comes of it is not waited for: in a replay a send always succeeds at once. */
-static void hand_over(struct cw_pipeline *p, struct cw_customer *customer,
-                      struct cw_candidate_row *candidate, uint32_t number, uint32_t zone,
-                      struct cw_view code, struct cw_view message_id)
+/* A message about to be handed over: what is fixed from its claim on. */
+struct claim {
+    cw_row row;
+    uint32_t number; /* of the touch, from 0 */
+    uint32_t zone;
+    double discount; /* percent that it carries; 0: none */
+    int64_t code_end;
+    struct cw_view id, code;
+    char id_text[CW_MESSAGE_ID_BYTES];
+    char code_text[32];
+};
+
+static void name_message(const struct cw_pipeline *p, const struct cw_customer *customer,
+                         struct claim *claim)
+{
+    struct cw_candidate_row *candidate = cw_candidate_at(p, claim->row);
+    struct cw_candidate_texts texts = cw_candidate_texts(candidate);
+    claim->id = (struct cw_view){claim->id_text, sizeof claim->id_text};
+    cw_message_id(p->options.partitions, texts.program, customer->id, texts.cart,
+                  candidate->first_t0, claim->number + 1, claim->id_text);
+}
+
+static void prepare(struct cw_pipeline *p, const struct cw_customer *customer, struct claim *claim)
+{
+    struct cw_candidate_row *candidate = cw_candidate_at(p, claim->row);
+    const struct cw_program *program = cw_candidate_program(p, candidate);
+    const struct cw_touch *touch = cw_candidate_touch(p, candidate, claim->number);
+    name_message(p, customer, claim);
+    claim->code_end = CW_TIME_NONE;
+    if (touch->include_discount && candidate->discount > 0) {
+        claim->discount = candidate->discount;
+        claim->code.bytes = cw_discount_code(p, claim->discount, program->unique_codes,
+                                             candidate->serial, customer->id, claim->code_text);
+        claim->code.data = claim->code_text;
+        claim->code_end = offer_end(p, program, touch, customer->id, claim->zone);
+    }
+}
+
+static struct cw_view put_url(struct cw_pipeline *p, struct cw_text *url, enum cw_link_kind kind,
+                              const struct cw_link *link)
+{
+    cw_text_clear(url);
+    cw_link_write(p->options.links, kind, link, url);
+    return (struct cw_view){url->data, (uint32_t)url->bytes};
+}
+
+static struct cw_view put_brief(struct cw_pipeline *p, struct cw_text *url, enum cw_link_kind kind,
+                                struct cw_view customer, const struct claim *claim)
+{
+    uint8_t key[10];
+    uint32_t partition = cw_partition(customer, p->options.partitions);
+    cw_text_clear(url);
+    return cw_link_write_brief(p->options.links, kind, partition, claim->id_text, key, url)
+               ? (struct cw_view){url->data, (uint32_t)url->bytes}
+               : p->options.shop_link;
+}
+
+/* In place of the shop's own addresses those that lead through cartwheel. */
+static void put_links(struct cw_pipeline *p, const struct cw_customer *customer,
+                      const struct claim *claim, struct cw_message_input *input)
+{
+    struct cw_candidate_row *candidate = cw_candidate_at(p, claim->row);
+    struct cw_candidate_texts texts = cw_candidate_texts(candidate);
+    enum cw_channel channel = input->touch->channel;
+    if (channel == CW_CHANNEL_SMS) {
+        input->cart_link = put_brief(p, &p->urls[0], CW_LINK_CLICK, customer->id, claim);
+        input->unsubscribe_link =
+            put_brief(p, &p->urls[1], CW_LINK_UNSUBSCRIBE, customer->id, claim);
+        p->fates.links_left_out += p->urls[0].bytes == 0;
+        return;
+    }
+    struct cw_link link = {.program = texts.program,
+                           .customer = customer->id,
+                           .cart = texts.cart,
+                           .first_t0 = candidate->first_t0,
+                           .touch = claim->number + 1,
+                           .channel = channel,
+                           .expires_at = p->now + CW_LINK_TTL_DAYS * CW_DAY_MS};
+    input->cart_link = put_url(p, &p->urls[0], CW_LINK_CLICK, &link);
+    input->unsubscribe_link = put_url(p, &p->urls[1], CW_LINK_UNSUBSCRIBE, &link);
+    if (channel == CW_CHANNEL_EMAIL) {
+        input->open_pixel_link = put_url(p, &p->urls[2], CW_LINK_OPEN, &link);
+    }
+}
+
+static enum cw_send_answer hand_over(struct cw_pipeline *p, struct cw_customer *customer,
+                                     const struct claim *claim)
 {
     static const enum cw_profile_field addresses[CW_CHANNEL_COUNT] = {
         CW_PROFILE_EMAIL, CW_PROFILE_PHONE, CW_PROFILE_PUSH_TOKEN};
+    struct cw_candidate_row *candidate = cw_candidate_at(p, claim->row);
     const struct cw_program *program = cw_candidate_program(p, candidate);
-    const struct cw_touch *touch = &program->touches[number];
+    const struct cw_touch *touch = cw_candidate_touch(p, candidate, claim->number);
     struct cw_candidate_texts texts = cw_candidate_texts(candidate);
     struct cw_message_input input = {
         .program = program,
@@ -240,61 +366,116 @@ static void hand_over(struct cw_pipeline *p, struct cw_customer *customer,
         .cart_value = candidate->cart_value,
         .items = message_items(p, candidate),
         .item_count = candidate->item_count,
-        .discount_percent = code.data == NULL ? 0 : candidate->discount,
-        .discount_code = code,
-        .expires_at_ms = code.data == NULL ? CW_TIME_NONE : candidate->code_expires_at,
+        .discount_percent = claim->discount,
+        .discount_code = claim->code,
+        .expires_at_ms = claim->code_end,
         .now_ms = p->now,
-        .zone = zone};
+        .zone = claim->zone};
+    if (p->options.links != NULL) {
+        put_links(p, customer, claim, &input);
+    }
     struct cw_send send = {.channel = touch->channel,
                            .address = cw_customer_string(customer->at, addresses[touch->channel]),
-                           .message_id = message_id,
+                           .message_id = claim->id,
+                           .from = touch->from,
+                           .program = texts.program,
+                           .customer = customer->id,
+                           .cart = texts.cart,
+                           .touch = claim->number + 1,
+                           .attempt = cw_candidate_touches(candidate)[claim->number].attempts + 1u,
+                           .deadline_ms = candidate->expires_at,
                            .input = &input};
-    (void)p->options.port.send(p->options.port.self, &send);
+    return p->options.port.send(p->options.port.self, &send);
 }
 
-static void send_touch(struct cw_pipeline *p, struct cw_customer *customer, cw_row row,
-                       uint32_t number, uint32_t zone)
+/* From here on the message is out of hand: whatever becomes of it, it counts. */
+static void charge(struct cw_pipeline *p, struct cw_customer *customer, const struct claim *claim)
 {
-    struct cw_candidate_row *candidate = cw_candidate_at(p, row);
-    const struct cw_program *program = cw_candidate_program(p, candidate);
-    const struct cw_touch *touch = &program->touches[number];
-    struct cw_candidate_texts texts = cw_candidate_texts(candidate);
-    char id_text[CW_MESSAGE_ID_BYTES];
-    char code_text[32];
-    struct cw_view id = {id_text, sizeof id_text};
-    struct cw_view code = {0};
-    cw_message_id(p, texts.program, customer->id, texts.cart, candidate->first_t0, number + 1,
-                  id_text);
-    if (!cw_message_remember(p, customer->id, candidate, number + 1, id) ||
-        !cw_sends_add(p, customer, touch->channel)) {
-        p->fates.not_remembered++; /* what comes back about it will not be known */
+    struct cw_candidate_row *candidate = cw_candidate_at(p, claim->row);
+    struct cw_touch_row *touch = &cw_candidate_touches(candidate)[claim->number];
+    if ((touch->flags & CW_TOUCH_CHARGED) != 0) {
+        cw_touch_uncharge(p, customer, touch);
     }
-    if (touch->include_discount && candidate->discount > 0) {
-        code = (struct cw_view){code_text,
-                                cw_discount_code(p, program, candidate, customer->id, code_text)};
-        candidate->announced = candidate->discount;
-        candidate->code_expires_at = offer_end(p, program, touch, customer->id, zone);
+    if (!cw_sends_add(p, customer, (enum cw_channel)touch->channel)) {
+        p->fates.not_remembered++;
     }
-    cw_candidate_unindex(p, row);
-    cw_candidate_touches(candidate)[number].state = CW_TOUCH_SENT;
-    cw_candidate_touches(candidate)[number].sent_at = p->now;
-    cw_candidate_settle(p, candidate);
-    candidate->status = CW_STATUS_ACTIVE;
-    cw_candidate_index(p, row);
     customer->at->last_sent = p->now;
     customer->at->emails_sent += touch->channel == CW_CHANNEL_EMAIL;
-    p->fates.sent[touch->channel]++;
-    p->fates.sent_by_touch[number + 1]++;
-    if (p->options.port.send != NULL) {
-        hand_over(p, customer, candidate, number, zone, code, id);
+    touch->flags |= CW_TOUCH_CHARGED;
+    touch->flags &= (uint8_t)~CW_TOUCH_UNIQUE;
+    touch->sent_at = p->now;
+    touch->attempts++;
+    touch->waits = 0;
+    touch->discount = claim->discount;
+    if (claim->discount > 0) {
+        candidate->announced = claim->discount;
+        candidate->code_expires_at = claim->code_end;
+        if (cw_candidate_program(p, candidate)->unique_codes) {
+            touch->flags |= CW_TOUCH_UNIQUE;
+        }
     }
+}
+
+/* False when there is no room for the message now: then nothing was charged. */
+static bool send_touch(struct cw_pipeline *p, struct cw_customer *customer, struct claim *claim)
+{
+    struct cw_candidate_row *candidate = cw_candidate_at(p, claim->row);
+    const struct cw_touch_row *touch = &cw_candidate_touches(candidate)[claim->number];
+    prepare(p, customer, claim);
+    bool known = cw_message_remember(p, customer->id, candidate, claim->number + 1, claim->id);
+    if (!known) {
+        p->fates.not_remembered++; /* what comes back about it would not be known */
+        if (p->options.live) {
+            return false;
+        }
+    }
+    enum cw_send_answer answer =
+        p->options.port.send != NULL ? hand_over(p, customer, claim) : CW_SEND_DONE;
+    if (answer == CW_SEND_FULL) {
+        if (known && touch->attempts == 0) {
+            cw_message_forget(p, candidate, claim->id);
+        }
+        return false;
+    }
+    charge(p, customer, claim);
+    if (answer == CW_SEND_TAKEN) {
+        cw_touch_become(p, claim->row, claim->number, CW_TOUCH_SENDING);
+    } else {
+        cw_touch_went_out(p, customer, claim->row, claim->number, claim->id);
+    }
+    return true;
+}
+
+static void put_off(struct cw_pipeline *p, struct cw_customer *customer, cw_row row,
+                    uint32_t number, const struct look *look)
+{
+    struct cw_candidate_row *candidate = cw_candidate_at(p, row);
+    struct cw_touch_row *touch = &cw_candidate_touches(candidate)[number];
+    bool deferred = look->until != CW_TIME_NONE;
+    bool as_before = look->reason == CW_TOUCH_REASON_PAUSED && touch->reason == look->reason;
+    touch->reason = (uint8_t)look->reason;
+    if (deferred) {
+        CW_ASSERT(look->until > p->now);
+        touch->due = look->until;
+        cw_candidate_settle(candidate);
+        if (as_before) { /* told once, not every minute */
+            return;
+        }
+        p->fates.deferred[look->reason]++;
+    } else if ((touch->flags & CW_TOUCH_DOUBTED) != 0) {
+        cw_touch_in_doubt(p, customer, row, number, look->reason);
+        return;
+    } else {
+        cw_touch_become(p, row, number, CW_TOUCH_SKIPPED);
+        p->fates.skipped[look->reason]++;
+    }
+    struct cw_candidate_texts texts = cw_candidate_texts(candidate);
     struct cw_decision decision = {
         .u.touch = {.touch = number + 1,
-                    .channel = touch->channel,
-                    .outcome = CW_OUTCOME_SENT,
-                    .message_id = id,
-                    .discount = code.data == NULL ? 0 : candidate->discount,
-                    .code = code}};
+                    .channel = (enum cw_channel)touch->channel,
+                    .outcome = deferred ? CW_OUTCOME_DEFERRED : CW_OUTCOME_SKIPPED,
+                    .reason = look->reason,
+                    .until = look->until}};
     cw_decide(p, &decision, CW_DECISION_TOUCH, texts.program, customer->id, texts.cart);
 }
 
@@ -303,31 +484,27 @@ void cw_touch_fire(struct cw_pipeline *p, struct cw_customer *customer, cw_row r
     struct cw_candidate_row *candidate = cw_candidate_at(p, row);
     struct cw_touch_row *touch = &cw_candidate_touches(candidate)[number];
     CW_ASSERT_HOT(touch->state == CW_TOUCH_PENDING && touch->due <= p->now);
-    struct look look = look_again(p, customer, candidate, number);
-    if (look.reason == CW_TOUCH_REASON_NONE) {
-        send_touch(p, customer, row, number, look.zone);
+    struct claim claim = {.row = row, .number = number};
+    if (touch->attempts > 0 && cw_touch_arrived(touch)) { /* what was thought lost came through */
+        name_message(p, customer, &claim);
+        cw_touch_went_out(p, customer, row, number, claim.id);
         return;
     }
-    bool deferred = look.until != CW_TIME_NONE;
-    if (deferred) {
-        CW_ASSERT(look.until > p->now);
-        touch->due = look.until;
-        cw_candidate_settle(p, candidate);
-        p->fates.deferred[look.reason]++;
-    } else {
-        cw_candidate_unindex(p, row);
-        touch->state = CW_TOUCH_SKIPPED;
-        touch->reason = (uint8_t)look.reason;
-        cw_candidate_settle(p, candidate);
-        cw_candidate_index(p, row);
-        p->fates.skipped[look.reason]++;
+    struct look look = {.reason = CW_TOUCH_REASON_PAUSED, .until = CW_TIME_NONE};
+    if (cw_candidate_touch(p, candidate, number) != NULL) { /* else for good */
+        look = look_again(p, customer, candidate, number);
     }
-    struct cw_candidate_texts texts = cw_candidate_texts(candidate);
-    struct cw_decision decision = {
-        .u.touch = {.touch = number + 1,
-                    .channel = (enum cw_channel)touch->channel,
-                    .outcome = deferred ? CW_OUTCOME_DEFERRED : CW_OUTCOME_SKIPPED,
-                    .reason = look.reason,
-                    .until = look.until}};
-    cw_decide(p, &decision, CW_DECISION_TOUCH, texts.program, customer->id, texts.cart);
+    if (look.reason == CW_TOUCH_REASON_NONE && p->options.live) {
+        look.until = cw_touch_hold(p, customer, row, number, &look.reason);
+    }
+    if (look.reason == CW_TOUCH_REASON_NONE) {
+        claim.zone = look.zone;
+        if (send_touch(p, customer, &claim)) {
+            return;
+        }
+        look.reason = CW_TOUCH_REASON_PROVIDER;
+        look.until = cw_touch_room_at(p, claim.id, touch->waits);
+        touch->waits = (uint8_t)(touch->waits + (touch->waits < UINT8_MAX));
+    }
+    put_off(p, customer, row, number, &look);
 }

@@ -77,6 +77,11 @@ static void write_json(const struct cw_summary *summary, struct cw_text *out)
     json_count(out, "planned", f->planned);
     json_count(out, "sent", total(f->sent, CW_CHANNEL_COUNT));
     json_count(out, "skipped", total(f->skipped, CW_TOUCH_REASON_COUNT));
+    if (f->failed + f->unknown + f->sending > 0) { /* never in a replay */
+        json_count(out, "failed", f->failed);
+        json_count(out, "unknown", f->unknown);
+        json_count(out, "sending", f->sending);
+    }
     json_count(out, "cut-off", f->cut_off);
     json_count(out, "pending", summary->pending);
     json_count(out, "deferrals", total(f->deferred, CW_TOUCH_REASON_COUNT));
@@ -227,10 +232,16 @@ static void write_words(const struct cw_summary *summary, FILE *to)
                              f->expired,    summary->in_flight};
     static const char *const end_names[] = {"converted", "cancelled", "superseded",
                                             "rejected",  "expired",   "in flight"};
-    const uint64_t touches[] = {sent, total(f->skipped, CW_TOUCH_REASON_COUNT), f->cut_off,
+    const uint64_t touches[] = {sent,
+                                total(f->skipped, CW_TOUCH_REASON_COUNT),
+                                f->failed,
+                                f->unknown,
+                                f->cut_off,
+                                f->sending,
                                 summary->pending};
-    static const char *const touch_names[] = {"sent", "skipped", "cut off by the journey's end",
-                                              "pending"};
+    static const char *const touch_names[] = {
+        "sent",      "skipped", "failed", "unknown", "cut off by the journey's end",
+        "under way", "pending"};
     int at = fprintf(to, "\n  events       %llu: ", (unsigned long long)f->received) - 1;
     write_list(to, (uint32_t)at, event_fates, f->events, CW_EVENT_FATE_COUNT);
     at = fprintf(to, "  abandonments %llu in programs: ", (unsigned long long)f->items);

@@ -16,6 +16,7 @@
 #include <stdarg.h>
 
 #define SHOP_CORES_MAX 4u
+#define SHOP_POSTS_MAX 256u
 
 /* 2026-01-19T12:00:00Z, a Monday. */
 #define SHOP_START INT64_C(1768824000000)
@@ -24,6 +25,20 @@ struct shop_options {
     const char *yamls[4];
     uint32_t cores;               /* 0: 1 */
     uint64_t rows_max, bytes_max; /* 0: plenty */
+    bool live;
+    const struct cw_links *links;
+    double rates[CW_CHANNEL_COUNT];
+    bool collapses[CW_CHANNEL_COUNT];
+};
+
+/* A message that was handed over. */
+struct shop_post {
+    char key[CW_MESSAGE_ID_BYTES + 1];
+    enum cw_channel channel;
+    uint32_t core, attempt;
+    double discount;
+    char entry[32]; /* channelId */
+    char cart_link[1024], unsubscribe_link[1024], open_pixel_link[1024];
 };
 
 struct shop {
@@ -40,6 +55,8 @@ struct shop {
     uint64_t decided, sum;
     uint64_t kinds[CW_DECISION_COUNT];
     uint64_t sends;
+    enum cw_send_answer answer;             /* to what is sent next */
+    struct shop_post posts[SHOP_POSTS_MAX]; /* what was taken lately, by sends */
 };
 
 static inline void shop_decide(void *self, const struct cw_decision *decision)
@@ -55,6 +72,15 @@ static inline void shop_decide(void *self, const struct cw_decision *decision)
     }
 }
 
+static inline void shop_text(char *to, size_t room, struct cw_view view)
+{
+    size_t bytes = view.bytes < room ? view.bytes : room - 1;
+    if (bytes > 0) {
+        memcpy(to, view.data, bytes);
+    }
+    to[bytes] = '\0';
+}
+
 static inline enum cw_send_answer shop_send(void *self, const struct cw_send *send)
 {
     struct shop *shop = self;
@@ -62,8 +88,21 @@ static inline enum cw_send_answer shop_send(void *self, const struct cw_send *se
     for (uint32_t i = 0; i < send->input->item_count; i++) {
         CW_ASSERT(send->input->items[i].quantity >= 1);
     }
-    shop->sends++;
-    return CW_SEND_DONE;
+    if (shop->answer == CW_SEND_FULL) {
+        return shop->answer;
+    }
+    struct shop_post *post = &shop->posts[shop->sends++ % SHOP_POSTS_MAX];
+    post->channel = send->channel;
+    post->attempt = send->attempt;
+    post->core = cw_partition(send->customer, 256) % shop->cores;
+    post->discount = send->input->discount_percent;
+    memcpy(post->key, send->message_id.data, CW_MESSAGE_ID_BYTES);
+    post->key[CW_MESSAGE_ID_BYTES] = '\0';
+    shop_text(post->entry, sizeof post->entry, send->input->touch->channel_id);
+    shop_text(post->cart_link, sizeof post->cart_link, send->input->cart_link);
+    shop_text(post->unsubscribe_link, sizeof post->unsubscribe_link, send->input->unsubscribe_link);
+    shop_text(post->open_pixel_link, sizeof post->open_pixel_link, send->input->open_pixel_link);
+    return shop->answer;
 }
 
 /* The pipelines alone: as new, with the same programs. */
@@ -84,13 +123,19 @@ static inline bool shop_start(struct shop *shop, const struct shop_options *opti
             .rows_max = options->rows_max == 0 ? 1u << 20 : options->rows_max,
             .bytes_max = options->bytes_max == 0 ? 1u << 30 : options->bytes_max,
             .shop_link = CW_VIEW("https://shop.example/cart"),
-            .shop_name = CW_VIEW("Shop")};
+            .shop_name = CW_VIEW("Shop"),
+            .links = options->links,
+            .cores = shop->cores,
+            .live = options->live};
+        memcpy(pipeline.rates, options->rates, sizeof pipeline.rates);
+        memcpy(pipeline.collapses, options->collapses, sizeof pipeline.collapses);
         if (cw_pipeline_open(&shop->pipelines[i], &pipeline, fault) != CW_ERR_OK) {
             return false;
         }
     }
     shop->keep = true;
     shop->clock = 0;
+    shop->answer = CW_SEND_DONE;
     shop->decided = shop->sum = shop->sends = 0;
     memset(shop->kinds, 0, sizeof shop->kinds);
     cw_text_clear(&shop->lines);
@@ -105,24 +150,42 @@ static inline void shop_stop(struct shop *shop)
     shop->cores = 0;
 }
 
+/* Other programs, from texts up to a NULL; the caller closes them. NULL: they are not right. */
+static inline struct cw_programs *shop_programs(struct shop *shop, const char *const *yamls)
+{
+    struct cw_program_file files[4];
+    uint32_t count = 0;
+    for (; count < 4 && yamls[count] != NULL; count++) {
+        files[count] = (struct cw_program_file){
+            .path = "p.yaml", .yaml = {yamls[count], (uint32_t)strlen(yamls[count])}};
+    }
+    struct cw_programs *programs = NULL;
+    struct cw_program_needs needs = fixture_needs(&shop->f);
+    if (cw_programs_load(&programs, files, count, &needs, &shop->f.problems, &shop->f.fault) !=
+        CW_ERR_OK) {
+        print_problems(&shop->f);
+        return NULL;
+    }
+    return programs;
+}
+
+static inline void shop_reprogram(struct shop *shop, const struct cw_programs *programs)
+{
+    cw_decoder_reprogram(shop->decoder, programs);
+    for (uint32_t i = 0; i < shop->cores; i++) {
+        cw_pipeline_reprogram(shop->pipelines[i], programs);
+    }
+}
+
 static inline bool shop_open(struct shop *shop, const struct shop_options *options)
 {
     memset(shop, 0, sizeof *shop);
-    struct cw_program_file files[4];
-    uint32_t count = 0;
-    for (; count < 4 && options->yamls[count] != NULL; count++) {
-        const char *yaml = options->yamls[count];
-        files[count] =
-            (struct cw_program_file){.path = "p.yaml", .yaml = {yaml, (uint32_t)strlen(yaml)}};
-    }
     if (!fixture_open(&shop->f)) {
         return false;
     }
     struct cw_fault *fault = &shop->f.fault;
-    struct cw_program_needs needs = fixture_needs(&shop->f);
-    if (cw_programs_load(&shop->programs, files, count, &needs, &shop->f.problems, fault) !=
-        CW_ERR_OK) {
-        print_problems(&shop->f);
+    shop->programs = shop_programs(shop, options->yamls);
+    if (shop->programs == NULL) {
         return false;
     }
     if (cw_zones_open(&shop->zones, "/usr/share/zoneinfo", fault) != CW_ERR_OK ||
@@ -238,6 +301,17 @@ static inline void shop_finish(struct shop *shop)
             cw_pipeline_advance(shop->pipelines[i], due > shop->clock ? due : shop->clock);
         }
     }
+}
+
+/* What became of the message that was sent `back` before the last one. */
+static inline void shop_result(struct shop *shop, uint32_t back, enum cw_posted outcome,
+                               uint32_t retry_after_s)
+{
+    const struct shop_post *post = &shop->posts[(shop->sends - 1 - back) % SHOP_POSTS_MAX];
+    struct cw_post_result result = {
+        .shard = post->core, .outcome = outcome, .retry_after_s = retry_after_s};
+    memcpy(result.key, post->key, sizeof result.key);
+    cw_pipeline_result(shop->pipelines[post->core], &result);
 }
 
 static inline bool shop_check(const struct shop *shop)
