@@ -1,10 +1,12 @@
 /* bench_pipeline: an event's whole way on one core, in one process, and its parts. */
 #include "bench/bench.h"
 #include "core/json.h"
+#include "core/shard.h"
 #include "core/text.h"
 #include "core/time.h"
 #include "pipeline/decode.h"
 #include "pipeline/pipeline.h"
+#include "pipeline/service.h"
 #include "tools/cli.h"
 #include "tools/gen.h"
 
@@ -220,6 +222,112 @@ static uint64_t run_written(void *self, uint64_t *units)
     return run_all(state, true);
 }
 
+/* ---- a live engine but for its sockets ---- */
+
+enum {
+    REQUESTS = 64 /* in one chunk, as a busy server hands them over */
+};
+
+struct live {
+    struct state *state;
+    uint64_t next;  /* line */
+    uint32_t lines; /* in a request */
+    struct cw_request requests[REQUESTS];
+    uint64_t tokens, answers;
+};
+
+static enum cw_poll take_requests(void *self, uint32_t shard, uint64_t sequence,
+                                  struct cw_chunk *chunk)
+{
+    struct live *live = self;
+    const struct state *state = live->state;
+    (void)shard;
+    if (live->next == state->lines) {
+        return live->answers == live->tokens ? CW_POLL_END : CW_POLL_LATER;
+    }
+    *chunk = (struct cw_chunk){.sequence = sequence, .requests = live->requests};
+    for (uint32_t i = 0; i < REQUESTS && live->next < state->lines; i++) {
+        uint64_t last = live->next + live->lines - 1;
+        last = last < state->lines ? last : state->lines - 1;
+        const char *from = line_at(state, live->next).data;
+        live->requests[i] = (struct cw_request){
+            .token = live->tokens++,
+            .kind = live->lines > 1 ? CW_REQUEST_LINES : CW_REQUEST_HTTP,
+            .method = CW_METHOD_POST,
+            .role = CW_ROLE_INGEST,
+            .path = CW_VIEW("/v1/events"),
+            .body = {from, (uint32_t)(state->stream.data + state->line_ends[last] - from)},
+            .line = 1};
+        live->next = last + 1;
+        if (i > 0) {
+            live->requests[i - 1].next = &live->requests[i];
+        }
+    }
+    return CW_POLL_READY;
+}
+
+static void taken(void *self, uint32_t shard, const struct cw_chunk *chunk)
+{
+    (void)self;
+    (void)shard;
+    (void)chunk;
+}
+
+static void count_answer(void *self, uint64_t token, const struct cw_answer *answer)
+{
+    struct live *live = self;
+    (void)token;
+    CW_ASSERT(answer->status == 200);
+    live->answers++;
+}
+
+static uint64_t run_live(struct state *state, uint32_t lines)
+{
+    struct cw_fault fault;
+    struct live live = {.state = state, .lines = lines};
+    struct cw_service *service = NULL;
+    struct cw_mesh *mesh = NULL;
+    struct cw_service_options options = {
+        .pipeline = {.programs = state->programs,
+                     .zones = state->zones,
+                     .port = {.self = state, .decide = count_decision},
+                     .partitions = 256,
+                     .event_bytes_max = CW_EVENT_BYTES_MAX,
+                     .hash = {1, 2},
+                     .rows_max = UINT64_C(1) << 26,
+                     .bytes_max = UINT64_C(1) << 34},
+        .shards = 1,
+        .event_time = true,
+        .answer = count_answer,
+        .self = &live};
+    must(cw_service_open(&service, &options, &fault), &fault);
+    must(cw_mesh_open(&mesh, 1, &fault), &fault);
+    state->decisions = state->hash = 0;
+    struct cw_shard shard = {.mesh = mesh,
+                             .source = {.self = &live, .take = take_requests, .done = taken},
+                             .app = cw_service_app(service)};
+    cw_shard_init(&shard);
+    while (cw_shard_step(&shard) != CW_STEP_DONE) { /* bounded: by the stream's end */
+    }
+    cw_mesh_close(mesh);
+    cw_service_close(service);
+    return state->hash;
+}
+
+static uint64_t run_service_lines(void *self, uint64_t *units)
+{
+    struct state *state = self;
+    *units = state->lines;
+    return run_live(state, BATCH);
+}
+
+static uint64_t run_service_one(void *self, uint64_t *units)
+{
+    struct state *state = self;
+    *units = state->lines;
+    return run_live(state, 1);
+}
+
 static uint64_t run_write(void *self, uint64_t *units)
 {
     struct state *state = self;
@@ -252,6 +360,8 @@ const struct cw_bench_case cw_bench_pipeline[] = {
     {"pipeline.whole", "event", 600, "parse, 4 look-ups and a timer, on a Zen 5", setup, run_whole,
      teardown, 0},
     {"pipeline.whole_written", "event", 0, NULL, setup, run_written, teardown, 0},
+    {"service.lines", "event", 0, NULL, setup, run_service_lines, teardown, 0},
+    {"service.one_event", "event", 0, NULL, setup, run_service_one, teardown, 0},
     {"pipeline.decision_line", "line", 0, NULL, setup, run_write, teardown, 0},
     {0},
 };

@@ -253,6 +253,7 @@ static void write_touches(struct exposition *e, const struct report *r)
                     f->failed + f->unknown + f->cut_off + f->sending;
     counter(e, "touches_planned", "Touches planned.", f->planned);
     gauge(e, "touches_pending", "Touches still to come.", less(f->planned, done));
+    gauge(e, "touches_sending", "Touches whose channel has not told a result yet.", f->sending);
     counters(e, "touches_sent", "Messages sent, by channel.", "channel", channels, f->sent,
              CW_CHANNEL_COUNT);
     counters(e, "touches_skipped", "Touches not sent, by reason.", "reason", touch_reasons + 1,
@@ -262,19 +263,18 @@ static void write_touches(struct exposition *e, const struct report *r)
     counter(e, "touches_failed", "Touches that could not be sent.", f->failed);
     counter(e, "touches_unknown", "Touches of which nobody knows whether they were sent.",
             f->unknown);
-    gauge(e, "touches_under_way", "Messages that a channel has and has told nothing of.",
-          f->sending);
-    counter(e, "results_stray", "Results for messages that were not under way.", f->stray_results);
-    counter(e, "links_left_out", "Messages whose short links would have been too long.",
-            f->links_left_out);
     counter(e, "touches_cut_off", "Touches that their journey's end made needless.", f->cut_off);
     by_touch(e, "sent_by_touch", "Messages sent, by touch number.", f->sent_by_touch);
     by_touch(e, "delivered_by_touch", "Messages told to be delivered, by touch number.",
              f->delivered);
-    by_touch(e, "opened_by_touch", "Messages opened, by touch number.", f->opened);
-    by_touch(e, "clicked_by_touch", "Messages clicked, by touch number.", f->clicked);
-    by_touch(e, "opens_by_touch", "Opens as often as they came, machines' too.", f->opened_raw);
-    by_touch(e, "clicks_by_touch", "Clicks as often as they came, machines' too.", f->clicked_raw);
+    by_touch(e, "opened_by_touch", "Messages likely opened by a person, by touch number.",
+             f->opened);
+    by_touch(e, "clicked_by_touch", "Messages likely clicked by a person, by touch number.",
+             f->clicked);
+    by_touch(e, "opens_raw", "Opens as often as they came, by touch number.", f->opened_raw);
+    by_touch(e, "clicks_raw", "Clicks as often as they came, by touch number.", f->clicked_raw);
+    counter(e, "links_left_out", "Messages whose short links would be too long.",
+            f->links_left_out);
 }
 
 static void write_state(struct exposition *e, const struct report *r)
@@ -306,8 +306,10 @@ static void write_served(struct exposition *e, const struct report *r)
              s->posted, CW_CHANNEL_COUNT);
     counters(e, "posts_full", "Messages that a channel had no room for.", "channel", channels,
              s->channel_full, CW_CHANNEL_COUNT);
-    counters(e, "post_results", "What channels told of messages.", "outcome", results, s->results,
-             CW_COUNTOF(results));
+    counters(e, "post_results", "What channels told of attempts.", "outcome", results,
+             r->fates.results, CW_COUNTOF(results));
+    counter(e, "post_results_stray", "Told of messages that were not under way.",
+            r->fates.stray_results);
     counter(e, "posts_unrendered", "Messages that could not be rendered.", s->unrendered);
     counters(e, "visits", "Links followed and pictures loaded, by kind.", "kind", kinds, s->visits,
              CW_COUNTOF(kinds));

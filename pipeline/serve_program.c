@@ -59,7 +59,8 @@ static void sum_counts(const struct cw_service *service, const struct cw_open *o
     }
 }
 
-static void write_touches(struct cw_text *out, const struct cw_program *program, uint8_t paused)
+static void write_touches(const struct cw_service *service, struct cw_text *out,
+                          const struct cw_program *program)
 {
     cw_text_puts(out, ",\"touches\":[");
     for (uint32_t i = 0; i < program->touch_count; i++) {
@@ -69,8 +70,9 @@ static void write_touches(struct cw_text *out, const struct cw_program *program,
         cw_text_printf(out,
                        ",\"channel\":\"%s\",\"delayMinutes\":", cw_channel_name(touch->channel));
         cw_text_number(out, (double)touch->delay_ms / (double)CW_MINUTE_MS);
-        cw_text_puts(out, (paused >> touch->channel & 1) != 0 ? ",\"paused\":true}"
-                                                              : ",\"paused\":false}");
+        cw_text_puts(out, cw_pipeline_paused(service->pipeline, program->id, touch->channel)
+                              ? ",\"paused\":true}"
+                              : ",\"paused\":false}");
     }
     cw_text_char(out, ']');
 }
@@ -100,7 +102,7 @@ static void finish_counts(struct cw_service *service, struct cw_open *open)
         cw_text_puts(out, ",\"programName\":");
         cw_text_json(out, program->name);
         cw_text_puts(out, program->enabled ? ",\"enabled\":true" : ",\"enabled\":false");
-        write_touches(out, program, service->paused[i]);
+        write_touches(service, out, program);
         write_names(out, "decisions", kinds, sum[i].kinds, CW_DECISION_INVALID);
         write_names(out, "outcomes", outcomes, sum[i].touches, CW_OUTCOME_COUNT);
         cw_text_char(out, '}');
@@ -137,13 +139,6 @@ static void look_pause(struct cw_service *service, struct cw_ask *ask, struct cw
     struct cw_view id = {change->program, change->program_bytes};
     (void)arena;
     ask->found = cw_pipeline_pause(service->pipeline, id, change->channel, change->paused);
-    const struct cw_program *program = cw_programs_find(service->programs, id);
-    if (ask->found && program != NULL) {
-        uint8_t bits = change->channel == CW_CHANNEL_COUNT ? (1u << CW_CHANNEL_COUNT) - 1u
-                                                           : (uint8_t)(1u << change->channel);
-        uint8_t *paused = &service->paused[program - service->programs->list];
-        *paused = (uint8_t)(change->paused ? *paused | bits : *paused & ~bits);
-    }
 }
 
 static void finish_pause(struct cw_service *service, struct cw_open *open)

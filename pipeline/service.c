@@ -71,6 +71,8 @@ static cw_err open_parts(struct cw_service *service, struct cw_fault *fault)
         return err;
     }
     struct cw_pipeline_options pipeline = options->pipeline;
+    pipeline.live = true;
+    pipeline.cores = options->shards;
     pipeline.port =
         (struct cw_pipeline_port){.self = service,
                                   .decide = decide,
@@ -154,16 +156,13 @@ void cw_service_reprogram(struct cw_service *service, const struct cw_programs *
                           struct cw_templates *templates)
 {
     struct cw_program_count counts[CW_PROGRAMS_MAX] = {0};
-    uint8_t paused[CW_PROGRAMS_MAX] = {0};
     for (uint32_t i = 0; i < service->programs->count; i++) {
         const struct cw_program *kept = cw_programs_find(programs, service->programs->list[i].id);
         if (kept != NULL) {
             counts[kept - programs->list] = service->by_program[i];
-            paused[kept - programs->list] = service->paused[i];
         }
     }
     memcpy(service->by_program, counts, sizeof counts);
-    memcpy(service->paused, paused, sizeof paused);
     service->options.templates = templates;
     know_programs(service, programs);
     cw_decoder_reprogram(service->decoder, programs);

@@ -118,7 +118,6 @@ struct cw_served {
     uint64_t answers[6]; /* by the first digit of the status */
     uint64_t refusals[CW_REFUSAL_COUNT];
     uint64_t posted[CW_CHANNEL_COUNT], channel_full[CW_CHANNEL_COUNT], unrendered;
-    uint64_t results[CW_POSTED_UNKNOWN + 1];
     uint64_t visits[3], machine_visits; /* opens, clicks, unsubscriptions */
 };
 
@@ -176,7 +175,6 @@ struct cw_service {
     struct cw_served served;
     struct cw_program_count by_program[CW_PROGRAMS_MAX];
     uint64_t program_ids[CW_PROGRAMS_MAX]; /* hashes, the same on all cores */
-    uint8_t paused[CW_PROGRAMS_MAX];       /* bit per channel */
     struct cw_histogram latencies[CW_LATENCY_COUNT];
 
     struct {

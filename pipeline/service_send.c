@@ -75,7 +75,6 @@ static bool take_result(struct cw_service *service)
         !port->result(port->self, service->options.pipeline.core, &result)) {
         return false;
     }
-    service->served.results[result.outcome]++;
     tell_result(service, &result);
     if (!service->options.event_time) {
         cw_pipeline_result(service->pipeline, &result);
@@ -158,7 +157,6 @@ bool cw_service_results(struct cw_service *service)
     memcpy(unsent, service->unsent, count * sizeof *unsent);
     service->unsent_count = 0; /* what follows may add new ones */
     for (uint32_t i = 0; i < count; i++) {
-        service->served.results[unsent[i].outcome]++;
         tell_result(service, &unsent[i]);
         cw_pipeline_result(service->pipeline, &unsent[i]);
     }

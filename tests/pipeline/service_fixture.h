@@ -35,6 +35,7 @@ struct serving_core {
     struct serving *serving;
     struct cw_service *service;
     struct cw_request *queue, **queue_end;
+    struct cw_view text; /* lines that nobody waits for, with padding behind them */
     uint32_t index;
     struct cw_text lines; /* its decisions */
 };
@@ -82,6 +83,12 @@ static inline enum cw_poll serving_poll(void *self, uint32_t shard, uint64_t seq
 {
     struct serving *s = self;
     struct serving_core *core = &s->core[shard];
+    if (core->text.data != NULL) {
+        *chunk = (struct cw_chunk){
+            .sequence = sequence, .text = core->text.data, .bytes = core->text.bytes};
+        core->text = (struct cw_view){0};
+        return CW_POLL_READY;
+    }
     if (core->queue == NULL) {
         return s->ended ? CW_POLL_END : CW_POLL_LATER;
     }
@@ -251,7 +258,7 @@ static inline struct cw_service_options serving_service(struct serving *s, uint3
                      .rows_max = options->rows_max != 0 ? options->rows_max : 1u << 20,
                      .bytes_max = 1u << 30,
                      .shop_link = CW_VIEW("https://shop.example/cart"),
-                     .shop_name = CW_VIEW("Shop"),
+                     .shop_name = CW_VIEW("Tom's <Shop> & Co"),
                      .links = options->links},
         .shards = s->shards,
         .templates = s->templates,

@@ -1,5 +1,4 @@
 /* What an engine answers besides events: reads over all cores, metrics, programs, links. */
-#include "tests/pipeline/deliver_double.h"
 #include "tests/pipeline/service_fixture.h"
 
 #include <criterion/criterion.h>
@@ -127,32 +126,54 @@ Test(serve, who_prefers_open_metrics_gets_it)
     serving_close(&s);
 }
 
+/* One customer with a cart. */
+static void fill_one(const char *id, const char *url)
+{
+    struct cw_text text = {0};
+    cw_text_printf(&text,
+                   "{\"source\":\"ecommerce.customer\",\"detail-type\":\"CustomerUpdated\","
+                   "\"time\":\"2026-01-19T11:00:00Z\",\"detail\":{\"customerId\":\"%s\","
+                   "\"email\":\"e@x.example\",\"paymentMethodOnFile\":true}}\n"
+                   "{\"source\":\"ecommerce.cart\",\"detail-type\":\"CartAbandoned\",\"time\":"
+                   "\"2026-01-19T11:59:00Z\",\"detail\":{\"customerId\":\"%s\",\"cartId\":"
+                   "\"k\",\"cartValue\":10,\"cartUrl\":\"%s\",\"items\":[{\"id\":\"i\","
+                   "\"name\":\"I\",\"price\":1}]}}\n",
+                   id, id, url);
+    const struct asked *asked = serving_ask(&s, EVENTS, cw_text_terminate(&text));
+    cr_assert(has(asked, "\"accepted\":2"), "%s", asked->body);
+    cw_text_deinit(&text);
+}
+
 Test(serve, a_candidate_is_found_by_its_key_however_ids_use_colons)
 {
     open_with(3);
+    fill_one("a", "");
+    fill_one("a:b", "");
+    fill_one("a/b\xc3\xa9", "");
 
     const struct {
         const char *target;
         uint16_t status;
-        const char *body;
-    } rows[] = {{"/v1/candidates/a:p", 200, "{\"customerId\":\"a\",\"programId\":\"p\"}"},
-                {"/v1/candidates/a%3Ap", 200, "{\"customerId\":\"a\",\"programId\":\"p\"}"},
-                {"/v1/candidates/a:p?all=1", 200, "[{\"customerId\":\"a\",\"programId\":\"p\"}]"},
-                {"/v1/candidates/a%2Fb%C3%A9:p", 200,
-                 "{\"customerId\":\"a/b\xc3\xa9\",\"programId\":\"p\"}"},
-                {"/v1/candidates/a:b:p", 200, "{\"customerId\":\"a:b\",\"programId\":\"p\"}"},
-                {"/v1/candidates/a:gone", 200, "{\"customerId\":\"a\",\"programId\":\"gone\"}"},
-                {"/v1/candidates/c:p", 404, "{\"error\":\"no candidate has this key\"}"},
-                {"/v1/candidates/a", 404, "{\"error\":\"no candidate has this key\"}"},
-                {"/v1/candidates/:p", 404, "{\"error\":\"no candidate has this key\"}"},
-                {"/v1/candidates/a:", 404, "{\"error\":\"no candidate has this key\"}"},
-                {"/v1/candidates/%zz", 400, "{\"error\":\"the key is malformed\"}"},
-                {"/v1/candidates/%ff:p", 400, "{\"error\":\"the key is malformed\"}"}};
+        const char *text;
+    } rows[] = {{"/v1/candidates/a:p", 200, "\"customerId\":\"a\",\"programId\":\"p\""},
+                {"/v1/candidates/a%3Ap", 200, "\"customerId\":\"a\",\"programId\":\"p\""},
+                {"/v1/candidates/a:p?all=1", 200, "\"customerId\":\"a\",\"programId\":\"p\""},
+                {"/v1/candidates/a%2Fb%C3%A9:p", 200, "\"customerId\":\"a/b\xc3\xa9\""},
+                {"/v1/candidates/a:b:p", 200, "\"customerId\":\"a:b\",\"programId\":\"p\""},
+                {"/v1/candidates/a:b:b:p", 200, "\"customerId\":\"a:b\",\"programId\":\"b:p\""},
+                {"/v1/candidates/a:gone", 404, "no candidate has this key"},
+                {"/v1/candidates/c:p", 404, "no candidate has this key"},
+                {"/v1/candidates/a", 404, "no candidate has this key"},
+                {"/v1/candidates/:p", 404, "no candidate has this key"},
+                {"/v1/candidates/a:", 404, "no candidate has this key"},
+                {"/v1/candidates/%zz", 400, "the key is malformed"},
+                {"/v1/candidates/%ff:p", 400, "the key is malformed"}};
 
     for (uint32_t i = 0; i < CW_COUNTOF(rows); i++) {
         const struct asked *asked = get(rows[i].target);
-        cr_assert(eq(str, asked->body, (char *)rows[i].body), "%s", rows[i].target);
+        cr_assert(has(asked, rows[i].text), "%s: %s", rows[i].target, asked->body);
         cr_assert(eq(u16, asked->status, rows[i].status));
+        cr_assert(eq(int, asked->body[0] == '[', strstr(rows[i].target, "all=1") != NULL));
     }
     serving_close(&s);
 }
@@ -263,10 +284,59 @@ Test(serve, what_the_control_plane_answers_is_answered_later)
     serving_close(&s);
 }
 
+/* ---- links ---- */
+
+/* The first e-mail of a customer's cart is sent; the path of a link in it. */
+static const char *send_and_link(const char *customer, const char *url, enum cw_link_kind kind)
+{
+    static char path[1024];
+    fill_one(customer, url);
+    for (uint32_t i = 0; i < 3; i++) { /* the other program's goes first, then this one's */
+        s.now += CW_HOUR_MS;
+        serving_run(&s);
+    }
+    struct cw_link link = {.program = CW_VIEW("p"),
+                           .customer = {customer, (uint32_t)strlen(customer)},
+                           .cart = CW_VIEW("k"),
+                           .first_t0 = SERVING_START - CW_MINUTE_MS,
+                           .touch = 1,
+                           .channel = CW_CHANNEL_EMAIL,
+                           .expires_at = s.now + 90 * CW_DAY_MS};
+    cw_message_id(256, link.program, link.customer, link.cart, link.first_t0, 1, link.message_id);
+    for (uint32_t i = 0; i < s.shards; i++) { /* whose it is, the others do not know it */
+        struct cw_post_result result = {.shard = i, .outcome = CW_POSTED_SENT};
+        memcpy(result.key, link.message_id, sizeof result.key);
+        s.results[s.result_count++] = result;
+    }
+    serving_run(&s);
+    struct cw_text text = {0};
+    cw_link_write(&links, kind, &link, &text);
+    (void)snprintf(path, sizeof path, "%s", cw_text_terminate(&text) + links.base.bytes);
+    cw_text_deinit(&text);
+    return path;
+}
+
+static uint64_t fate(const uint64_t *of_first)
+{
+    size_t at = (size_t)((const char *)of_first -
+                         (const char *)cw_pipeline_fates(cw_service_pipeline(s.core[0].service)));
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < s.shards; i++) {
+        const char *fates = (const char *)cw_pipeline_fates(cw_service_pipeline(s.core[i].service));
+        sum += *(const uint64_t *)(const void *)(fates + at);
+    }
+    return sum;
+}
+
+#define FATE(member) fate(&cw_pipeline_fates(cw_service_pipeline(s.core[0].service))->member)
+
 Test(serve, a_picture_comes_whatever_the_token)
 {
     open_with(2);
-    const char *const targets[] = {"/o/abc.gif", "/o/xbad.gif", "/o/abc"};
+    const char *path = send_and_link("ada", "", CW_LINK_OPEN);
+    char bare[1024];
+    (void)snprintf(bare, sizeof bare, "%.*s", (int)(strlen(path) - strlen(".gif")), path);
+    const char *const targets[] = {path, "/o/xbad.gif", "/o/abc", bare};
     for (uint32_t i = 0; i < CW_COUNTOF(targets); i++) {
         const struct asked *asked = get(targets[i]);
         cr_assert(eq(u16, asked->status, 200));
@@ -274,63 +344,97 @@ Test(serve, a_picture_comes_whatever_the_token)
         cr_assert(strncmp(asked->body, "GIF89a", 6) == 0);
         cr_assert(strstr(asked->headers, "no-store") != NULL);
     }
-    cr_assert(eq(u32, double_visits, 2));
+    cr_assert(eq(u64, FATE(opened[1]), 1));
+    cr_assert(eq(u64, FATE(opened_raw[1]), 2));
     serving_close(&s);
 }
 
 Test(serve, a_click_leads_to_the_cart_and_nowhere_else)
 {
-    open_with(3);
-    const struct asked *asked = get("/c/abc");
-    cr_assert(eq(u16, asked->status, 302));
-    cr_assert(strstr(asked->headers, "location: https://shop.example/caf%C3%A9?a=1\n") != NULL,
-              "%s", asked->headers);
-    cr_assert(strstr(asked->headers, "no-store") != NULL);
-    cr_assert(eq(u16, get("/c/xbad")->status, 404));
-    cr_assert(eq(u16, get("/c/unknown")->status, 404));
-    cr_assert(eq(u16, get("/c/expired")->status, 410));
-    const char *const bad[] = {"/c/javascript", "/c/header"};
-    for (uint32_t i = 0; i < CW_COUNTOF(bad); i++) {
-        asked = get(bad[i]);
-        cr_assert(eq(u16, asked->status, 200));
-        cr_assert(strstr(asked->headers, "location") == NULL);
-        cr_assert(eq(int, has(asked, "alert"), 0));
+    const struct {
+        const char *url, *location;
+    } rows[] = {{"https://shop.example/caf\xc3\xa9?a=1", "https://shop.example/caf%C3%A9?a=1"},
+                {"javascript:alert(1)", "https://shop.example/cart"},
+                {"https://x.example/\\r\\nset-cookie: a=b", "https://shop.example/cart"},
+                {"", "https://shop.example/cart"}};
+
+    for (uint32_t i = 0; i < CW_COUNTOF(rows); i++) {
+        open_with(3);
+        const char *path = send_and_link("ada", rows[i].url, CW_LINK_CLICK);
+        char head[1200];
+        (void)snprintf(head, sizeof head, "HEAD %s HTTP/1.1\n" PERSON, path);
+        cr_assert(eq(u16, serving_ask(&s, head, "")->status, 302));
+        cr_assert(eq(u64, FATE(clicked_raw[1]), 0), "HEAD changes nothing");
+        const struct asked *asked = get(path);
+        cr_assert(eq(u16, asked->status, 302));
+        char text[256];
+        (void)snprintf(text, sizeof text, "location: %s\n", rows[i].location);
+        cr_assert(strstr(asked->headers, text) != NULL, "%s", asked->headers);
+        cr_assert(strstr(asked->headers, "set-cookie") == NULL);
+        cr_assert(strstr(asked->headers, "no-store") != NULL);
+        cr_assert(eq(u64, FATE(clicked[1]), 1));
+        serving_close(&s);
     }
-    cr_assert(strstr(asked->headers, "content-security-policy: default-src 'none';") != NULL);
-    cr_assert(strstr(asked->headers, "x-content-type-options: nosniff") != NULL);
-    cr_assert(strstr(asked->headers, "referrer-policy: no-referrer") != NULL);
-    double_visits = double_looks = 0;
-    cr_assert(eq(u16, serving_ask(&s, "HEAD /c/abc HTTP/1.1\n" PERSON, "")->status, 302));
-    cr_assert(eq(u32, double_visits, 0));
-    cr_assert(eq(u32, double_looks, 1));
+}
+
+Test(serve, a_token_that_is_not_ours_leads_nowhere)
+{
+    open_with(2);
+    char path[1024];
+    (void)snprintf(path, sizeof path, "%s", send_and_link("ada", "", CW_LINK_CLICK));
+    cr_assert(eq(u16, get(path)->status, 302));
+    path[20] = path[20] == 'A' ? 'B' : 'A';
+    const char *const targets[] = {path, "/c/abc", "/u/abc", "/c/https:%2F%2Fevil.example"};
+    for (uint32_t i = 0; i < CW_COUNTOF(targets); i++) {
+        const struct asked *asked = get(targets[i]);
+        cr_assert(eq(u16, asked->status, 404));
+        cr_assert(strstr(asked->headers, "location") == NULL);
+        cr_assert(strstr(asked->headers, "content-security-policy: default-src 'none';") != NULL);
+        cr_assert(strstr(asked->headers, "x-content-type-options: nosniff") != NULL);
+        cr_assert(strstr(asked->headers, "referrer-policy: no-referrer") != NULL);
+    }
     serving_close(&s);
 }
 
 Test(serve, unsubscribing_asks_first_and_then_does_it)
 {
-    open_with(2);
-    const struct asked *asked = get("/u/abc");
-    cr_assert(eq(u16, asked->status, 200));
-    cr_assert(has(asked, "no more e-mails from &lt;Tom&#39;s &amp; Co&gt;?<form method=\"post\">"),
-              "%s", asked->body);
-    cr_assert(eq(u32, double_visits, 0));
-    asked = serving_ask(&s, "POST /u/abc HTTP/1.1\nContent-Type: application/x-www-form-urlencoded",
-                        "List-Unsubscribe=One-Click");
-    cr_assert(eq(u16, asked->status, 200));
-    cr_assert(has(asked, "You are unsubscribed"));
-    asked = serving_ask(&s, "POST /u/abc HTTP/1.1\nContent-Type: multipart/form-data; boundary=b",
-                        "--b\r\nContent-Disposition: form-data; name=\"List-Unsubscribe\"\r\n\r\n"
-                        "One-Click\r\n--b--\r\n");
-    cr_assert(eq(u16, asked->status, 200));
-    cr_assert(eq(u32, double_visits, 2));
+    const struct {
+        const char *type, *body;
+    } rows[] = {{"application/x-www-form-urlencoded", "List-Unsubscribe=One-Click"},
+                {"multipart/form-data; boundary=b",
+                 "--b\r\nContent-Disposition: form-data; name=\"List-Unsubscribe\"\r\n\r\n"
+                 "One-Click\r\n--b--\r\n"}};
+
+    for (uint32_t i = 0; i < CW_COUNTOF(rows); i++) {
+        open_with(2);
+        const char *path = send_and_link("ada", "", CW_LINK_UNSUBSCRIBE);
+        const struct asked *asked = get(path);
+        cr_assert(eq(u16, asked->status, 200));
+        cr_assert(has(asked, "no more e-mails from Tom&#39;s &lt;Shop&gt; &amp; Co?<form "
+                             "method=\"post\">"),
+                  "%s", asked->body);
+        char head[1200];
+        (void)snprintf(head, sizeof head, "POST %s HTTP/1.1\nContent-Type: %s", path, rows[i].type);
+        asked = serving_ask(&s, head, rows[i].body);
+        cr_assert(eq(u16, asked->status, 200));
+        cr_assert(has(asked, "You are unsubscribed"));
+        cr_assert(eq(u32, serving_count(&s, "\"reason\":\"opted-out\""), 0));
+        (void)serving_ask(&s, EVENTS,
+                          "{\"source\":\"ecommerce.cart\",\"detail-type\":\"CartAbandoned\","
+                          "\"time\":\"2026-01-19T15:00:00Z\",\"detail\":{\"customerId\":\"ada\","
+                          "\"cartId\":\"k2\",\"cartValue\":9,\"items\":[]}}");
+        cr_assert(eq(u32, serving_count(&s, "\"reason\":\"opted-out\""), 2), "both programs");
+        cr_assert(eq(u16, serving_ask(&s, head, rows[i].body)->status, 200),
+                  "as often as it comes");
+        serving_close(&s);
+    }
+    open_with(1);
     cr_assert(eq(u16, serving_ask(&s, "POST /u/xbad HTTP/1.1", "")->status, 404));
     serving_close(&s);
 }
 
 Test(serve, machines_are_told_from_people)
 {
-    open_with(1);
-
     const struct {
         const char *agent;
         bool machine;
@@ -346,13 +450,15 @@ Test(serve, machines_are_told_from_people)
                 {PERSON "\nSec-Purpose: prefetch;prerender", true}};
 
     for (uint32_t i = 0; i < CW_COUNTOF(rows); i++) {
-        char head[512];
-        (void)snprintf(head, sizeof head, "GET /o/abc.gif HTTP/1.1\n%s", rows[i].agent);
-        double_machines = 0;
+        open_with(1);
+        char head[1600];
+        (void)snprintf(head, sizeof head, "GET %s HTTP/1.1\n%s",
+                       send_and_link("ada", "", CW_LINK_OPEN), rows[i].agent);
         (void)serving_ask(&s, head, "");
-        cr_assert(eq(u32, double_machines, rows[i].machine), "%s", rows[i].agent);
+        cr_assert(eq(u64, FATE(opened_raw[1]), 1));
+        cr_assert(eq(u64, FATE(opened[1]), rows[i].machine ? 0 : 1), "%s", rows[i].agent);
+        serving_close(&s);
     }
-    serving_close(&s);
 }
 
 Test(serve, a_webhooks_handshake_is_granted)
@@ -377,12 +483,18 @@ Test(serve, messages_go_to_their_channel_with_all_it_needs)
     cr_assert(eq(u32, s.posts, 6)); /* two programs */
     cr_assert(strstr(s.posted.data, "0 email to=c0@x.example subject=S text=Hi Ada") != NULL, "%s",
               s.posted.data);
-    cr_assert(strstr(s.posted.data, " discountPercent=10 discountCode=CART10\n") != NULL, "%s",
-              s.posted.data);
-    s.results[0] = (struct cw_post_result){.shard = 1, .outcome = CW_POSTED_SENT};
-    s.result_count = 1;
+    cr_assert(strstr(s.posted.data, " programId=p customerId=c0 cartId=k touch=1 "
+                                    "discountPercent=10 discountCode=CART10\n") != NULL,
+              "%s", s.posted.data);
+    cr_assert(eq(u32, serving_count(&s, "\"outcome\":\"sent\""), 0));
+    const char *key = strstr(s.posted.data, "key=") + 4;
+    for (uint32_t i = 0; i < s.shards; i++) {
+        s.results[i] = (struct cw_post_result){.shard = i, .outcome = CW_POSTED_SENT};
+        memcpy(s.results[i].key, key, CW_POST_KEY_BYTES);
+    }
+    s.result_count = s.shards;
     serving_run(&s);
-    cr_assert(eq(u32, double_results, 1));
+    cr_assert(eq(u32, serving_count(&s, "\"outcome\":\"sent\""), 1));
     cr_assert(has(get("/metrics"), "cartwheel_posts_total{channel=\"email\"} 6\n"));
     serving_close(&s);
 }

@@ -257,6 +257,37 @@ Test(service, paths_methods_and_roles_are_told_apart)
     serving_close(&s);
 }
 
+Test(service, text_that_nobody_waits_for_is_taken_too)
+{
+    static const char text[] = CUSTOMER("a") "\nbad\n" CART("a", "e1") "\n";
+    char padded[sizeof text + CW_JSON_PADDING] = {0};
+    memcpy(padded, text, sizeof text - 1);
+    open_with(2);
+    s.core[1].text = (struct cw_view){padded, sizeof text - 1};
+    serving_run(&s);
+    cr_assert(eq(u32, serving_count(&s, "\"kind\":\"candidate\""), 1));
+    cr_assert(eq(u32, s.letters, 1));
+    serving_close(&s);
+}
+
+Test(service, an_answer_lists_only_so_many_refusals_and_counts_the_others)
+{
+    struct cw_text text = {0};
+    for (uint32_t i = 0; i < 10050; i++) {
+        cw_text_puts(&text, "x\n");
+    }
+    open_with(2);
+    uint32_t token = serving_lines(&s, 0, cw_text_terminate(&text), 1);
+    serving_run(&s);
+    cr_assert(strncmp(s.asked[token].body, "{\"ack\":10050,\"accepted\":0,", 26) == 0);
+    cr_assert(strstr(s.asked[token].body, "],\"unlisted\":50}\n") != NULL);
+    const struct asked *asked = serving_ask(&s, NDJSON, cw_text_terminate(&text));
+    is(asked, 413, "{\"error\":\"10050 events in one request: at most 10000\"}");
+    is(serving_ask(&s, EVENTS, CUSTOMER("a")), 200, OK(1, 0));
+    cw_text_deinit(&text);
+    serving_close(&s);
+}
+
 /* ---- the same as a replay ---- */
 
 /* Random events of a small shop as lines of text, with late ones, copies and mistakes. */
@@ -549,4 +580,33 @@ Test(service, whatever_is_asked_all_of_it_is_answered_and_every_sum_holds, .time
         cw_text_deinit(&file);
         serving_close(&s);
     }
+}
+
+/* Programs are taken over core by core: meanwhile an event matched by one set runs in another. */
+Test(service, programs_change_core_by_core_and_keep_their_meaning)
+{
+    static const char first[] =
+        "programId: a\neventSources: [{config: {eventPattern: {source: [ecommerce.cart]}}}]\n"
+        "channels: [{channelId: e, type: sms, config: {delayMinutes: 60, message: M}}]\n";
+    const struct serving_options options = {.yamls = {PROGRAM, first}, .shards = 2};
+    cr_assert(serving_open(&s, &options), "%s", s.f.fault.text); /* a, p */
+    (void)serving_ask(
+        &s, NDJSON,
+        CUSTOMER("a") "\n" CUSTOMER("b") "\n" CUSTOMER("c") "\n" CUSTOMER("d") "\n" CUSTOMER("f"));
+    struct cw_program_file file = {.path = "p.yaml", .yaml = CW_VIEW(PROGRAM)};
+    struct cw_program_needs needs = fixture_needs(&s.f);
+    struct cw_programs *only = NULL;
+    cr_assert(cw_programs_load(&only, &file, 1, &needs, &s.f.problems, &s.f.fault) == CW_ERR_OK);
+    uint32_t token = serving_send(&s, 0, NDJSON,
+                                  CART("a", "e1") "\n" CART("b", "e2") "\n" CART(
+                                      "c", "e3") "\n" CART("d", "e4") "\n" CART("f", "e5"));
+    (void)cw_shard_step(&s.shard[0]); /* decoded by the old set, its own share run */
+    cw_service_reprogram(s.core[1].service, only);
+    serving_run(&s);
+    cr_assert(s.asked[token].answered);
+    cr_assert(eq(u32, serving_count(&s, "\"kind\":\"candidate\",\"program\":\"p\""), 5));
+    cr_assert(lt(u32, serving_count(&s, "\"kind\":\"candidate\",\"program\":\"a\""), 5));
+    cw_service_reprogram(s.core[0].service, only);
+    serving_close(&s);
+    cw_programs_close(only);
 }
