@@ -23,7 +23,11 @@ static void keep_text(const struct cw_json *doc, uint32_t node, char *out, uint3
         }
     }
     for (uint32_t i = 0; i < bytes; i++) {
-        out[i] = (uint8_t)meant[i] < ' ' || meant[i] == 0x7f ? '?' : meant[i];
+        bool control = (uint8_t)meant[i] < ' ' || meant[i] == 0x7f;
+        out[i] = meant[i];
+        if (control) {
+            out[i] = '?';
+        }
         if ((uint8_t)meant[i] == 0xc2 && (uint8_t)meant[i + 1] < 0xa0) { /* a C1 control */
             out[i++] = '?';
             out[i] = '?';

@@ -1,4 +1,4 @@
-#define _GNU_SOURCE 1 /* memmem */
+#define _GNU_SOURCE 1 /* memmem */ /* NOLINT */
 #include "tools/http_reader.h"
 
 #include <string.h>

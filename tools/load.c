@@ -269,33 +269,27 @@ static void add_result(struct cw_load_result *to, const struct cw_load_result *f
     }
 }
 
-static cw_err run_threads(struct cw_load_result *result, struct cw_fault *fault)
+/* Runs the plan on these threads. */
+static cw_err run_on(struct cw_load_thread *threads, pthread_t *ids, struct cw_load_result *result,
+                     struct cw_fault *fault)
 {
-    struct cw_load_thread *threads = calloc(plan.threads, sizeof *threads);
-    pthread_t *ids = calloc(plan.threads, sizeof *ids);
     uint32_t started = 0;
     cw_err err = CW_ERR_OK;
-    if (threads == NULL || ids == NULL) {
-        err = cw_fail(fault, CW_ERR_LIMIT, "no memory for threads");
-    }
     plan.start_ns = cw_clock_monotonic_ns() + 50000000; /* when all are connected */
-    for (; err == CW_ERR_OK && started < plan.threads; started++) {
-        uint32_t share = plan.connections / plan.threads;
+    for (; err == CW_ERR_OK && started < plan.threads; started += err == CW_ERR_OK) {
         struct cw_load_thread *thread = &threads[started];
         thread->plan = &plan;
         thread->index = started;
-        thread->connection_count = share + (started < plan.connections % plan.threads);
+        thread->connection_count =
+            plan.connections / plan.threads + (started < plan.connections % plan.threads);
         atomic_fetch_add(&running, 1);
         if (pthread_create(&ids[started], NULL, run_thread, thread) != 0) {
             atomic_fetch_sub(&running, 1);
             atomic_store(&plan.stop, true);
             err = cw_fail(fault, CW_ERR_LIMIT, "no more threads");
-            break;
         }
     }
-    if (started > 0) {
-        watch(threads, &running);
-    }
+    watch(threads, &running);
     for (uint32_t i = 0; i < started; i++) {
         (void)pthread_join(ids[i], NULL);
         add_result(result, &threads[i].result);
@@ -304,6 +298,16 @@ static cw_err run_threads(struct cw_load_result *result, struct cw_fault *fault)
             err = threads[i].err;
         }
     }
+    return err;
+}
+
+static cw_err run_threads(struct cw_load_result *result, struct cw_fault *fault)
+{
+    struct cw_load_thread *threads = calloc(plan.threads, sizeof *threads);
+    pthread_t *ids = calloc(plan.threads, sizeof *ids);
+    cw_err err = threads == NULL || ids == NULL
+                     ? cw_fail(fault, CW_ERR_LIMIT, "no memory for threads")
+                     : run_on(threads, ids, result, fault);
     free(threads);
     free(ids);
     return err;
@@ -337,8 +341,10 @@ static struct figures sum_up(const struct cw_load_result *result)
         f.errors += result->errors[i];
     }
     double until = result->last_ns > plan.start_ns ? (double)(result->last_ns - plan.start_ns) : 0;
-    f.seconds = until / 1e9 > plan.seconds ? until / 1e9 : plan.seconds;
-    f.offered_rate = (double)result->offered / plan.seconds;
+    f.seconds = until / 1e9;
+    double scheduled = atomic_load(&plan.stop) && until > 0 ? until / 1e9 : plan.seconds;
+    f.seconds = f.seconds < scheduled ? scheduled : f.seconds;
+    f.offered_rate = (double)result->offered / scheduled;
     f.achieved_rate = (double)f.answered / f.seconds;
     return f;
 }

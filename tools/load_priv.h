@@ -166,8 +166,9 @@ void cw_load_submit(struct cw_load_thread *thread, struct cw_load_connection *co
 void cw_load_handle(struct cw_load_thread *thread, struct cw_load_connection *connection,
                     uint32_t ready);
 
-/* Runs one thread's share of the plan; result, err and fault tell what came of it. */
-void *cw_load_run(void *thread);
+/* self: a cw_load_thread. Runs its share of the plan; result, err and fault tell what came of it.
+ */
+void *cw_load_run(void *self);
 
 /* The constant head of a request that is not signed. */
 void cw_load_head(struct cw_load_thread *thread);

@@ -3,7 +3,7 @@
  * before it, and its latency counts from then: an engine that stands still is charged for all that
  * it keeps waiting, not for one request a connection.
  */
-#define _GNU_SOURCE 1 /* epoll_pwait2 */
+#define _GNU_SOURCE 1 /* epoll_pwait2 */ /* NOLINT */
 #include "io/clock.h"
 #include "tools/load_priv.h"
 

@@ -122,7 +122,7 @@ static bool take_option(struct command *command, int option)
     case 'p': command->pace = true; return true;
     case 'r': return parse_count("rate", optarg, 100000000, &command->rate);
     case 'b': return parse_count("batch", optarg, CW_SEND_BATCH_MAX, &command->batch);
-    case 'f': return parse_count("retry-for", optarg, 7 * 86400, &command->retry_for_s);
+    case 'f': return parse_count("retry-for", optarg, 604800, &command->retry_for_s);
     case 'k': command->target.api_key_file = optarg; return true;
     case 'i': command->target.key_id = optarg; return true;
     case 's': command->target.secret_file = optarg; return true;

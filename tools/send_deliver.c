@@ -52,47 +52,57 @@ static uint64_t next_random(struct cw_send *send)
     return send->random;
 }
 
+/* How far a batch is. */
+struct progress {
+    uint32_t at, size; /* the next item, and how many are tried at once */
+    uint32_t tries;    /* since something was settled */
+    uint64_t since_ms; /* the first of them */
+};
+
+/* Waits before the next try; false when it has been long enough. */
+static bool wait_for_it(struct cw_send *send, struct progress *progress,
+                        const struct cw_send_result *result)
+{
+    uint64_t now_ms = cw_clock_monotonic_ns() / 1000000;
+    progress->since_ms = progress->tries++ == 0 ? now_ms : progress->since_ms;
+    uint64_t pause = cw_send_pause_ms(progress->tries, result->retry_after_s, next_random(send));
+    if (now_ms + pause - progress->since_ms > send->retry_for_ms) {
+        return false;
+    }
+    if (progress->tries == TOLD_AFTER && !send->told) {
+        tell(send, result->why);
+    }
+    send->retries++;
+    cw_send_sleep_ms(pause);
+    return true;
+}
+
 bool cw_send_deliver(struct cw_send *send)
 {
-    uint32_t at = 0;
-    uint32_t size = send->count;
-    uint32_t tries = 0;
-    uint64_t since_ms = 0;
-    while (at < send->count) { /* every turn settles one, halves the size, or waits; then ends */
-        uint32_t count = size < send->count - at ? size : send->count - at;
+    struct progress p = {.size = send->count};
+    while (p.at < send->count) { /* every turn settles one, halves the size, or waits; then ends */
+        uint32_t count = p.size < send->count - p.at ? p.size : send->count - p.at;
         struct cw_send_result result = send->target.kind == CW_TARGET_LINES
-                                           ? cw_send_tcp(send, send->items + at, count)
-                                           : cw_send_http(send, send->items + at, count);
-        at += result.done;
+                                           ? cw_send_tcp(send, send->items + p.at, count)
+                                           : cw_send_http(send, send->items + p.at, count);
+        p.at += result.done;
         if (result.done > 0) {
-            tries = 0;
+            p.tries = 0;
             send->told = false;
         }
         if (result.verdict == CW_SEND_STOP) {
-            return at == send->count ? give_up(send, at - 1, result.why)
-                                     : give_up(send, at, result.why);
+            return give_up(send, p.at < send->count ? p.at : p.at - 1, result.why);
         }
-        if (cw_send_interrupted != 0 && at < send->count) {
-            return give_up(send, at, "interrupted");
+        if (cw_send_interrupted != 0 && p.at < send->count) {
+            return give_up(send, p.at, "interrupted");
         }
         if (result.verdict == CW_SEND_SPLIT && count > 1) {
-            size = count / 2;
+            p.size = count / 2;
         } else if (result.verdict == CW_SEND_SPLIT) {
-            cw_send_reject(send, &send->items[at], result.why);
-            at++;
-            tries = 0;
-        } else if (result.verdict == CW_SEND_AGAIN) {
-            uint64_t now_ms = cw_clock_monotonic_ns() / 1000000;
-            since_ms = tries++ == 0 ? now_ms : since_ms;
-            uint64_t pause = cw_send_pause_ms(tries, result.retry_after_s, next_random(send));
-            if (now_ms + pause - since_ms > send->retry_for_ms) {
-                return give_up(send, at, result.why);
-            }
-            if (tries == TOLD_AFTER && !send->told) {
-                tell(send, result.why);
-            }
-            send->retries++;
-            cw_send_sleep_ms(pause);
+            cw_send_reject(send, &send->items[p.at++], result.why);
+            p.tries = 0;
+        } else if (result.verdict == CW_SEND_AGAIN && !wait_for_it(send, &p, &result)) {
+            return give_up(send, p.at, result.why);
         }
     }
     return true;

@@ -26,7 +26,7 @@ void cw_send_reader_init(struct cw_send_reader *reader, const char *const *names
 static void drop_document(struct cw_send_reader *reader)
 {
     cw_json_close(reader->parser);
-    free((void *)(uintptr_t)reader->content.data);
+    free((void *)(uintptr_t)reader->content.data); /* NOLINT(performance-no-int-to-ptr) */
     reader->parser = NULL;
     reader->content = (struct cw_view){NULL, 0};
     reader->node = CW_JSON_NONE;
@@ -111,7 +111,9 @@ static bool next_element(struct cw_send_reader *reader, struct cw_view *event)
                 is->text_bytes + 2 * quotes);
     for (size_t i = 0; i < reader->flat.bytes; i++) {
         char *c = &reader->flat.data[i];
-        *c = *c == '\n' || *c == '\r' ? ' ' : *c;
+        if (*c == '\n' || *c == '\r') {
+            *c = ' ';
+        }
     }
     memset(cw_text_room(&reader->flat, CW_JSON_PADDING), 0, CW_JSON_PADDING);
     *event = (struct cw_view){reader->flat.data, (uint32_t)reader->flat.bytes};
@@ -213,6 +215,20 @@ static bool next_line(struct cw_send_reader *reader, struct cw_view *line)
     return false;
 }
 
+/* No whole line is left of what was read: reads more, or goes on to the next file. */
+static cw_err fill_or_close(struct cw_send_reader *reader, struct cw_fault *fault)
+{
+    if (!reader->ended) {
+        return fill(reader, fault);
+    }
+    if (reader->fd != STDIN_FILENO && reader->fd != reader->spool) {
+        (void)close(reader->fd);
+    }
+    reader->fd = -1;
+    reader->file++;
+    return CW_ERR_OK;
+}
+
 /* True when reading would wait for whoever writes into a pipe. */
 static bool nothing_yet(int fd)
 {
@@ -234,20 +250,12 @@ enum cw_send_next cw_send_read(struct cw_send_reader *reader, struct cw_view *ev
             if (next_line(reader, event)) {
                 return CW_SEND_EVENT;
             }
-            if (!reader->ended) {
-                if (!reader->patient && nothing_yet(reader->fd)) {
-                    return CW_SEND_WAIT;
-                }
-                if (fill(reader, fault) != CW_ERR_OK) {
-                    return CW_SEND_FAILED;
-                }
-                continue;
+            if (!reader->patient && !reader->ended && nothing_yet(reader->fd)) {
+                return CW_SEND_WAIT;
             }
-            if (reader->fd != STDIN_FILENO && reader->fd != reader->spool) {
-                (void)close(reader->fd);
+            if (fill_or_close(reader, fault) != CW_ERR_OK) {
+                return CW_SEND_FAILED;
             }
-            reader->fd = -1;
-            reader->file++;
         } else if (reader->file == reader->count) {
             return CW_SEND_END;
         } else if (open_next(reader, fault) != CW_ERR_OK) {

@@ -132,7 +132,7 @@ static int read_secret(const char *command, const char *path, char *out, size_t 
         memcpy(out, content.data, bytes);
         out[bytes] = '\0';
     }
-    void *data = (void *)(uintptr_t)content.data;
+    void *data = (void *)(uintptr_t)content.data; /* NOLINT(performance-no-int-to-ptr) */
     explicit_bzero(data, content.bytes);
     free(data);
     return good ? CW_EXIT_OK

@@ -228,3 +228,28 @@ Test(sigv4, reads_times)
     cr_assert(not(cw_sigv4_time(CW_VIEW("20150830 123600Z"), &ms)));
     cr_assert(not(cw_sigv4_time(CW_VIEW("2015083OT123600Z"), &ms)));
 }
+
+Test(sigv4, hashes_with_a_key_as_rfc_4231_says)
+{
+    static char ones[131];
+    memset(ones, 0xaa, sizeof ones);
+
+    static const struct {
+        struct cw_view key, data;
+        const char *expected;
+    } cases[] = {
+        {CW_VIEW("Jefe"), CW_VIEW("what do ya want for nothing?"),
+         "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"},
+        {{ones, 131},
+         CW_VIEW("Test Using Larger Than Block-Size Key - Hash Key First"),
+         "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54"},
+    };
+
+    for (uint32_t i = 0; i < CW_COUNTOF(cases); i++) {
+        uint8_t digest[CW_SHA256_BYTES];
+        char got[CW_SIGV4_HEX + 1] = "";
+        cw_hmac_sha256(cases[i].key, cases[i].data, digest);
+        cw_hex(digest, sizeof digest, got);
+        cr_expect(eq(str, got, (char *)(uintptr_t)cases[i].expected));
+    }
+}
