@@ -77,7 +77,7 @@ void cw_chain_join(struct cw_chain *chain, struct cw_chain *more)
     if (chain->first == NULL) {
         *chain = *more;
     } else {
-        CW_ASSERT(more->gone == 0);
+        CW_ASSERT(more->gone == 0 && chain->last != NULL);
         chain->last->next = more->first;
         chain->last = more->last;
         chain->bytes += more->bytes;

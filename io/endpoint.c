@@ -155,7 +155,7 @@ cw_err cw_endpoint_listen(const struct cw_endpoint *address, bool first, int *fd
 {
     uint16_t asked = cw_endpoint_port(address);
     if (first && asked != 0 && !port_unused(address)) {
-        return cw_fail(fault, CW_ERR_IO, "listening at port %u: %s", asked, strerror(errno));
+        return cw_fail(fault, CW_ERR_IO, "the port cannot be had");
     }
     int fd = bound_socket(address, true);
     /* What is accepted inherits these. A caller that is gone without a word is found out. */
@@ -164,7 +164,7 @@ cw_err cw_endpoint_listen(const struct cw_endpoint *address, bool first, int *fd
     struct cw_endpoint bound = *address;
     socklen_t bytes = sizeof bound.at;
     if (!fine || getsockname(fd, (struct sockaddr *)&bound.at, &bytes) != 0) {
-        cw_err err = cw_fail(fault, CW_ERR_IO, "listening at port %u: %s", asked, strerror(errno));
+        cw_err err = cw_fail(fault, CW_ERR_IO, "the address cannot be had");
         if (fd >= 0) {
             (void)close(fd);
         }

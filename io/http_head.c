@@ -264,49 +264,45 @@ static void read_connection(struct known *known, struct cw_view list)
     }
 }
 
+static enum cw_http_refusal read_length(struct known *known, struct cw_view value)
+{
+    if (known->lengths++ != 0) {
+        return CW_HTTP_FRAMING;
+    }
+    bool proper = length_proper(value, &known->framing.content_length);
+    return proper ? CW_HTTP_FINE : CW_HTTP_LENGTH;
+}
+
+static enum cw_http_refusal read_coding(struct known *known, struct cw_view value)
+{
+    known->framing.chunked = true;
+    if (known->codings++ != 0) {
+        return CW_HTTP_FRAMING;
+    }
+    return cw_view_equal(value, CW_VIEW("chunked")) ? CW_HTTP_FINE : CW_HTTP_CODING;
+}
+
+/* The length of a name says which one it could be. */
 static enum cw_http_refusal read_header(struct known *known, struct cw_exchange *exchange,
                                         const struct cw_header *header)
 {
-    switch (header->name.bytes) {
-    case 4:
-        if (cw_view_equal(header->name, CW_VIEW("host"))) {
-            known->hosts++;
-            return all_of(header->value, HOST) ? CW_HTTP_FINE : CW_HTTP_HOST;
-        }
-        break;
-    case 6:
-        if (cw_view_equal(header->name, CW_VIEW("expect")) && !exchange->version_1_0) {
-            exchange->expects = true;
-            bool met = equal_nocase(header->value, CW_VIEW("100-continue"));
-            return met ? CW_HTTP_FINE : CW_HTTP_EXPECT;
-        }
-        break;
-    case 10:
-        if (cw_view_equal(header->name, CW_VIEW("connection"))) {
-            read_connection(known, header->value);
-        }
-        break;
-    case 12: known->aws_target |= cw_view_equal(header->name, CW_VIEW("x-amz-target")); break;
-    case 14:
-        if (cw_view_equal(header->name, CW_VIEW("content-length"))) {
-            if (known->lengths++ != 0) {
-                return CW_HTTP_FRAMING;
-            }
-            bool proper = length_proper(header->value, &known->framing.content_length);
-            return proper ? CW_HTTP_FINE : CW_HTTP_LENGTH;
-        }
-        break;
-    case 17:
-        if (cw_view_equal(header->name, CW_VIEW("transfer-encoding"))) {
-            known->framing.chunked = true;
-            if (known->codings++ != 0) {
-                return CW_HTTP_FRAMING;
-            }
-            bool chunked = cw_view_equal(header->value, CW_VIEW("chunked"));
-            return chunked ? CW_HTTP_FINE : CW_HTTP_CODING;
-        }
-        break;
-    default: break;
+    struct cw_view name = header->name;
+    if (name.bytes == 4 && cw_view_equal(name, CW_VIEW("host"))) {
+        known->hosts++;
+        return all_of(header->value, HOST) ? CW_HTTP_FINE : CW_HTTP_HOST;
+    }
+    if (name.bytes == 6 && cw_view_equal(name, CW_VIEW("expect")) && !exchange->version_1_0) {
+        exchange->expects = true;
+        return equal_nocase(header->value, CW_VIEW("100-continue")) ? CW_HTTP_FINE : CW_HTTP_EXPECT;
+    }
+    if (name.bytes == 10 && cw_view_equal(name, CW_VIEW("connection"))) {
+        read_connection(known, header->value);
+    } else if (name.bytes == 12 && cw_view_equal(name, CW_VIEW("x-amz-target"))) {
+        known->aws_target = true;
+    } else if (name.bytes == 14 && cw_view_equal(name, CW_VIEW("content-length"))) {
+        return read_length(known, header->value);
+    } else if (name.bytes == 17 && cw_view_equal(name, CW_VIEW("transfer-encoding"))) {
+        return read_coding(known, header->value);
     }
     return CW_HTTP_FINE;
 }

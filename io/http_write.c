@@ -73,7 +73,7 @@ static void put(struct head *head, const char *data, size_t bytes)
     head->bytes += (uint32_t)bytes;
 }
 
-static void puts_(struct head *head, const char *text)
+static void put_text(struct head *head, const char *text)
 {
     put(head, text, strlen(text));
 }
@@ -123,11 +123,11 @@ bool cw_http_write(struct cw_chain *chain, struct cw_pool *pool, const struct cw
     CW_ASSERT(answer->status >= 200 && answer->status <= 599);
     struct head head;
     head.bytes = 0;
-    puts_(&head, "HTTP/1.1 ");
+    put_text(&head, "HTTP/1.1 ");
     put_number(&head, answer->status);
     put(&head, " ", 1);
-    puts_(&head, phrase(answer->status));
-    puts_(&head, "\r\nDate: ");
+    put_text(&head, phrase(answer->status));
+    put_text(&head, "\r\nDate: ");
     put(&head, dress->date, CW_HTTP_DATE_BYTES);
     put(&head, "\r\n", 2);
     bool bodiless = answer->status == 204 || answer->status == 304;
@@ -138,16 +138,16 @@ bool cw_http_write(struct cw_chain *chain, struct cw_pool *pool, const struct cw
                 put_header(&head, type.name, type.value);
             }
         }
-        puts_(&head, "Content-Length: ");
+        put_text(&head, "Content-Length: ");
         put_number(&head, answer->body.bytes);
         put(&head, "\r\n", 2);
     }
     if (!dress->keep_alive) {
-        puts_(&head, "Connection: close\r\n");
+        put_text(&head, "Connection: close\r\n");
     } else if (dress->version_1_0) {
-        puts_(&head, "Connection: keep-alive\r\n");
+        put_text(&head, "Connection: keep-alive\r\n");
     }
-    puts_(&head, dress->extra);
+    put_text(&head, dress->extra);
     for (uint32_t i = 0; i < answer->header_count; i++) {
         if (sendable(&answer->headers[i], &head)) {
             put_header(&head, answer->headers[i].name, answer->headers[i].value);

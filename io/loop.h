@@ -70,21 +70,21 @@ size_t cw_loop_footprint(const struct cw_loop_options *options);
 void cw_loop_close(struct cw_loop *loop); /* and every descriptor in it */
 
 /* fd is the loop's from then on. */
-void cw_loop_listen(struct cw_loop *loop, uint32_t listener, int fd);
-void cw_loop_unlisten(struct cw_loop *loop, uint32_t listener);
+void cw_loop_listen(struct cw_loop *loop, uint32_t number, int fd);
+void cw_loop_unlisten(struct cw_loop *loop, uint32_t number);
 
-void cw_loop_attach(struct cw_loop *loop, uint32_t socket, int fd, enum cw_loop_group group);
+void cw_loop_attach(struct cw_loop *loop, uint32_t number, int fd, enum cw_loop_group group);
 /* Switches receiving on or off. Off: what the kernel has already received still comes. */
-void cw_loop_receive(struct cw_loop *loop, uint32_t socket, bool on);
+void cw_loop_receive(struct cw_loop *loop, uint32_t number, bool on);
 /* One at a time; the bytes stay where they are until sent() or closed(). */
-void cw_loop_send(struct cw_loop *loop, uint32_t socket, const char *data, uint32_t bytes);
+void cw_loop_send(struct cw_loop *loop, uint32_t number, const char *data, uint32_t bytes);
 /* Nothing more will be sent; the other side sees the end. */
-void cw_loop_finish(struct cw_loop *loop, uint32_t socket);
+void cw_loop_finish(struct cw_loop *loop, uint32_t number);
 /* Ends it; closed() is called later in this turn, or by the next turn or wait. reset: whatever is
    not sent yet is thrown away. */
-void cw_loop_drop(struct cw_loop *loop, uint32_t socket, bool reset);
+void cw_loop_drop(struct cw_loop *loop, uint32_t number, bool reset);
 
-int cw_loop_fd(const struct cw_loop *loop, uint32_t socket);
+int cw_loop_fd(const struct cw_loop *loop, uint32_t number);
 
 /* Submits, then tells what is complete, without waiting. */
 void cw_loop_turn(struct cw_loop *loop);

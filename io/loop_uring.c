@@ -221,7 +221,8 @@ static void describe(struct cw_loop *loop)
 
 size_t cw_loop_footprint(const struct cw_loop_options *options)
 {
-    return sizeof(struct cw_loop) + options->sockets * sizeof(struct sock) + 2u * CW_CACHE_LINE;
+    return sizeof(struct cw_loop) + options->sockets * sizeof(struct sock) +
+           (size_t)2 * CW_CACHE_LINE;
 }
 
 cw_err cw_loop_open(struct cw_loop **loop_out, struct cw_arena *arena,

@@ -30,7 +30,7 @@ static uint32_t bucket_count(uint32_t count_max)
 size_t cw_peers_footprint(uint32_t count_max)
 {
     return sizeof(struct cw_peers) + count_max * sizeof(struct peer) +
-           bucket_count(count_max) * sizeof(uint32_t) + 3u * CW_CACHE_LINE;
+           bucket_count(count_max) * sizeof(uint32_t) + (size_t)3 * CW_CACHE_LINE;
 }
 
 struct cw_peers *cw_peers_create(struct cw_arena *arena, uint32_t count_max)

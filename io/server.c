@@ -193,7 +193,7 @@ static size_t footprint(const struct cw_server_limits *limits, const struct cw_l
     return numbers * (sizeof(struct cw_connection) + sizeof(uint32_t)) +
            limits->unanswered * (sizeof(struct cw_slot) + sizeof(uint32_t)) +
            memory / CW_POOL_UNIT_BYTES * 9 + cw_loop_footprint(loop) +
-           cw_peers_footprint((uint32_t)numbers) + CW_HTTP_REFUSAL_COUNT * 64u + (1u << 16);
+           cw_peers_footprint((uint32_t)numbers) + (size_t)CW_HTTP_REFUSAL_COUNT * 64 + (1u << 16);
 }
 
 static void name_refusals(struct cw_server *server)
@@ -231,11 +231,13 @@ static cw_err listen_at(struct cw_server *server, struct cw_listener *listener, 
     bool first = server->core == 0;
     int fd = -1;
     err = cw_endpoint_listen(&address, first, &fd, &listener->port, fault);
-    if (err == CW_ERR_OK) {
-        server->kinds[number] = (uint8_t)listener->kind;
-        cw_loop_listen(server->loop, number, fd);
+    if (err != CW_ERR_OK) {
+        return cw_fail_while(fault, "listening at %.*s", (int)listener->address.bytes,
+                             listener->address.data);
     }
-    return err;
+    server->kinds[number] = (uint8_t)listener->kind;
+    cw_loop_listen(server->loop, number, fd);
+    return CW_ERR_OK;
 }
 
 static void init_lists(struct cw_server *server)

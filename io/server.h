@@ -38,7 +38,8 @@ struct cw_server_limits {
     uint32_t headers;                 /* 64 */
     uint32_t body_bytes;              /* 2 MiB: 1 MiB of events, and what PutEvents adds */
     uint32_t line_bytes;              /* NDJSON: 1 MiB */
-    uint64_t memory_bytes;            /* of request buffers in all, on this core: 256 MiB */
+    uint64_t memory_bytes;            /* of requests and answers, on this core: 256 MiB; at
+                                         least two of the largest request */
     uint32_t unanswered;              /* requests handed over and not answered: 4,096 */
     uint32_t head_ms, body_ms, body_bytes_per_s, idle_ms,
         answer_ms; /* 10 s, 5 s, 1 KiB/s, 60 s, 4 s */
