@@ -385,16 +385,17 @@ void cw_setup_close(struct cw_engine_file *engine, struct cw_assets *assets,
 
 /* ---- which kind of file ---- */
 
-static bool has_key(const struct cw_yaml *doc, const char *name)
+/* The value of a key of the document, 0 when it has none of that name. */
+static uint32_t value_of(const struct cw_yaml *doc, const char *name)
 {
     size_t bytes = strlen(name);
     for (uint32_t i = cw_yaml_first(doc, 0); i != 0; i = doc->nodes[doc->nodes[i].next].next) {
         if (doc->nodes[i].text.bytes == bytes &&
             memcmp(doc->nodes[i].text.data, name, bytes) == 0) {
-            return true;
+            return doc->nodes[i].next;
         }
     }
-    return false;
+    return 0;
 }
 
 bool cw_engine_file_is(struct cw_view yaml)
@@ -404,10 +405,12 @@ bool cw_engine_file_is(struct cw_view yaml)
     struct cw_yaml *doc = NULL;
     bool is = false;
     if (cw_yaml_open(&doc, yaml, "", &problems, &fault) == CW_ERR_OK) {
-        bool program = doc->nodes[0].type != CW_YAML_MAPPING || has_key(doc, "programId") ||
-                       has_key(doc, "eventSources");
+        bool program = doc->nodes[0].type != CW_YAML_MAPPING || value_of(doc, "programId") != 0 ||
+                       value_of(doc, "eventSources") != 0;
         for (uint32_t i = 0; i < ENGINE_KEY_COUNT && !program && !is; i++) {
-            is = has_key(doc, engine_list[i].name);
+            uint32_t value = value_of(doc, engine_list[i].name);
+            /* A program's channels are a list. */
+            is = value != 0 && (i != KEY_CHANNELS || doc->nodes[value].type == CW_YAML_MAPPING);
         }
         cw_yaml_close(doc);
     }

@@ -601,12 +601,12 @@ Test(service, programs_change_core_by_core_and_keep_their_meaning)
                                   CART("a", "e1") "\n" CART("b", "e2") "\n" CART(
                                       "c", "e3") "\n" CART("d", "e4") "\n" CART("f", "e5"));
     (void)cw_shard_step(&s.shard[0]); /* decoded by the old set, its own share run */
-    cw_service_reprogram(s.core[1].service, only);
+    cw_service_reprogram(s.core[1].service, only, NULL);
     serving_run(&s);
     cr_assert(s.asked[token].answered);
     cr_assert(eq(u32, serving_count(&s, "\"kind\":\"candidate\",\"program\":\"p\""), 5));
     cr_assert(lt(u32, serving_count(&s, "\"kind\":\"candidate\",\"program\":\"a\""), 5));
-    cw_service_reprogram(s.core[0].service, only);
+    cw_service_reprogram(s.core[0].service, only, NULL);
     serving_close(&s);
     cw_programs_close(only);
 }
