@@ -2,6 +2,23 @@
 
 #include <sys/mman.h>
 
+/* With the address sanitizer a block that was given back is as forbidden as freed memory. */
+#if defined(__SANITIZE_ADDRESS__)
+#    define POOL_ASAN 1
+#elif defined(__has_feature)
+#    if __has_feature(address_sanitizer)
+#        define POOL_ASAN 1
+#    endif
+#endif
+#ifdef POOL_ASAN
+#    include <sanitizer/asan_interface.h>
+#    define POISON(at, bytes)   __asan_poison_memory_region(at, bytes)
+#    define UNPOISON(at, bytes) __asan_unpoison_memory_region(at, bytes)
+#else
+#    define POISON(at, bytes)   ((void)(at), (void)(bytes))
+#    define UNPOISON(at, bytes) ((void)(at), (void)(bytes))
+#endif
+
 enum {
     FREE = 0x80, /* on the list of its order */
     KEPT = 0x40, /* free, but not joined */
@@ -64,6 +81,7 @@ cw_err cw_pool_open(struct cw_pool *pool, struct cw_arena *arena, size_t bytes,
     if (base == MAP_FAILED) {
         return cw_fail(fault, CW_ERR_IO, "mapping %zu bytes for requests", bytes);
     }
+    POISON(base, bytes);
     uint32_t units = (uint32_t)(bytes / CW_POOL_UNIT_BYTES);
     *pool = (struct cw_pool){.bytes = bytes, .base = base, .units = units, .orders = top + 1};
     pool->state = cw_arena_alloc(arena, units, 64);
@@ -82,6 +100,7 @@ cw_err cw_pool_open(struct cw_pool *pool, struct cw_arena *arena, size_t bytes,
 void cw_pool_close(struct cw_pool *pool)
 {
     if (pool->base != NULL) {
+        UNPOISON(pool->base, pool->bytes);
         (void)munmap(pool->base, pool->bytes);
     }
     *pool = (struct cw_pool){.bytes = 0};
@@ -155,7 +174,9 @@ void *cw_pool_take(struct cw_pool *pool, size_t bytes, size_t reserve_bytes)
     }
     pool->state[unit] = (uint8_t)order;
     pool->used_bytes += order_bytes(order);
-    return pool->base + (size_t)unit * CW_POOL_UNIT_BYTES;
+    uint8_t *block = pool->base + (size_t)unit * CW_POOL_UNIT_BYTES;
+    UNPOISON(block, order_bytes(order));
+    return block;
 }
 
 static uint32_t unit_of(const struct cw_pool *pool, const void *block)
@@ -172,6 +193,7 @@ void cw_pool_give(struct cw_pool *pool, void *block)
     uint32_t unit = unit_of(pool, block);
     uint32_t order = pool->state[unit];
     pool->used_bytes -= order_bytes(order);
+    POISON(block, order_bytes(order));
     if (pool->kept_count[order] < CW_POOL_KEPT) {
         pool->state[unit] = (uint8_t)(KEPT | order);
         pool->kept[order][pool->kept_count[order]++] = unit;

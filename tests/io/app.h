@@ -89,8 +89,9 @@ static inline void app_requests(struct app *app, struct cw_request *request)
         atomic_fetch_add(&app->requests, 1);
         list[count++] = request;
     }
+    bool backwards = atomic_load(&app->backwards);
     for (uint32_t i = 0; i < count; i++) {
-        struct cw_request *next = list[atomic_load(&app->backwards) ? count - 1 - i : i];
+        struct cw_request *next = list[backwards ? count - 1 - i : i];
         if (atomic_load(&app->hold) || cw_view_equal(next->path, CW_VIEW("/hold"))) {
             app->held_requests[app->held_count++] = next;
         } else {
