@@ -28,7 +28,7 @@ const char *cw_host_problem(struct cw_view host)
     }
     uint32_t label = 0; /* where the present one begins */
     for (uint32_t i = 0; i <= host.bytes; i++) {
-        char c = i < host.bytes ? host.data[i] : '.';
+        char c = (char)(i < host.bytes ? host.data[i] : '.');
         if (c == '.') {
             if (i == label || i - label > LABEL_BYTES_MAX) {
                 return "its host name has an empty part, or one longer than 63 bytes";

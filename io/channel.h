@@ -66,7 +66,7 @@ struct cw_channel_state {
     bool broken; /* the breaker is open: nothing is tried just now */
 };
 
-void cw_channel_look(const struct cw_channels *channels, uint32_t channel,
+void cw_channel_look(const struct cw_channels *channels, uint32_t index,
                      struct cw_channel_state *state);
 
 #endif

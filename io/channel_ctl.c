@@ -1,4 +1,4 @@
-#define _GNU_SOURCE 1 /* pthread_setname_np */
+#define _GNU_SOURCE 1 /* NOLINT(bugprone-reserved-identifier,readability-identifier-naming) */
 #include "core/format.h"
 #include "io/channel.h"
 #include "io/channel_priv.h"
@@ -40,10 +40,17 @@ static void copy_options(struct cw_channel *channel, const struct cw_channel_opt
     struct cw_arena *arena = &channel->channels->arena;
     channel->options = *options;
     struct cw_channel_options *o = &channel->options;
-    struct cw_view *const texts[] = {&o->name, &o->url,       &o->user,      &o->secret,
-                                     &o->from, &o->directory, &o->host_name, &o->ca_file};
+    struct cw_view *const texts[] = {&o->name,      &o->url,       &o->user,   &o->from,
+                                     &o->directory, &o->host_name, &o->ca_file};
     for (uint32_t i = 0; i < CW_COUNTOF(texts); i++) {
         keep(arena, texts[i]);
+    }
+    if (o->secret.data != NULL) {
+        char *copy = cw_arena_alloc(arena, o->secret.bytes + (size_t)1, 1);
+        memcpy(copy, o->secret.data, o->secret.bytes);
+        copy[o->secret.bytes] = '\0';
+        o->secret.data = channel->secrets[0] = copy;
+        channel->secret_bytes[0] = o->secret.bytes;
     }
     if (o->host_name.bytes == 0) {
         char host[256] = "";
@@ -145,6 +152,7 @@ static void set_up_easy(struct cw_attempt *attempt)
     (void)curl_easy_setopt(easy, CURLOPT_PRIVATE, attempt);
     (void)curl_easy_setopt(easy, CURLOPT_URL, options->url.data);
     (void)curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    (void)curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L); /* never wait for a name server */
     (void)curl_easy_setopt(easy, CURLOPT_PROXY, ""); /* none, whatever the environment says */
     (void)curl_easy_setopt(easy, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
     (void)curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, connect_ms);
@@ -322,12 +330,10 @@ static void close_row(struct cw_channel *channel)
     if (channel->directory >= 0) {
         (void)close(channel->directory);
     }
-    if (channel->options.secret.data != NULL) {
-        OPENSSL_cleanse((void *)(uintptr_t)channel->options.secret.data,
-                        channel->options.secret.bytes);
-    }
-    if (channel->signing.data != NULL) {
-        OPENSSL_cleanse((void *)(uintptr_t)channel->signing.data, channel->signing.bytes);
+    for (uint32_t i = 0; i < CW_COUNTOF(channel->secrets); i++) {
+        if (channel->secrets[i] != NULL) {
+            OPENSSL_cleanse(channel->secrets[i], channel->secret_bytes[i]);
+        }
     }
 }
 

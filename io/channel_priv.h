@@ -112,6 +112,8 @@ struct cw_channel {
     const struct cw_way *way;
     struct cw_channel_options options; /* every text ends with NUL and lives in the arena */
     struct cw_view signing;            /* webhook: the secret as bytes */
+    char *secrets[2];                  /* what is wiped at the end */
+    uint32_t secret_bytes[2];
     struct cw_mime mime;
     struct cw_breaker breaker;
     struct cw_lane *lanes; /* one a shard */
@@ -154,7 +156,7 @@ struct cw_channels {
 extern const struct cw_way cw_way_outbox, cw_way_smtp, cw_way_webhook;
 
 /* channel.c */
-void *cw_channels_run(void *channels);
+void *cw_channels_run(void *self);
 void cw_channel_settle(struct cw_attempt *attempt, struct cw_post_result *result);
 
 /* Fills the outcome and the reason; format as printf's, of trusted words; what the provider said

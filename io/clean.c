@@ -40,6 +40,10 @@ void cw_clean_utf8(struct cw_text *out, struct cw_view hostile)
     uint32_t done = 0; /* up to here it is in the output */
     uint32_t at = 0;
     while (at < hostile.bytes) {
+        if ((uint8_t)hostile.data[at] < 0x80u) { /* as nearly all are */
+            at++;
+            continue;
+        }
         uint32_t bytes = cw_clean_char(hostile.data + at, hostile.bytes - at);
         if (bytes > 0) {
             at += bytes;
@@ -97,7 +101,7 @@ void cw_clean_reason(char *out, uint32_t room, struct cw_view hostile)
     CW_ASSERT(used < room);
     for (uint32_t i = 0; i < hostile.bytes && used + 1 < room; i++) {
         uint8_t c = (uint8_t)hostile.data[i];
-        out[used++] = c >= 0x7Fu ? '?' : c < 0x20u ? ' ' : (char)c;
+        out[used++] = (char)(c >= 0x7Fu ? '?' : c < 0x20u ? ' ' : c);
     }
     while (used > 0 && out[used - 1] == ' ') {
         used--;

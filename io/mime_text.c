@@ -32,7 +32,7 @@ static void put_q(struct cw_text *out, const char *text, uint32_t bytes)
     for (uint32_t i = 0; i < bytes; i++) {
         uint8_t c = (uint8_t)text[i];
         if (is_q_safe(text[i]) || c == ' ') {
-            cw_text_char(out, c == ' ' ? '_' : text[i]);
+            cw_text_char(out, (char)(c == ' ' ? '_' : c));
         } else {
             cw_text_put(out, (char[]){'=', hex[c >> 4], hex[c & 15]}, 3);
         }
@@ -180,12 +180,30 @@ static void end_lines(struct cw_text *out, struct cw_view body)
     }
 }
 
+/* How many bytes from here are themselves wherever they stand inside a line. */
+static size_t plain_run(const char *text, size_t bytes)
+{
+    size_t run = 0;
+    while (run < bytes && text[run] >= ' ' && text[run] <= '~' && text[run] != '=') {
+        run++;
+    }
+    return run;
+}
+
 /* One line without its end. Beside what must be escaped: a dot and "From " at the start of a line,
    which mail systems treat specially, and blanks at its end, which they lose. */
 static void quote_line(struct cw_text *out, const char *line, size_t bytes)
 {
     uint32_t column = 0;
     for (size_t i = 0; i < bytes; i++) {
+        if (column > 0 && i + 1 < bytes) { /* all but the last byte, and a column for `=` */
+            size_t room = CW_MIME_LINE - 1 - column;
+            size_t left = bytes - 1 - i;
+            size_t run = plain_run(line + i, left < room ? left : room);
+            cw_text_put(out, line + i, run);
+            column += (uint32_t)run;
+            i += run;
+        }
         uint8_t c = (uint8_t)line[i];
         bool last = i + 1 == bytes;
         bool escape = c == '=' || c > '~' || (c < ' ' && c != '\t') ||

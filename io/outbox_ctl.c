@@ -1,5 +1,5 @@
 /* Looks into an outbox: the list of its newest files, and one of them. */
-#define _GNU_SOURCE 1 /* memmem */
+#define _GNU_SOURCE 1 /* NOLINT(bugprone-reserved-identifier,readability-identifier-naming) */
 #include "core/json.h"
 #include "core/port.h"
 #include "core/time.h"
@@ -77,7 +77,7 @@ static void put_q_word(struct cw_text *out, struct cw_view word)
             cw_text_char(out, (char)(digit(word.data[i + 1]) * 16 + digit(word.data[i + 2])));
             i += 2;
         } else {
-            cw_text_char(out, c == '_' ? ' ' : c);
+            cw_text_char(out, (char)(c == '_' ? ' ' : c));
         }
     }
 }

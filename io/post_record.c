@@ -58,7 +58,7 @@ static int64_t clamp(int64_t ms)
 
 static char *put(char *to, struct cw_view view)
 {
-    if (view.bytes > 0) {
+    if (view.data != NULL && view.bytes > 0) {
         memcpy(to, view.data, view.bytes);
     }
     return to + view.bytes;

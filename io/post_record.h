@@ -11,10 +11,10 @@
 
 /* Bytes that write needs. */
 uint32_t cw_post_record_bytes(const struct cw_post *post);
-void cw_post_record_write(void *record, const struct cw_post *post, uint64_t posted_ns);
+void cw_post_record_write(void *room, const struct cw_post *post, uint64_t posted_ns);
 
 /* Views point into the record; headers: room for CW_CHANNEL_FACTS_MAX. False: it was too large. */
-CW_MUST_USE bool cw_post_record_read(const void *record, uint32_t shard, struct cw_post *post,
+CW_MUST_USE bool cw_post_record_read(const void *from, uint32_t shard, struct cw_post *post,
                                      struct cw_header *facts, uint64_t *posted_ns);
 
 #endif

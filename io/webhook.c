@@ -80,6 +80,8 @@ static cw_err open_secret(struct cw_channel *channel, struct cw_fault *fault)
     }
     uint32_t bytes = secret.bytes - 6;
     char *raw = cw_arena_alloc(&channel->channels->arena, bytes + 1u, 1);
+    channel->secrets[1] = raw;
+    channel->secret_bytes[1] = bytes / 4 * 3;
     int decoded =
         bytes == 0 ? -1
                    : EVP_DecodeBlock((uint8_t *)raw, (const uint8_t *)secret.data + 6, (int)bytes);
@@ -117,8 +119,10 @@ static void sign(struct cw_attempt *attempt, const char *timestamp, char out[SIG
     const uint8_t *done = HMAC(EVP_sha256(), secret.data, (int)secret.bytes,
                                (const uint8_t *)text->data, text->bytes, mac, &mac_bytes);
     CW_ASSERT(done != NULL && mac_bytes == 32);
-    memcpy(out, "v1,", 3);
-    (void)EVP_EncodeBlock((uint8_t *)out + 3, mac, (int)mac_bytes);
+    out[0] = 'v';
+    out[1] = '1';
+    out[2] = ',';
+    (void)EVP_EncodeBlock((uint8_t *)out + 3, mac, (int)mac_bytes); /* ends with NUL */
 }
 
 static void put_header(struct cw_attempt *attempt, const char *name, const char *value,
