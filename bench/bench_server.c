@@ -38,22 +38,6 @@ struct state {
     atomic_bool done;
 };
 
-/* Nobody is asked here; where io/credentials.c is linked in, it takes the place of these. */
-__attribute__((weak)) enum cw_check cw_credentials_check(const struct cw_credentials *credentials,
-                                                         const struct cw_request *request,
-                                                         int64_t now_ms, enum cw_role *role,
-                                                         const char **reason)
-{
-    (void)credentials, (void)request, (void)now_ms, (void)role, (void)reason;
-    return CW_CHECK_NONE;
-}
-
-__attribute__((weak)) uint32_t cw_credentials_count(const struct cw_credentials *credentials)
-{
-    (void)credentials;
-    return 0;
-}
-
 static void must(bool fine)
 {
     CW_ASSERT(fine);

@@ -1,5 +1,4 @@
 /* Who may put lines in, and who may ask over HTTP, with credentials that are known here. */
-#define APP_CREDENTIALS
 #include "tests/io/app.h"
 
 #include <criterion/criterion.h>
