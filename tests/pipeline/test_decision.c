@@ -109,6 +109,12 @@ Test(decision, a_touch)
     decision.u.touch.reason = CW_TOUCH_REASON_PROVIDER;
     is(decision, HEAD("touch") ",\"touch\":2,\"channel\":\"sms\",\"outcome\":\"failed\","
                                "\"reason\":\"provider\"}\n");
+    decision.u.touch.outcome = CW_OUTCOME_UNKNOWN;
+    decision.u.touch.discount = 10;
+    decision.u.touch.code = V("CART10");
+    is(decision, HEAD("touch") ",\"touch\":2,\"channel\":\"sms\",\"outcome\":\"unknown\","
+                               "\"reason\":\"provider\",\"messageId\":\"m\","
+                               "\"discountPercent\":10,\"discountCode\":\"CART10\"}\n");
 }
 
 Test(decision, a_conversion)

@@ -16,8 +16,10 @@ static struct cw_fates sound(void)
                          .superseded = 1,
                          .rejected = 1,
                          .expired = 1,
-                         .planned = 20,
+                         .planned = 23,
                          .failed = 1,
+                         .unknown = 1,
+                         .sending = 2,
                          .cut_off = 5,
                          .attributed_holdout = 1};
     for (uint32_t i = 0; i < CW_EVENT_FATE_COUNT; i++) {
@@ -75,6 +77,8 @@ Test(fate, each_sum_broken_by_one_is_found)
         {AT(skipped[CW_TOUCH_REASON_NO_ADDRESS]), "touches planned"},
         {AT(failed), "touches planned"},
         {AT(cut_off), "touches planned"},
+        {AT(unknown), "touches planned"},
+        {AT(sending), "touches planned"},
         {AT(sent_by_touch[2]), "messages sent by channel"},
         {AT(attributed[3]), "conversions"},
         {AT(attributed_holdout), "conversions"},
