@@ -41,7 +41,7 @@ enum {
     X(CORES, "cores", NUMBER, .whole = true, .min = 1, .max = CW_MESH_SHARDS_MAX, \
       .help = "run: so many cores; default: all that the process may use") \
     X(CLOCK, "clock", LINE, .min = 2, .max = 16, .fallback = "wall", \
-      .help = "run: wall, event (time is what the events say) or a factor such as 3600x") \
+      .help = "run: wall, event (what the events say) or a factor such as 3600x") \
     X(DEAD_LETTERS, "deadLetterBytesMax", NUMBER, .whole = true, .min = 0, .max = 1e12, \
       .unit = "bytes", .fallback = "67108864", \
       .help = "run: dead-letters.ndjson is begun anew beyond, the one before kept") \

@@ -50,13 +50,13 @@ static const char *const channel_types[] = {"outbox", "smtp", "webhook", NULL};
     X(CREDENTIAL_TYPE, "type", WORD, .required = true, .words = credential_types, \
       .help = "sigv4 (AWS SDKs), apiKey (a header), basic, or bearer") \
     X(CREDENTIAL_ID, "id", LINE, .min = 1, .max = 128, \
-      .help = "sigv4: access key id; apiKey: the header (default x-api-key); basic: the user") \
+      .help = "sigv4: access key id; apiKey: header (x-api-key); basic: user") \
     X(CREDENTIAL_FILE, "secretFile", LINE, .min = 1, .max = PATH_BYTES_MAX, \
       .help = "a file that holds the secret, relative to this file") \
     X(CREDENTIAL_ENV, "secretEnv", LINE, .min = 1, .max = 128, \
       .help = "or the environment variable that does") \
     X(CREDENTIAL_ROLE, "role", WORD, .words = roles, .fallback = "ingest", \
-      .help = "report: counters alone; ingest: also events; admin: also customers and control")
+      .help = "report: counters; ingest: events too; admin: customers, control")
 
 #define CHANNELS_KEYS(X) \
     X(CHANNELS_EMAIL, "email", MAPPING, .inner = &cw_engine_channel, .help = "how e-mail leaves") \
@@ -92,7 +92,7 @@ static const char *const channel_types[] = {"outbox", "smtp", "webhook", NULL};
     X(LINK_BASE, "baseUrl", LINE, .min = 8, .max = 512, \
       .help = "https://HOST that leads here from outside, for links in messages") \
     X(LINK_FILE, "secretFile", LINE, .min = 1, .max = PATH_BYTES_MAX, \
-      .help = "a file whose content signs links; default: one is made in the state directory") \
+      .help = "a file whose content signs links; else one is made and kept") \
     X(LINK_ENV, "secretEnv", LINE, .min = 1, .max = 128, .help = "or the environment variable")
 
 #define ROW(id, key, kind, ...) {.name = key, .type = CW_OPTION_##kind, __VA_ARGS__},
