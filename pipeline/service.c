@@ -71,7 +71,7 @@ static cw_err open_parts(struct cw_service *service, struct cw_fault *fault)
         return err;
     }
     struct cw_pipeline_options pipeline = options->pipeline;
-    pipeline.live = true;
+    pipeline.live = !options->event_time;
     pipeline.cores = options->shards;
     pipeline.port =
         (struct cw_pipeline_port){.self = service,
