@@ -410,6 +410,12 @@ static bool next_event_line(struct cw_form *form, struct cw_form_entry *entry)
 {
     bool counted = form->request->kind == CW_REQUEST_LINES; /* blank ones too */
     struct cw_view line;
+    if (counted && form->index == 0 && form->request->query.bytes > 0) { /* "too-long": port.h */
+        form->index = 1;
+        entry->raw = form->request->body;
+        (void)cw_form_refuse_entry(form, entry, NULL, "the line is longer than allowed");
+        return true;
+    }
     while (next_line(form, &line)) {
         bool empty = blank(line);
         form->index += counted || !empty;

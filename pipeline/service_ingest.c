@@ -128,6 +128,8 @@ static void take_entry(struct cw_service *service, struct cw_open *open,
     dead_letter(service, entry->text.data != NULL ? entry->text : entry->raw,
                 event->u.invalid.reason);
     bool lines = request->kind == CW_REQUEST_LINES;
+    /* It is answered here, and its text may be gone before the batch comes to it. */
+    event->source = event->id = event->customer = event->cart = (struct cw_view){0};
     event->u.invalid.file = lines ? CW_VIEW("lines") : CW_VIEW("http");
     event->u.invalid.line = (lines ? request->line : 1) + entry->index;
     (void)route(service, event, nobody); /* to be counted and told; it is answered here */

@@ -166,7 +166,9 @@ static void wait_for_work(void *self, uint32_t shard, uint64_t ns_max)
 static void wake(void *self, uint32_t shard)
 {
     struct cw_engine *engine = self;
-    cw_server_wake(engine->cores[shard].server);
+    if (engine->cores[shard].server != NULL) { /* channels stop also where opening failed */
+        cw_server_wake(engine->cores[shard].server);
+    }
 }
 
 /* ---- open ---- */

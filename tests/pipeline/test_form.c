@@ -425,6 +425,20 @@ Test(form, lines_of_a_connection_are_counted_with_the_blank_ones)
     cr_assert(eq(u32, cw_form_lines(form), 5));
 }
 
+Test(form, a_line_that_was_too_long_to_be_kept_is_an_entry_with_a_reason)
+{
+    request_close(&made);
+    request_lines(&made, "", 7);
+    made.request.query = CW_VIEW("too-long");
+    cr_assert(begin());
+    cr_assert(cw_form_next(form, &entry));
+    cr_assert(eq(u32, entry.index, 0));
+    cr_assert(entry.text.data == NULL);
+    cr_assert(view_is(entry.reason, "the line is longer than allowed"));
+    cr_assert(no(cw_form_next(form, &entry)));
+    cr_assert(eq(u32, cw_form_lines(form), 1));
+}
+
 /* Good bodies with bytes changed, cut out and put in: whatever comes, it is refused or read, and
    what is written is a document. */
 Test(form, damaged_bodies_never_make_an_envelope_that_is_no_json)
