@@ -318,6 +318,26 @@ def slow_peers():
     slow.close()
 
 
+def outage():
+    """A mail server that is down for hours costs no message: what never left is no failure."""
+    ready = ScriptedSmtp()
+    port = ready.port
+    ready.close()
+    crowd = [f"c{i}" for i in range(30)]
+    with Live(program(touch("email", 5, retries=5)), email=port,
+              email_row={"concurrency": 1}) as cartwheel:
+        cartwheel.leave(*crowd)
+        until(lambda: len(cartwheel.decided(outcome="deferred")) >= 30)
+        time.sleep(2.0)  # two hours of the engine's
+        server = ScriptedSmtp(port)
+        until(lambda: len(cartwheel.decided(outcome="sent")) >= 30)
+        ended(cartwheel, "outage")
+        results.equal({cartwheel.outcomes(n)[-1] for n in crowd}, {("sent", None)}, "all sent")
+    results.equal(sorted(parsed(m)["to"].split("@")[0] for m in server.messages), sorted(crowd),
+                  "each once")
+    server.close()
+
+
 # ---- rates and pauses ----
 
 def rates():
@@ -421,7 +441,7 @@ def main():
     logging.disable()
     only = sys.argv[2:]
     for part in (way_back, hostile_fields, webhooks, dropped_or_resent, smtp_answers, slow_peers,
-                 rates, pause, cancelled_in_the_middle, stopped_in_the_middle):
+                 outage, rates, pause, cancelled_in_the_middle, stopped_in_the_middle):
         if only and part.__name__ not in only:
             continue
         began = time.monotonic()
