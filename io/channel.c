@@ -290,11 +290,16 @@ void *cw_channels_run(void *self)
         }
         wake_shards(channels);
         if (stopping && under_way(channels) == 0 && !something_waits(channels)) {
-            return NULL;
+            break;
         }
         wait_and_pump(channels, more ? 0 : stop_ns);
         wake_shards(channels);
     }
+    atomic_store_explicit(&channels->stopped, true, memory_order_release);
+    for (uint32_t i = 0; i < channels->shards && channels->on_result != NULL; i++) {
+        channels->on_result(channels->on_result_self, i); /* for what came in meanwhile */
+    }
+    return NULL;
 }
 
 /* ---- the shards' side ---- */

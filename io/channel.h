@@ -5,7 +5,7 @@
  * messages under way and a circuit breaker of its own, so that a slow one never delays another.
  * One attempt is one call of post(); the caller decides about another one after the result.
  *
- * Life:    open -> { post | result }* -> stop -> close.
+ * Life:    open -> { post | result }* -> [drain -> result*] -> stop -> close.
  * Memory:  queue_max messages a channel, bounded in bytes.
  * Threads: post and result from the shard they name; open, stop and close on the control plane.
  * Fails:   post() says false when the queue is full. Everything else is a result.
@@ -48,8 +48,12 @@ CW_MUST_USE cw_err cw_channels_open(struct cw_channels **channels,
                                     const struct cw_channel_options *rows, uint32_t count,
                                     uint32_t shards, struct cw_fault *fault);
 
-/* Waits until what is under way is settled, at most grace_ms; the rest has result UNKNOWN or, where
-   no byte was sent, LATER. */
+/* From now on nothing more is taken. What is under way is settled within grace_ms, the rest has
+   result UNKNOWN or, where no byte was sent, LATER: whoever waits for results gets all of them.
+   Any thread; once is enough. */
+void cw_channels_drain(struct cw_channels *channels, uint32_t grace_ms);
+
+/* Drains, where nobody has yet, and waits for it. */
 void cw_channels_stop(struct cw_channels *channels, uint32_t grace_ms);
 void cw_channels_close(struct cw_channels *channels);
 

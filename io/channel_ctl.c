@@ -153,7 +153,7 @@ static void set_up_easy(struct cw_attempt *attempt)
     (void)curl_easy_setopt(easy, CURLOPT_URL, options->url.data);
     (void)curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     (void)curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L); /* never wait for a name server */
-    (void)curl_easy_setopt(easy, CURLOPT_PROXY, ""); /* none, whatever the environment says */
+    (void)curl_easy_setopt(easy, CURLOPT_PROXY, "");      /* none, whatever the environment says */
     (void)curl_easy_setopt(easy, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
     (void)curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, connect_ms);
     (void)curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L);
@@ -235,6 +235,7 @@ static cw_err start_thread(struct cw_channels *channels, struct cw_fault *fault)
 {
     sigset_t all;
     sigset_t before;
+    atomic_store(&channels->stop_ns, UINT64_MAX);
     (void)sigfillset(&all); /* signals are others' business; SIGPIPE is nobody's */
     (void)pthread_sigmask(SIG_SETMASK, &all, &before);
     int error = pthread_create(&channels->thread, NULL, cw_channels_run, channels);
@@ -292,19 +293,23 @@ void cw_channels_on_result(struct cw_channels *channels, void (*wake)(void *self
 
 /* ---- stopping ---- */
 
-void cw_channels_stop(struct cw_channels *channels, uint32_t grace_ms)
+void cw_channels_drain(struct cw_channels *channels, uint32_t grace_ms)
 {
-    if (!channels->running) {
-        return;
+    uint64_t end_ns = cw_clock_monotonic_ns() + (uint64_t)grace_ms * 1000000u;
+    uint64_t set_ns = atomic_load(&channels->stop_ns);
+    while (end_ns < set_ns && !atomic_compare_exchange_weak(&channels->stop_ns, &set_ns, end_ns)) {
+        /* of two that ask, the one with less patience */
     }
-    atomic_store(&channels->stop_ns, cw_clock_monotonic_ns() + (uint64_t)grace_ms * 1000000u);
     atomic_store_explicit(&channels->stopping, true, memory_order_release);
     (void)curl_multi_wakeup(channels->multi);
-    (void)pthread_join(channels->thread, NULL);
-    channels->running = false;
-    atomic_store_explicit(&channels->stopped, true, memory_order_release);
-    for (uint32_t i = 0; i < channels->shards && channels->on_result != NULL; i++) {
-        channels->on_result(channels->on_result_self, i); /* for what came in meanwhile */
+}
+
+void cw_channels_stop(struct cw_channels *channels, uint32_t grace_ms)
+{
+    if (channels->running) {
+        cw_channels_drain(channels, grace_ms);
+        (void)pthread_join(channels->thread, NULL);
+        channels->running = false;
     }
 }
 

@@ -13,7 +13,8 @@ enum {
     RETRY_FIRST_MS = 30000, /* doubled with each attempt */
     RETRY_MOST_MS = 3600000,
     ROOM_FIRST_MS = 1000, /* doubled with each time there was no room */
-    ROOM_MOST_MS = 60000
+    ROOM_MOST_MS = 60000,
+    UNTRIED_MOST = 100 /* with the most retries still in a byte */
 };
 
 /* What a result is about. */
@@ -160,8 +161,23 @@ static void cut_off(struct cw_pipeline *p, struct sending *s)
     p->fates.cut_off++;
 }
 
+/* Which wait it is, from 0. What never left, since its provider is known to be down, is no failure,
+   however long that lasts; of these many the oldest are forgotten. */
+static uint32_t count_wait(struct cw_touch_row *touch, bool untried)
+{
+    if (!untried) {
+        return touch->attempts - touch->untried - 1u;
+    }
+    if (touch->untried < UNTRIED_MOST) {
+        touch->untried++;
+    } else {
+        touch->attempts--;
+    }
+    return touch->untried - 1u;
+}
+
 /* Pending again. In doubt it stays charged: caps hold although the message may have gone out. */
-static void try_again(struct cw_pipeline *p, struct sending *s, uint32_t retry_after_s)
+static void try_again(struct cw_pipeline *p, struct sending *s, const struct cw_post_result *result)
 {
     const struct cw_program *program = cw_candidate_program(p, s->candidate);
     const struct cw_touch *of_program = cw_candidate_touch(p, s->candidate, s->number);
@@ -169,8 +185,9 @@ static void try_again(struct cw_pipeline *p, struct sending *s, uint32_t retry_a
     if ((touch->flags & CW_TOUCH_DOUBTED) == 0) {
         cw_touch_uncharge(p, &s->customer, touch);
     }
-    int64_t wait = back_off(s->id, touch->attempts - 1u, RETRY_FIRST_MS, RETRY_MOST_MS);
-    int64_t asked = (int64_t)retry_after_s * 1000;
+    uint32_t times = count_wait(touch, result->untried);
+    int64_t wait = back_off(s->id, times, RETRY_FIRST_MS, RETRY_MOST_MS);
+    int64_t asked = (int64_t)result->retry_after_s * 1000;
     int64_t due = p->now + (asked > wait ? asked : wait);
     /* A journey that began again meanwhile has moved what is not done yet. */
     int64_t planned = s->candidate->t0 + cw_touch_delay(program, of_program, s->customer.id);
@@ -206,11 +223,13 @@ static bool find(struct cw_pipeline *p, const struct cw_post_result *result, str
 
 /* True when there may be another attempt: after an unknown one only where the program, or else the
    channel, has it so. */
-static bool may_try(const struct cw_pipeline *p, const struct sending *s, enum cw_posted outcome)
+static bool may_try(const struct cw_pipeline *p, const struct sending *s, enum cw_posted outcome,
+                    bool untried)
 {
     const struct cw_touch *touch =
         s->goes_on ? cw_candidate_touch(p, s->candidate, s->number) : NULL;
-    if (touch == NULL || s->touch->attempts > touch->retries) {
+    uint32_t tried = s->touch->attempts - s->touch->untried;
+    if (touch == NULL || (!untried && tried > touch->retries)) {
         return false;
     }
     return outcome == CW_POSTED_LATER ||
@@ -228,6 +247,7 @@ void cw_pipeline_result(struct cw_pipeline *p, const struct cw_post_result *resu
         p->fates.stray_results++;
         return;
     }
+    CW_ASSERT(!result->untried || result->outcome == CW_POSTED_LATER);
     /* What came back from the customer's side is surer than what the provider said. */
     enum cw_posted outcome = cw_touch_arrived(s.touch) ? CW_POSTED_SENT : result->outcome;
     if (outcome == CW_POSTED_UNKNOWN) {
@@ -235,8 +255,8 @@ void cw_pipeline_result(struct cw_pipeline *p, const struct cw_post_result *resu
     }
     if (outcome == CW_POSTED_SENT) {
         cw_touch_went_out(p, &s.customer, s.row, s.number, s.id);
-    } else if (may_try(p, &s, outcome)) {
-        try_again(p, &s, result->retry_after_s);
+    } else if (may_try(p, &s, outcome, result->untried)) {
+        try_again(p, &s, result);
     } else if (outcome == CW_POSTED_LATER && !s.goes_on &&
                (s.touch->flags & CW_TOUCH_DOUBTED) == 0) {
         cut_off(p, &s);

@@ -135,7 +135,7 @@ struct cw_touch_row {
     uint8_t attempts;                            /* claimed so far; its message id is known then */
     uint8_t waits;                               /* for room in the channel, since the last claim */
     uint8_t place; /* in the program's touches as they are now; CW_PLACE_NONE: it has it no more */
-    uint8_t pad;
+    uint8_t untried; /* how many of its attempts never left their channel: these are not failures */
 };
 
 struct cw_item_row {

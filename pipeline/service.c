@@ -358,7 +358,7 @@ static void home(void *self, struct cw_batch *batch)
 static bool pass_time(struct cw_service *service)
 {
     int64_t now = cw_service_clock(service);
-    if (service->options.event_time || now == service->advanced) {
+    if (service->options.event_time || service->draining || now == service->advanced) {
         return false;
     }
     /* Events of this very millisecond may still come, and come before its timers. */
@@ -391,8 +391,8 @@ static bool turn(void *self)
     if (full(service)) { /* what timers and results decide has no room either */
         return false;
     }
-    bool worked = cw_service_results(service);
-    return pass_time(service) || worked;
+    bool worked = pass_time(service);
+    return cw_service_results(service) || worked;
 }
 
 /* Journeys go on after the next start: their timers are not fired here. */

@@ -153,6 +153,10 @@ bool cw_service_results(struct cw_service *service)
 
     uint32_t count = service->unsent_count;
     bool some = count > 0;
+    if (!service->options.event_time) { /* not before what stands already, see pass_time() */
+        int64_t now = service->draining ? cw_service_clock(service) : service->advanced;
+        service->pipeline->now = now > service->pipeline->now ? now : service->pipeline->now;
+    }
     struct cw_post_result unsent[CW_SEND_RESULTS];
     memcpy(unsent, service->unsent, count * sizeof *unsent);
     service->unsent_count = 0; /* what follows may add new ones */

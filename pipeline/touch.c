@@ -351,6 +351,7 @@ static enum cw_send_answer hand_over(struct cw_pipeline *p, struct cw_customer *
     const struct cw_program *program = cw_candidate_program(p, candidate);
     const struct cw_touch *touch = cw_candidate_touch(p, candidate, claim->number);
     struct cw_candidate_texts texts = cw_candidate_texts(candidate);
+    const struct cw_touch_row *row = &cw_candidate_touches(candidate)[claim->number];
     struct cw_message_input input = {
         .program = program,
         .touch = touch,
@@ -382,7 +383,7 @@ static enum cw_send_answer hand_over(struct cw_pipeline *p, struct cw_customer *
                            .customer = customer->id,
                            .cart = texts.cart,
                            .touch = claim->number + 1,
-                           .attempt = cw_candidate_touches(candidate)[claim->number].attempts + 1u,
+                           .attempt = row->attempts - row->untried + 1u,
                            .deadline_ms = candidate->expires_at,
                            .input = &input};
     return p->options.port.send(p->options.port.self, &send);

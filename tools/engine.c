@@ -132,6 +132,22 @@ static void remark(struct cw_core *core)
     }
 }
 
+/* True while messages of this core wait for their result, after nothing more comes in. Channels
+   settle all of them within the grace; a core waits a little longer, and not for ever. */
+static bool under_way(struct cw_core *core)
+{
+    struct cw_engine *engine = core->engine;
+    if (engine->live->clock == CW_CLOCK_EVENT) { /* where nobody waits for results */
+        return false;
+    }
+    if (core->drained_ns == 0) {
+        core->drained_ns = cw_clock_monotonic_ns();
+        cw_channels_drain(engine->channels, GRACE_MS);
+    }
+    return cw_pipeline_fates(cw_service_pipeline(core->service))->sending > 0 &&
+           cw_clock_monotonic_ns() - core->drained_ns < UINT64_C(2) * GRACE_MS * 1000000;
+}
+
 /* The server's source, and before it what the control plane wants of this core. */
 static enum cw_poll take(void *self, uint32_t shard, uint64_t sequence, struct cw_chunk *chunk)
 {
@@ -148,7 +164,8 @@ static enum cw_poll take(void *self, uint32_t shard, uint64_t sequence, struct c
     }
     give_replies(core);
     remark(core);
-    return core->source.take(core->source.self, shard, sequence, chunk);
+    enum cw_poll poll = core->source.take(core->source.self, shard, sequence, chunk);
+    return poll == CW_POLL_END && under_way(core) ? CW_POLL_LATER : poll;
 }
 
 static void done(void *self, uint32_t shard, const struct cw_chunk *chunk)

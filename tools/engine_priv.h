@@ -43,6 +43,7 @@ struct cw_core {
     int64_t settled_ms, remarked_ms;
     uint64_t decided;
     bool draining;
+    uint64_t drained_ns; /* when nothing more came in; 0: not yet */
     uint16_t ports[CW_LISTENERS_MAX];
 };
 

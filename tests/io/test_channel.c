@@ -136,6 +136,31 @@ Test(channel, takes_nothing_more_while_results_are_not_fetched)
     cw_channels_close(channels);
 }
 
+Test(channel, answers_for_everything_while_it_drains)
+{
+    struct cw_channel_options row = an_outbox();
+    struct cw_channels *channels = open_channels(&row, 1, 2);
+    struct cw_channel_port port = cw_channels_port(channels);
+    uint32_t posted[2] = {0, 0};
+    for (uint32_t i = 0; i < 4000; i++) {
+        struct cw_post post = a_post(i % 2, i);
+        posted[i % 2] += port.post(port.self, 0, &post);
+        if (i == 3000) {
+            cw_channels_drain(channels, 60000);
+        }
+    }
+    for (uint32_t shard = 0; shard < 2; shard++) {
+        for (uint32_t i = 0; i < posted[shard]; i++) { /* nobody has to stop it first */
+            (void)wait_for(port, shard);
+        }
+    }
+    struct cw_post_result result;
+    cr_assert(not(port.result(port.self, 0, &result)));
+    cw_channels_stop(channels, 0);
+    cr_assert(not(port.result(port.self, 1, &result)));
+    cw_channels_close(channels);
+}
+
 Test(channel, answers_for_everything_once_stopped)
 {
     struct cw_channel_options row = an_outbox();

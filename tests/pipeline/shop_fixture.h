@@ -304,14 +304,19 @@ static inline void shop_finish(struct shop *shop)
 }
 
 /* What became of the message that was sent `back` before the last one. */
+static inline void shop_tell(struct shop *shop, uint32_t back, struct cw_post_result result)
+{
+    const struct shop_post *post = &shop->posts[(shop->sends - 1 - back) % SHOP_POSTS_MAX];
+    result.shard = post->core;
+    memcpy(result.key, post->key, sizeof result.key);
+    cw_pipeline_result(shop->pipelines[post->core], &result);
+}
+
 static inline void shop_result(struct shop *shop, uint32_t back, enum cw_posted outcome,
                                uint32_t retry_after_s)
 {
-    const struct shop_post *post = &shop->posts[(shop->sends - 1 - back) % SHOP_POSTS_MAX];
-    struct cw_post_result result = {
-        .shard = post->core, .outcome = outcome, .retry_after_s = retry_after_s};
-    memcpy(result.key, post->key, sizeof result.key);
-    cw_pipeline_result(shop->pipelines[post->core], &result);
+    shop_tell(shop, back,
+              (struct cw_post_result){.outcome = outcome, .retry_after_s = retry_after_s});
 }
 
 static inline bool shop_check(const struct shop *shop)

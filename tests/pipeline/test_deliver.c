@@ -137,6 +137,37 @@ Test(deliver, a_provider_that_asks_for_more_time_gets_it)
     close_sound();
 }
 
+Test(deliver, what_never_left_is_no_attempt)
+{
+    open_sending(PROGRAM(", retries: 1", ""));
+    const struct cw_post_result untried = {
+        .outcome = CW_POSTED_LATER, .untried = true, .retry_after_s = 8};
+    int64_t waited = 0;
+    for (uint32_t i = 1; i <= 20; i++) { /* a provider is down for most of a day */
+        int64_t due;
+        int64_t now = shop.clock;
+        shop_tell(&shop, 0, untried);
+        cr_assert(shop_check(&shop));
+        cr_assert(cw_pipeline_earliest(shop.pipelines[0], &due));
+        cr_assert(ge(i64, due - now, waited / 2), "ever later");
+        waited = due - now;
+        shop_advance(&shop, due - SHOP_START);
+        cr_assert(eq(u64, shop.sends, i + 1));
+        cr_assert(eq(u32, shop.posts[i % SHOP_POSTS_MAX].attempt, 1));
+    }
+    cr_assert(le(i64, waited, HOUR / 4 * 5));
+    cr_assert(eq(u64, shop_fates(&shop)->failed, 0));
+    shop_result(&shop, 0, CW_POSTED_LATER, 0);
+    int64_t due;
+    cr_assert(cw_pipeline_earliest(shop.pipelines[0], &due));
+    cr_assert(le(i64, due - shop.clock, 37500), "its first failure waits like a first one");
+    shop_advance(&shop, due - SHOP_START);
+    cr_assert(eq(u32, shop.posts[21 % SHOP_POSTS_MAX].attempt, 2));
+    shop_result(&shop, 0, CW_POSTED_LATER, 0);
+    cr_assert(eq(u64, shop_fates(&shop)->failed, 1));
+    close_sound();
+}
+
 Test(deliver, everything_is_looked_at_again_before_another_attempt)
 {
     open_sending(PROGRAM("", ""));
@@ -432,8 +463,10 @@ Test(deliver, the_sums_reconcile_after_every_answer, .timeout = 200)
             cr_assert(shop_check(&shop), "seed %d, event %u", (int)seed, i);
             for (uint32_t k = draw(&r, 4); k > 0 && shop.sends > 0; k--) {
                 uint32_t known = shop.sends < 8 ? (uint32_t)shop.sends : 8;
-                shop_result(&shop, draw(&r, known), (enum cw_posted)draw(&r, 4),
-                            draw(&r, 5) == 0 ? 5000 : 0);
+                struct cw_post_result result = {.outcome = (enum cw_posted)draw(&r, 4),
+                                                .retry_after_s = draw(&r, 5) == 0 ? 5000 : 0};
+                result.untried = result.outcome == CW_POSTED_LATER && draw(&r, 2) == 0;
+                shop_tell(&shop, draw(&r, known), result);
                 cr_assert(shop_check(&shop), "seed %d, a result after event %u", (int)seed, i);
             }
             if (i % 50 == 0) {
