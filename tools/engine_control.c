@@ -121,9 +121,16 @@ static void answer_note(struct cw_core *core, struct cw_note *note)
         fail_reply(reply, 404, "no such resource");
     }
     free(note);
-    while (!cw_ring_push(core->replies, reply)) { /* bounded: the core takes them every turn */
+    bool pushed = cw_ring_push(core->replies, reply);
+    while (!pushed && !cw_runtime_try_join(&core->engine->runtime)) { /* until it takes some */
         cw_server_wake(core->server);
         (void)poll(NULL, 0, 1);
+        pushed = cw_ring_push(core->replies, reply);
+    }
+    if (!pushed) { /* nobody waits for it any more */
+        cw_text_deinit(&reply->body);
+        free(reply);
+        return;
     }
     cw_server_wake(core->server);
 }
