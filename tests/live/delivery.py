@@ -107,8 +107,9 @@ NASTY = ["\r\nRCPT TO:<victim@example.net>\r\n", "\r\n.\r\nMAIL FROM:<x@y.z>\r\n
 
 def hostile_fields():
     """Whatever customers and items are called: one MAIL, one RCPT, and the words come out."""
-    server = ScriptedSmtp()
-    with Live(program(touch("email", 10)), email=server.port) as cartwheel:
+    server, hook = ScriptedSmtp(), Hook()
+    all_ways = program(touch("email", 10), touch("sms", 300), touch("push", 600))
+    with Live(all_ways, email=server.port, sms=hook.port, push=hook.port, clock=7200) as cartwheel:
         at = cartwheel.now()
         for number, nasty in enumerate(NASTY):
             item = {"id": "i" + nasty[:60], "name": "a" + nasty + "z", "price": 150.0,
@@ -118,12 +119,12 @@ def hostile_fields():
                                   "cartUrl": "https://shop.example/c" + nasty})
         for number, address in enumerate(("a\r\nRCPT TO:<v@x.y>@b.c", "a@b.c>\r\nDATA", "a b@c.d")):
             cartwheel.leave(f"bad{number}", at=at, profile={"email": address})
-        good = until(lambda: len(server.messages) >= len(NASTY) and
-                     len(cartwheel.decided(kind="touch")) >= len(NASTY) + 3)
+        good = until(lambda: len(cartwheel.decided(kind="touch")) >= 3 * len(NASTY) + 9)
         results.check(good, "all hostile mails", f"{len(server.messages)} {cartwheel.decisions()}")
+        results.equal(len(cartwheel.decided(outcome="sent")), 3 * len(NASTY) + 6, "all are sent")
         ended(cartwheel, "hostile fields")
         for number in range(3):
-            results.equal(cartwheel.outcomes(f"bad{number}"), [("failed", "provider")],
+            results.equal(cartwheel.outcomes(f"bad{number}", "email"), [("failed", "provider")],
                           "a bad address is refused")
     spoken = sum(server.commands(), [])
     count = len(NASTY)
@@ -139,6 +140,13 @@ def hostile_fields():
     for content in server.messages:
         look_at_hostile(content)
     server.close()
+    for headers, data, body, _ in hook.requests:
+        results.check(verified(headers, data), "signature", headers)
+        number = body["facts"]["customerId"]
+        words = plain_words("q" + NASTY[int(number[1:])] + "p" if number[0] == "n" else "Ada")
+        field = "text" if body["channel"] == "sms" else "title"
+        results.check(words[:40] in plain_words(body[field]), f"{words[:20]!r} in a {field}", body)
+    hook.close()
 
 
 def plain_words(text):
@@ -359,12 +367,15 @@ def rates():
     hook.close()
     hook = Hook()
     both = [program(touch("sms", 1), name=name) for name in ("a", "b")]
-    with Live(*both, sms=hook.port, clock=60, sms_row={"ratePerSecond": 20}) as cartwheel:
+    with Live(*both, sms=hook.port, clock=60, sms_row={"ratePerSecond": 20},
+              cores=2) as cartwheel:
         cartwheel.leave(*crowd[:100])
         until(lambda: len(cartwheel.decided(kind="touch", outcome="sent")) >= 200)
         results.equal(len(hook.requests), 200, "both programs' messages")
-        spaced(hook, 50, "the channel's rate")
         ended(cartwheel, "the channel's rate")
+        times = sorted(instant(r[2]["at"]) for r in hook.requests)
+        most = max(sum(1 for t in times if a <= t < a + 1000) for a in times)
+        results.check(most <= 22, "the channel's rate, which two cores share", most)
     hook.close()
 
 
