@@ -2,6 +2,7 @@
 #include "tools/engine_priv.h"
 #include "tools/summary.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -166,7 +167,9 @@ static void wait_for_work(void *self, uint32_t shard, uint64_t ns_max)
 static void wake(void *self, uint32_t shard)
 {
     struct cw_engine *engine = self;
-    cw_server_wake(engine->cores[shard].server);
+    if (engine->cores[shard].server != NULL) { /* NULL: opening it failed, and all is closed */
+        cw_server_wake(engine->cores[shard].server);
+    }
 }
 
 /* ---- open ---- */
@@ -415,13 +418,27 @@ static void print_line(void *self, struct cw_view text)
     (void)fwrite(text.data, 1, text.bytes, engine->options.decisions);
 }
 
+/* What is decided takes effect whether or not somebody can read it. */
+static void flush_decisions(struct cw_engine *engine, bool *failed)
+{
+    bool bad = fflush(engine->options.decisions) != 0 || ferror(engine->options.decisions) != 0;
+    if (bad && !*failed) {
+        (void)fprintf(stderr,
+                      "cartwheel: decisions cannot be written (%s): some are lost; the "
+                      "engine goes on\n",
+                      strerror(errno));
+        *failed = true;
+    }
+}
+
 static void *write_decisions(void *self)
 {
     struct cw_engine *engine = self;
+    bool failed = false;
     while (cw_lines_merge(&engine->lines, print_line, engine)) {
-        (void)fflush(engine->options.decisions);
+        flush_decisions(engine, &failed);
     }
-    (void)fflush(engine->options.decisions);
+    flush_decisions(engine, &failed);
     return NULL;
 }
 
@@ -477,16 +494,17 @@ static bool reconcile(struct cw_engine *engine)
 
 void cw_engine_write_letters(struct cw_engine *engine)
 {
+    bool written = true;
     for (uint32_t i = 0; i < engine->count; i++) {
-        bool written = cw_letter_file_write(&engine->letters, &engine->cores[i].letters);
-        if (!written && !engine->letters_failed) {
-            (void)fprintf(stderr,
-                          "cartwheel: %s cannot be written; refused events are counted, "
-                          "not kept\n",
-                          engine->letters.path);
-        }
-        engine->letters_failed = !written;
+        written &= cw_letter_file_write(&engine->letters, &engine->cores[i].letters);
     }
+    if (!written && !engine->letters_failed) {
+        (void)fprintf(stderr,
+                      "cartwheel: %s cannot be written; refused events are counted, not kept: make "
+                      "room on the disk\n",
+                      engine->letters.path);
+    }
+    engine->letters_failed = !written;
 }
 
 static void close_core(struct cw_core *core)
