@@ -69,7 +69,8 @@ void cw_service_reprogram(struct cw_service *service, const struct cw_programs *
 void cw_service_drain(struct cw_service *service);
 
 /* The reason for which nearly all abandonments were rejected of late, with its remedy, as a
-   sentence; NULL: there is none. Tells each at most once an hour of the clock. */
+   sentence; NULL: there is none. Tells each at most once an hour of the clock. Until the first
+   candidate one abandonment is enough: whoever tries it for the first time sends one. */
 const char *cw_service_remark(struct cw_service *service);
 
 #endif

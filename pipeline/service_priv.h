@@ -180,7 +180,7 @@ struct cw_service {
     struct {
         uint64_t items, unmatched;
         uint64_t rejections[CW_REJECTION_COUNT];
-        int64_t told[CW_REJECTION_COUNT + 1]; /* when each was said last; the last: unmatched */
+        int64_t told[CW_REJECTION_COUNT + 2]; /* when each was said last; unmatched, unknown */
         char text[320];
     } remark;
 };

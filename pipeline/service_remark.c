@@ -58,12 +58,31 @@ static const char *say(struct cw_service *service, uint32_t which, uint64_t part
     return service->remark.text;
 }
 
+/* A misspelt event takes no effect, and is no error: other things may be on the same bus. */
+static const char *say_unknown(struct cw_service *service, uint64_t unknown)
+{
+    int64_t *told = &service->remark.told[CW_REJECTION_COUNT + 1];
+    if (unknown == 0 || *told != CW_TIME_NONE) {
+        return NULL;
+    }
+    *told = cw_service_clock(service);
+    (void)cw_format(service->remark.text, sizeof service->remark.text,
+                    "an event came whose source and detail-type mean nothing here, and no "
+                    "abandonment yet: look at their spelling (ecommerce.cart, CartAbandoned); "
+                    "cartwheel config --help tells the names, and how to use others");
+    return service->remark.text;
+}
+
 const char *cw_service_remark(struct cw_service *service)
 {
     const struct cw_fates *fates = cw_pipeline_fates(service->pipeline);
+    if (fates->items + fates->events[CW_EVENT_FATE_UNMATCHED] == 0) {
+        return say_unknown(service, fates->events[CW_EVENT_FATE_UNKNOWN_TYPE]);
+    }
     uint64_t unmatched = fates->events[CW_EVENT_FATE_UNMATCHED] - service->remark.unmatched;
     uint64_t all = fates->items - service->remark.items + unmatched;
-    if (all < ABANDONMENTS_MIN) {
+    bool first = fates->created == 0; /* whoever tries this for the first time sends one */
+    if (all < (first ? 1 : ABANDONMENTS_MIN)) {
         return NULL;
     }
     uint64_t most = unmatched;

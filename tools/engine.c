@@ -2,6 +2,7 @@
 #include "tools/engine_priv.h"
 #include "tools/summary.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -126,8 +127,9 @@ static void remark(struct cw_core *core)
     if (now - core->remarked_ms >= REMARK_EVERY_MS || now < core->remarked_ms) {
         core->remarked_ms = now;
         const char *text = cw_service_remark(core->service);
-        if (text != NULL) {
-            atomic_store(&core->remark, text);
+        char *copy = text != NULL ? strdup(text) : NULL;
+        if (copy != NULL) {
+            free(atomic_exchange(&core->remark, copy)); /* one that nobody has read yet is older */
         }
     }
 }
@@ -434,13 +436,27 @@ static void print_line(void *self, struct cw_view text)
     (void)fwrite(text.data, 1, text.bytes, engine->options.decisions);
 }
 
+/* What is decided takes effect whether or not somebody can read it. */
+static void flush_decisions(struct cw_engine *engine, bool *failed)
+{
+    bool bad = fflush(engine->options.decisions) != 0 || ferror(engine->options.decisions) != 0;
+    if (bad && !*failed) {
+        (void)fprintf(stderr,
+                      "cartwheel: decisions cannot be written (%s): some are lost; the "
+                      "engine goes on\n",
+                      strerror(errno));
+        *failed = true;
+    }
+}
+
 static void *write_decisions(void *self)
 {
     struct cw_engine *engine = self;
+    bool failed = false;
     while (cw_lines_merge(&engine->lines, print_line, engine)) {
-        (void)fflush(engine->options.decisions);
+        flush_decisions(engine, &failed);
     }
-    (void)fflush(engine->options.decisions);
+    flush_decisions(engine, &failed);
     return NULL;
 }
 
@@ -496,16 +512,17 @@ static bool reconcile(struct cw_engine *engine)
 
 void cw_engine_write_letters(struct cw_engine *engine)
 {
+    bool written = true;
     for (uint32_t i = 0; i < engine->count; i++) {
-        bool written = cw_letter_file_write(&engine->letters, &engine->cores[i].letters);
-        if (!written && !engine->letters_failed) {
-            (void)fprintf(stderr,
-                          "cartwheel: %s cannot be written; refused events are counted, "
-                          "not kept\n",
-                          engine->letters.path);
-        }
-        engine->letters_failed = !written;
+        written &= cw_letter_file_write(&engine->letters, &engine->cores[i].letters);
     }
+    if (!written && !engine->letters_failed) {
+        (void)fprintf(stderr,
+                      "cartwheel: %s cannot be written; refused events are counted, not kept: make "
+                      "room on the disk\n",
+                      engine->letters.path);
+    }
+    engine->letters_failed = !written;
 }
 
 static void close_core(struct cw_core *core)
@@ -528,6 +545,7 @@ static void close_core(struct cw_core *core)
         cw_server_close(core->server);
     }
     cw_letters_deinit(&core->letters);
+    free(atomic_load(&core->remark));
 }
 
 bool cw_engine_close(struct cw_engine *engine)
@@ -565,6 +583,9 @@ bool cw_engine_close(struct cw_engine *engine)
     cw_letter_file_close(&engine->letters);
     if (engine->state_open) {
         cw_state_close(&engine->state);
+    }
+    if (engine->retired != NULL) {
+        cw_bundle_close(engine->retired);
     }
     if (engine->bundle != NULL) {
         cw_bundle_close(engine->bundle);

@@ -9,7 +9,8 @@
 #include <sys/eventfd.h>
 
 enum {
-    OUTBOX_LISTED = 200
+    OUTBOX_LISTED = 200,
+    RELOAD_WAIT_MS = 2000
 };
 
 static struct cw_view view_of(const char *text)
@@ -17,10 +18,29 @@ static struct cw_view view_of(const char *text)
     return (struct cw_view){text, (uint32_t)strlen(text)};
 }
 
+/* Closes what was there before the last reload, once no core uses it; true when nothing is left. */
+static bool let_go(struct cw_engine *engine)
+{
+    for (uint32_t i = 0; engine->retired != NULL && i < engine->count; i++) {
+        if (atomic_load(&engine->cores[i].current) != engine->bundle) {
+            return false;
+        }
+    }
+    if (engine->retired != NULL) {
+        cw_bundle_close(engine->retired);
+        engine->retired = NULL;
+    }
+    return true;
+}
+
 int cw_engine_reload_told(struct cw_engine *engine, struct cw_text *told)
 {
     struct cw_fault fault;
     struct cw_bundle *next = NULL;
+    if (!let_go(engine)) {
+        cw_text_puts(told, "a core has not taken over the last reload yet; try again\n");
+        return CW_EXIT_FAILURE;
+    }
     const struct cw_bundle_sources sources = {.models = engine->options.models,
                                               .templates = engine->options.templates,
                                               .programs = engine->options.programs,
@@ -35,14 +55,12 @@ int cw_engine_reload_told(struct cw_engine *engine, struct cw_text *told)
         atomic_store(&engine->cores[i].next, next);
         cw_server_wake(engine->cores[i].server);
     }
-    uint32_t taken = 0;
-    while (taken < engine->count && !cw_runtime_try_join(&engine->runtime)) {
-        (void)poll(NULL, 0, 1); /* bounded: each core looks at every turn, unless it has ended */
-        taken += atomic_load(&engine->cores[taken].current) == next;
-    }
-    struct cw_bundle *old = engine->bundle;
+    engine->retired = engine->bundle;
     engine->bundle = next;
-    cw_bundle_close(old);
+    for (uint32_t ms = 0; ms < RELOAD_WAIT_MS && !let_go(engine); ms++) {
+        (void)poll(NULL, 0,
+                   1); /* each core looks at every turn; one that is held up does so later */
+    }
     return CW_EXIT_OK;
 }
 
@@ -147,10 +165,12 @@ void cw_engine_tick(struct cw_engine *engine, int also, int timeout_ms)
         while (cw_ring_pop(core->notes, &note)) {
             answer_note(core, note);
         }
-        const char *text = atomic_exchange(&core->remark, NULL);
+        char *text = atomic_exchange(&core->remark, NULL);
         if (text != NULL) {
             (void)fprintf(stderr, "cartwheel: %s\n", text);
+            free(text);
         }
     }
+    (void)let_go(engine);
     cw_engine_write_letters(engine);
 }

@@ -289,8 +289,8 @@ cw_err cw_engine_file_parse(struct cw_engine_file *file, struct cw_view yaml, co
         cw_yaml_close(doc);
     }
     if (err == CW_ERR_OK && problems->errors > errors) {
-        err = cw_fail(fault, CW_ERR_INVALID, "%u errors in the engine file",
-                      problems->errors - errors);
+        err = cw_fail(fault, CW_ERR_INVALID, "%u error%s in the engine file",
+                      problems->errors - errors, problems->errors - errors == 1 ? "" : "s");
     }
     return err;
 }

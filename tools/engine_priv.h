@@ -39,7 +39,7 @@ struct cw_core {
     struct cw_ring *notes, *replies;
     _Atomic(struct cw_bundle *) next; /* to be taken over */
     _Atomic(struct cw_bundle *) current;
-    _Atomic(const char *) remark;
+    _Atomic(char *) remark; /* for the control plane, which frees it */
     int64_t settled_ms, remarked_ms;
     uint64_t decided;
     bool draining;
@@ -65,6 +65,7 @@ struct cw_engine {
     struct cw_channel_options rows[CW_CHANNEL_COUNT];
     char outbox[4096];
     struct cw_bundle *bundle;
+    struct cw_bundle *retired; /* until every core has taken the one above; NULL: all have */
     struct cw_links links;
     struct cw_text base;
     struct cw_lines lines;

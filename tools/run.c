@@ -31,12 +31,14 @@ static const char help[] =
     "                     3600x: from now on, so many times as fast\n"
     "  --models DIR       models to use besides the shipped ones\n"
     "  --templates DIR    templates to use besides the shipped ones\n"
-    "  --decisions FILE   append every decision as a JSON line; - is standard output\n"
+    "  --decisions FILE   append every decision as a JSON line; - is standard output; a pipe that\n"
+    "                     is not read stops the engine once it is full\n"
     "  --timeline         decisions as lines for people (on standard output without --decisions)\n"
     "  --help             print this\n"
     "\n"
     "SIGHUP reads programs and templates anew, all or nothing; SIGTERM and Ctrl-C stop it "
-    "cleanly.\n"
+    "cleanly,\n"
+    "a second one after a second or more stops it at once.\n"
     "\n"
     "exit: 0 stopped, 1 failed, 2 wrong usage or configuration\n";
 
@@ -114,6 +116,10 @@ static int parse(struct run *run, int argc, char **argv)
 static int override(struct run *run)
 {
     struct cw_engine_live *live = &run->file.live;
+    if (run->tcp != NULL && live->listener_count == CW_LISTENERS_MAX) {
+        return cw_usage_error("run", "--tcp is one more than the %u addresses of the engine file",
+                              CW_LISTENERS_MAX);
+    }
     if (run->http != NULL) {
         uint32_t kept = 0;
         for (uint32_t i = 0; i < live->listener_count; i++) {
@@ -122,10 +128,13 @@ static int override(struct run *run)
             }
         }
         live->listener_count = kept;
+        if (kept + (run->tcp != NULL) >= CW_LISTENERS_MAX) {
+            return cw_usage_error("run", "the engine file has too many TCP addresses for --http");
+        }
         live->listeners[live->listener_count++] = (struct cw_listener){
             .kind = CW_REQUEST_HTTP, .address = {run->http, (uint32_t)strlen(run->http)}};
     }
-    if (run->tcp != NULL && live->listener_count < CW_LISTENERS_MAX) {
+    if (run->tcp != NULL) {
         live->listeners[live->listener_count++] = (struct cw_listener){
             .kind = CW_REQUEST_LINES, .address = {run->tcp, (uint32_t)strlen(run->tcp)}};
     }
@@ -163,6 +172,31 @@ static int open_signals(void)
     return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
+static uint64_t stopping_ns; /* written before the handler below is there */
+
+static void stop_at_once(int number)
+{
+    (void)number;
+    if (cw_clock_monotonic_ns() - stopping_ns > AGAIN_NS) {
+        static const char said[] = "stopped at once\n";
+        (void)!write(STDERR_FILENO, said, sizeof said - 1);
+        _exit(CW_EXIT_FAILURE);
+    }
+}
+
+/* Ends may wait for a reader of decisions that does not read: nobody looks at the descriptor of
+   signals then. */
+static void let_signals_end(void)
+{
+    sigset_t set;
+    (void)signal(SIGTERM, stop_at_once);
+    (void)signal(SIGINT, stop_at_once);
+    (void)sigemptyset(&set);
+    (void)sigaddset(&set, SIGTERM);
+    (void)sigaddset(&set, SIGINT);
+    (void)pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
+
 static int serve(struct cw_engine *engine, int signals)
 {
     struct cw_fault fault;
@@ -176,7 +210,6 @@ static int serve(struct cw_engine *engine, int signals)
     (void)fprintf(stderr, "%s\n", cw_text_terminate(&ready));
     cw_text_deinit(&ready);
     bool stopping = false;
-    uint64_t stopping_ns = 0;
     while (!stopping || !cw_engine_stopped(engine)) { /* until it is told to stop, and has */
         cw_engine_tick(engine, signals, stopping ? 5 : 200);
         struct signalfd_siginfo got;
@@ -235,6 +268,7 @@ static int run_engine(struct run *run)
     if (rc == CW_EXIT_OK) {
         cw_engine_remarks(engine, stderr);
         rc = serve(engine, signals);
+        let_signals_end();
         rc = cw_engine_close(engine) ? rc : CW_EXIT_FAILURE;
     }
     if (options.decisions != NULL &&

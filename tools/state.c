@@ -253,10 +253,12 @@ void cw_letter_file_close(struct cw_letter_file *file)
 static bool begin_anew(struct cw_letter_file *file)
 {
     struct cw_fault fault;
-    if (rename(file->path, file->before) != 0) {
+    if (rename(file->path, file->before) != 0 && errno != ENOENT) {
         return false;
     }
-    (void)close(file->file);
+    if (file->file >= 0) {
+        (void)close(file->file);
+    }
     return open_file(file, &fault) == CW_ERR_OK;
 }
 
