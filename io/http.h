@@ -34,7 +34,7 @@ struct cw_http_limits {
     X(CONTROL, 400, "SerializationException", "the head holds a control character")              \
     X(FOLDED, 400, "SerializationException", "a header may not go on in a second line")          \
     X(REQUEST_LINE, 400, "SerializationException", "the request line is malformed")              \
-    X(METHOD, 501, "SerializationException", "this method is not implemented")                   \
+    X(METHOD, 501, "SerializationException", "no resource here knows this method")               \
     X(VERSION, 505, "SerializationException", "only HTTP/1.0 and HTTP/1.1 are spoken here")      \
     X(TARGET, 400, "SerializationException",                                                     \
       "the target must begin with / and be visible ASCII without #")                             \
