@@ -1,0 +1,92 @@
+/*
+ * checkpoint: the rows of a shard's tables in one file, written a few at a time between batches.
+ *
+ * It is fuzzy: a row is written as it is when its turn comes. Begun when the log's last frame was
+ * `begin` and ended when it was `end`, it is right together with the frames (begin, end] and
+ * follows exactly from them: rows put, changed, moved or removed meanwhile are in those. It counts
+ * from the moment that all of them are durable and the file has its end, its name and their flush.
+ *
+ * The file is a header, blocks of records (core/record.h) with a hash each, and a footer with the
+ * counts; format in core/README.md. Names: checkpoint-<begin, 16 hex digits>; with .new while it is
+ * written.
+ *
+ * Life:    open -> { begin -> slice* }* -> close.
+ * Memory:  two block buffers.
+ * Threads: its shard only. Bounds: a slice visits at most so many rows and never waits.
+ */
+#ifndef CW_CORE_CHECKPOINT_H
+#define CW_CORE_CHECKPOINT_H
+
+#include "core/disk.h"
+#include "core/record.h"
+#include "core/table.h"
+
+struct cw_checkpoint; /* opaque */
+
+struct cw_checkpoint_options {
+    struct cw_disk disk;
+    uint8_t store[16];
+    uint32_t shard;
+    struct cw_table *const *tables; /* by number in records; NULL: none of that number */
+    uint32_t table_count;
+    uint32_t block_bytes; /* usual size of a block; 0: 256 KiB. A longer row has a longer block. */
+    uint32_t keep;        /* generations that stay; 0: 2 */
+};
+
+CW_MUST_USE cw_err cw_checkpoint_open(struct cw_checkpoint **checkpoint,
+                                      const struct cw_checkpoint_options *options,
+                                      struct cw_fault *fault);
+/* Gives up one that is being written, and waits for the disk. */
+void cw_checkpoint_close(struct cw_checkpoint *checkpoint);
+
+/* Begins one; there is none at work. last_lsn: of the last frame submitted, with all changes so far
+   in it or noted for the next. */
+void cw_checkpoint_begin(struct cw_checkpoint *checkpoint, uint64_t last_lsn, int64_t logical_ms);
+
+enum cw_checkpoint_state {
+    CW_CHECKPOINT_IDLE,
+    CW_CHECKPOINT_ROWS,    /* has rows left to write: slice it */
+    CW_CHECKPOINT_WAITING, /* for the disk, or for frames to be durable */
+    CW_CHECKPOINT_DONE,    /* it counts: told once, then idle */
+    CW_CHECKPOINT_FAILED   /* the disk refused (full, say): told once, then idle; the earlier ones
+                              still count, cw_checkpoint_fault says why */
+};
+
+/* One slice of at most `rows` rows. last_lsn: the frame that the next changes will be in, if any
+   are noted, else the last submitted; durable_lsn: the log's. */
+enum cw_checkpoint_state cw_checkpoint_slice(struct cw_checkpoint *checkpoint, uint32_t rows,
+                                             uint64_t last_lsn, uint64_t durable_lsn);
+
+/* The last frame that recovery from the oldest kept generation does not need; 0: all are needed. */
+uint64_t cw_checkpoint_oldest(const struct cw_checkpoint *checkpoint);
+const char *cw_checkpoint_fault(const struct cw_checkpoint *checkpoint);
+
+struct cw_checkpoint_stats {
+    uint64_t rows, bytes, made, failed;
+    uint64_t rows_done; /* of the one at work */
+};
+
+void cw_checkpoint_stats(const struct cw_checkpoint *checkpoint, struct cw_checkpoint_stats *stats);
+
+/* ---- reading ---- */
+
+struct cw_checkpoint_found {
+    bool any;
+    char name[CW_DISK_NAME_BYTES];
+    uint64_t begin, end; /* LSNs */
+    int64_t logical_ms;
+    uint64_t rows, bytes;
+    uint32_t refused;    /* newer ones that are damaged; the log must reach back to this one */
+    char why[200];       /* what is wrong with the last of those */
+};
+
+/* Finds the newest one that is whole (every hash checked before anything is applied) and applies
+   its records; removes what is left of unfinished ones unless read_only. Records come in no order
+   of meaning. CW_ERR_CORRUPT when there are some and none is whole. */
+CW_MUST_USE cw_err cw_checkpoint_read(const struct cw_disk *disk, const uint8_t store[16],
+                                      uint32_t shard, bool read_only,
+                                      bool (*apply)(void *with, struct cw_view records),
+                                      void *with, struct cw_checkpoint_found *found,
+                                      struct cw_fault *fault);
+
+#endif

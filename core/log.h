@@ -1,0 +1,101 @@
+/*
+ * log: one shard's redo log: frames of records in segment files, a frame for each commit, one write
+ * and one flush each, at most one under way (group commit: the next fills meanwhile).
+ *
+ * A frame is atomic: after any crash it is recovered whole or not at all, and only if all frames
+ * before it are. Its number is its LSN: 1, 2, 3, ... over the whole life of the log, without gaps.
+ * Segment and frame layout, recovery's decision table and what is promised: core/README.md.
+ *
+ * Life:    cw_log_recover -> { room -> submit -> poll }* -> close. Recovery always begins a new
+ *          segment: nothing is ever written behind an old tail.
+ * Memory:  two frame buffers that grow to the largest frame.
+ * Threads: its shard only.
+ * Bounds:  a frame has at most CW_LOG_FRAME_BYTES_MAX; segments that are not needed for recovery any
+ *          more (cw_log_release) are written anew, so the files' size follows the distance between
+ *          checkpoints.
+ * Fails:   recover. Afterwards cw_log_fault says that a write or a flush failed: nothing after the
+ *          last durable frame may be acknowledged, and the process has to end; or that the disk is
+ *          full: see cw_log_full.
+ */
+#ifndef CW_CORE_LOG_H
+#define CW_CORE_LOG_H
+
+#include "core/disk.h"
+#include "core/view.h"
+
+#define CW_LOG_FRAME_BYTES_MAX (256u << 20)
+
+struct cw_log; /* opaque */
+
+struct cw_log_options {
+    struct cw_disk disk;
+    uint8_t store[16];      /* which state it belongs to: another's segments are refused */
+    uint32_t shard;
+    uint64_t segment_bytes; /* a multiple of 1 MiB; 0: 64 MiB. Tests have small ones. */
+    uint64_t random;        /* unguessable: salts come from it */
+    bool os;                /* durability `os`: frames are written, not flushed */
+    bool read_only;         /* inspect, verify: nothing is changed, and nothing can be appended */
+    uint64_t since;         /* frames up to this LSN are not applied (a checkpoint has them) */
+    uint64_t until;         /* the checkpoint needs all up to here: fewer is damage; 0: any end is */
+};
+
+/* What recovery found. */
+struct cw_log_found {
+    uint64_t last_lsn;      /* the last frame that was applied or skipped; 0: none */
+    int64_t logical_ms;     /* its clock */
+    bool clean;             /* the last frame says that the log was closed in order */
+    uint64_t frames, bytes, segments;
+    uint64_t torn_bytes;    /* of what was being written when it crashed, never acknowledged */
+};
+
+/* Applies one frame's records, in the order of LSNs. False: they are no records (recovery ends as
+   damaged). */
+typedef bool cw_log_apply(void *with, uint64_t lsn, int64_t logical_ms, struct cw_view records);
+
+/* Reads the log to its end, then opens it for appending. CW_ERR_CORRUPT: acknowledged data is
+   damaged or missing; the message says segment, offset and LSN, and nothing has been changed on the
+   disk. CW_ERR_IO: the disk failed. */
+CW_MUST_USE cw_err cw_log_recover(struct cw_log **log, const struct cw_log_options *options,
+                                  cw_log_apply *apply, void *with, struct cw_log_found *found,
+                                  struct cw_fault *fault);
+
+/* Writes what is left and waits for it; clean: says that nothing is missing. Frees it either way. */
+void cw_log_close(struct cw_log *log, bool clean);
+
+/* True while a frame is under way: submit must wait. */
+CW_MUST_USE bool cw_log_busy(const struct cw_log *log);
+
+/* Where the next frame's records go: `bytes` of room, 8-byte aligned, valid until submit. */
+char *cw_log_room(struct cw_log *log, uint32_t bytes);
+
+/* The `bytes` written into the room become the next frame; returns its LSN. */
+uint64_t cw_log_submit(struct cw_log *log, uint32_t bytes, int64_t logical_ms);
+
+/* Takes in what the disk has done, rotates segments, prepares the next ones in the background. True
+   when something has happened. */
+bool cw_log_poll(struct cw_log *log);
+
+uint64_t cw_log_last(const struct cw_log *log);    /* LSN of the last frame submitted */
+uint64_t cw_log_durable(const struct cw_log *log); /* of the last durable frame */
+
+/* NULL while all is well; else what failed, for people: nothing more will become durable. */
+const char *cw_log_fault(const struct cw_log *log);
+
+/* True while no segment can be made for what comes after the ones that are there (the disk is full):
+   what is not needed must be refused now. One segment is always kept in reserve for the rest. */
+bool cw_log_full(const struct cw_log *log);
+
+/* Frames up to that LSN are not needed for recovery any more. erase: their segments are removed
+   instead of written anew, since something in them has to go. */
+void cw_log_release(struct cw_log *log, uint64_t lsn, bool erase);
+
+/* Bytes of frames since that LSN: how much a restart would read. */
+uint64_t cw_log_bytes_since(const struct cw_log *log, uint64_t lsn);
+
+struct cw_log_stats {
+    uint64_t frames, bytes, segments_made, segments_recycled, segments_kept;
+};
+
+void cw_log_stats(const struct cw_log *log, struct cw_log_stats *stats);
+
+#endif
