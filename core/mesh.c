@@ -11,11 +11,11 @@ enum {
    hand-over moves this line and the batch's own. The ends never wait for room, as there are as many
    slots as batches. */
 struct lane {
-    _Alignas(CW_CACHE_LINE) _Atomic uint32_t slots[CW_MESH_BATCHES]; /* number << 3 | batch + 1 */
+    _Alignas(CW_CACHE_LINE) _Atomic uint32_t slots[CW_MESH_BATCHES]; /* number << 4 | batch + 1 */
 };
 
-static_assert(CW_MESH_BATCHES < 8 && (CW_MESH_BATCHES & (CW_MESH_BATCHES - 1)) == 0,
-              "a batch takes three bits of a slot; numbers may wrap round");
+static_assert(CW_MESH_BATCHES < 16 && (CW_MESH_BATCHES & (CW_MESH_BATCHES - 1)) == 0,
+              "a batch takes four bits of a slot; numbers may wrap round");
 
 struct pair {
     struct lane there, home;
@@ -94,7 +94,7 @@ static void put(struct lane *lane, uint32_t *number, struct pair *pair, struct c
     uint32_t at = (uint32_t)(batch - pair->batches);
     CW_ASSERT(at < CW_MESH_BATCHES);
     /* What the sender or the receiver did with the batch is seen by who sees the slot. */
-    atomic_store_explicit(&lane->slots[*number % CW_MESH_BATCHES], *number << 3 | (at + 1),
+    atomic_store_explicit(&lane->slots[*number % CW_MESH_BATCHES], *number << 4 | (at + 1),
                           memory_order_release);
     ++*number;
 }
@@ -103,18 +103,18 @@ static struct cw_batch *take(struct lane *lane, uint32_t *number, struct pair *p
 {
     uint32_t slot =
         atomic_load_explicit(&lane->slots[*number % CW_MESH_BATCHES], memory_order_acquire);
-    if (slot == 0 || slot >> 3 != *number << 3 >> 3) {
+    if (slot == 0 || slot >> 4 != *number << 4 >> 4) {
         return NULL;
     }
     ++*number;
-    return &pair->batches[(slot & 7) - 1];
+    return &pair->batches[(slot & 15) - 1];
 }
 
 static bool has(const struct lane *lane, uint32_t number)
 {
     uint32_t slot =
         atomic_load_explicit(&lane->slots[number % CW_MESH_BATCHES], memory_order_acquire);
-    return slot != 0 && slot >> 3 == number << 3 >> 3;
+    return slot != 0 && slot >> 4 == number << 4 >> 4;
 }
 
 void cw_mesh_collect(struct cw_mesh *mesh, uint32_t from,

@@ -130,6 +130,26 @@ struct cw_app {
     bool (*full)(void *self);
 };
 
+/* ---- commits: what a shard has changed becomes durable before anything of it leaves ---- */
+
+/*
+ * The changes of a turn are committed together; a commit has a number, they grow by one. A batch that
+ * was run is held until the commit with everything that was changed before or by it is durable,
+ * and so is the answer to whoever only read. NULL functions: nothing is kept, nothing is held.
+ */
+struct cw_commit {
+    void *self;
+    /* The number of the commit that will have, or has, all changes so far. */
+    uint64_t (*number)(void *self);
+    /* The last one that is durable. */
+    uint64_t (*durable)(void *self);
+    /* Once a turn, after everything else: takes in what has become durable, begins the next commit,
+       background work. True when something was done. */
+    bool (*turn)(void *self);
+    /* False: too much waits to become durable; no batch is run now. */
+    bool (*room)(void *self);
+};
+
 /* ---- channels: one message out, one result back ---- */
 
 #define CW_POST_KEY_BYTES    36u
@@ -167,14 +187,30 @@ struct cw_post_result {
     char reason[CW_POST_REASON_BYTES]; /* ended by NUL, for people; empty when sent */
 };
 
-/* How messages leave. post() copies what it takes; false when its queue is full (nothing taken).
-   result() hands over one result that is this shard's, false when there is none. One shard each. */
+/* How messages leave. post() copies what it takes; false when its queue is full (nothing taken). It
+   stays here until the commit that says so is durable: stage() marks what was posted so far as that
+   of the commit that begins, release() lets go what was marked. result() hands over one result that
+   is this shard's, false when there is none. One shard each. */
 struct cw_channel_port {
     void *self;
     bool (*post)(void *self, uint32_t channel, const struct cw_post *post);
+    void (*stage)(void *self, uint32_t shard);
+    void (*release)(void *self, uint32_t shard);
     bool (*result)(void *self, uint32_t shard, struct cw_post_result *result);
     /* True when the provider takes an idempotency key or collapses duplicates. */
     bool (*collapses)(void *self, uint32_t channel);
 };
+
+/* Posts it where no commit has to be waited for. */
+static inline bool cw_channel_post_now(const struct cw_channel_port *port, uint32_t channel,
+                                       const struct cw_post *post)
+{
+    bool taken = port->post(port->self, channel, post);
+    if (port->stage != NULL) {
+        port->stage(port->self, post->shard);
+        port->release(port->self, post->shard);
+    }
+    return taken;
+}
 
 #endif

@@ -16,6 +16,8 @@ void cw_shard_init(struct cw_shard *shard)
     shard->turn = 0;
     shard->source_ended = shard->finished = false;
     shard->steps = shard->chunks = shard->batches = shard->idle = 0;
+    shard->held_first = shard->held_count = 0;
+    CW_ASSERT(!shard->ordered || shard->commit.turn == NULL);
     atomic_store(&shard->asleep, false);
 }
 
@@ -87,9 +89,47 @@ static bool read_chunk(struct cw_shard *shard)
     return true;
 }
 
-static void run_batch(struct cw_shard *shard, struct cw_batch *batch)
+static void give_back(struct cw_shard *shard, struct cw_batch *batch)
 {
     uint32_t from = batch->from;
+    cw_mesh_give_back(shard->mesh, batch);
+    wake(shard, from);
+}
+
+/* There is room for every batch that there is. */
+static void hold(struct cw_shard *shard, struct cw_batch *batch)
+{
+    CW_ASSERT_HOT(shard->held_count < CW_COUNTOF(shard->held));
+    uint32_t at = (shard->held_first + shard->held_count++) % CW_COUNTOF(shard->held);
+    shard->held[at] = (struct cw_held){batch, shard->commit.number(shard->commit.self)};
+}
+
+/* Commits what this turn changed, and lets go what is durable. Numbers of held batches grow. */
+static bool commit(struct cw_shard *shard)
+{
+    if (shard->commit.turn == NULL) {
+        return false;
+    }
+    bool worked = shard->commit.turn(shard->commit.self);
+    uint64_t durable = shard->commit.durable(shard->commit.self);
+    while (shard->held_count > 0 && shard->held[shard->held_first].commit <= durable) {
+        struct cw_batch *batch = shard->held[shard->held_first].batch;
+        shard->held_first = (shard->held_first + 1) % CW_COUNTOF(shard->held);
+        shard->held_count--;
+        give_back(shard, batch);
+        worked = true;
+    }
+    return worked;
+}
+
+static bool full(const struct cw_shard *shard)
+{
+    return shard->app.full(shard->app.self) ||
+           (shard->commit.room != NULL && !shard->commit.room(shard->commit.self));
+}
+
+static void run_batch(struct cw_shard *shard, struct cw_batch *batch)
+{
     if (batch->end) {
         CW_ASSERT_HOT(batch->content == NULL);
         shard->ended_from++;
@@ -98,8 +138,11 @@ static void run_batch(struct cw_shard *shard, struct cw_batch *batch)
         shard->batches++;
     }
     shard->next_run++;
-    cw_mesh_give_back(shard->mesh, batch);
-    wake(shard, from);
+    if (shard->commit.turn == NULL) {
+        give_back(shard, batch);
+    } else {
+        hold(shard, batch);
+    }
 }
 
 /* Ordered: the one batch whose turn it is. Else one of each shard, beginning with another one each
@@ -109,7 +152,7 @@ static bool run_batches(struct cw_shard *shard)
     uint32_t shards = cw_mesh_shards(shard->mesh);
     uint32_t tries = shard->ordered ? 1 : shards;
     bool worked = false;
-    for (uint32_t i = 0; i < tries && !shard->app.full(shard->app.self); i++) {
+    for (uint32_t i = 0; i < tries && !full(shard); i++) {
         shard->turn =
             shard->ordered ? (uint32_t)(shard->next_run % shards) : (shard->turn + 1) % shards;
         struct cw_batch *batch = cw_mesh_pop(shard->mesh, shard->turn, shard->index);
@@ -133,13 +176,16 @@ enum cw_step cw_shard_step(struct cw_shard *shard)
     cw_mesh_collect(shard->mesh, shard->index, shard->app.home, shard->app.self);
     worked |= read_chunk(shard);
     worked |= run_batches(shard);
+    worked |= commit(shard);
     if (shard->ended_from == cw_mesh_shards(shard->mesh)) {
         if (shard->app.full(shard->app.self)) {
             shard->idle++;
             return CW_STEP_IDLE;
         }
         shard->finished = shard->app.finish(shard->app.self);
-        return CW_STEP_WORKED;
+        /* With commits, what is left may only wait for the disk. */
+        return shard->finished || worked || shard->commit.turn == NULL ? CW_STEP_WORKED
+                                                                        : CW_STEP_IDLE;
     }
     shard->idle += !worked;
     return worked ? CW_STEP_WORKED : CW_STEP_IDLE;

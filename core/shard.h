@@ -27,6 +27,7 @@ struct cw_shard {
     struct cw_mesh *mesh;
     struct cw_source source;
     struct cw_app app;
+    struct cw_commit commit; /* not with ordered */
     /* How idle shards sleep; all NULL: they nap for CW_NAP_NS (runtime.h). wait() sleeps until
        there may be work, at most so long; wake() ends the wait of another shard, from any thread.
      */
@@ -40,6 +41,12 @@ struct cw_shard {
     uint32_t ended_from, turn;
     bool source_ended, finished;
     uint64_t steps, chunks, batches, idle;
+    /* Batches that were run and wait for their commit: a ring, oldest first. */
+    uint32_t held_first, held_count;
+    struct cw_held {
+        struct cw_batch *batch;
+        uint64_t commit;
+    } held[CW_MESH_SHARDS_MAX * CW_MESH_BATCHES];
 };
 
 void cw_shard_init(struct cw_shard *shard);

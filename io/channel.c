@@ -324,11 +324,30 @@ static bool port_post(void *self, uint32_t index, const struct cw_post *post)
     cw_post_record_write(room, post, cw_clock_monotonic_ns());
     lane->outstanding++;
     atomic_store_explicit(&lane->posted, posted + 1, memory_order_relaxed);
-    cw_parcels_send(lane->posts);
-    if (atomic_exchange_explicit(&channels->asleep, false, memory_order_acq_rel)) {
+    cw_parcels_put(lane->posts);
+    return true;
+}
+
+static void port_stage(void *self, uint32_t shard)
+{
+    struct cw_channels *channels = self;
+    for (uint32_t c = 0; c < channels->count; c++) {
+        struct cw_lane *lane = &channels->rows[c].lanes[shard];
+        lane->staged = cw_parcels_line(lane->posts);
+    }
+}
+
+static void port_release(void *self, uint32_t shard)
+{
+    struct cw_channels *channels = self;
+    bool some = false;
+    for (uint32_t c = 0; c < channels->count; c++) {
+        struct cw_lane *lane = &channels->rows[c].lanes[shard];
+        some |= cw_parcels_send_to(lane->posts, lane->staged);
+    }
+    if (some && atomic_exchange_explicit(&channels->asleep, false, memory_order_acq_rel)) {
         (void)curl_multi_wakeup(channels->multi);
     }
-    return true;
 }
 
 /* The thread is gone: what it has not taken is answered for here. */
@@ -387,7 +406,12 @@ static bool port_collapses(void *self, uint32_t index)
 struct cw_channel_port cw_channels_port(struct cw_channels *channels)
 {
     return (struct cw_channel_port){
-        .self = channels, .post = port_post, .result = port_result, .collapses = port_collapses};
+        .self = channels,
+        .post = port_post,
+        .stage = port_stage,
+        .release = port_release,
+        .result = port_result,
+        .collapses = port_collapses};
 }
 
 void cw_channel_look(const struct cw_channels *channels, uint32_t index,

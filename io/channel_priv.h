@@ -103,6 +103,7 @@ struct cw_channel_done {
 struct cw_lane {
     struct cw_parcels *posts;
     uint32_t outstanding; /* shard's: posted, result not fetched yet */
+    uint64_t staged;      /* shard's: where the line of the commit under way ends */
     _Alignas(CW_CACHE_LINE) _Atomic uint64_t posted, full; /* written by the shard */
     _Alignas(CW_CACHE_LINE) _Atomic uint64_t taken;        /* written by the thread */
 };

@@ -20,7 +20,8 @@ enum {
 
 struct cw_parcels {
     _Alignas(CW_CACHE_LINE) _Atomic uint64_t sent; /* written by the producer */
-    uint64_t reserved;                             /* producer's: what send will publish */
+    uint64_t line;     /* producer's: the end of what was put, sent or not */
+    uint64_t reserved; /* producer's: what put will add */
     uint64_t anew, mark; /* producer's: where it was begun anew last, the mark's offset */
     _Alignas(CW_CACHE_LINE) _Atomic uint64_t taken; /* written by the consumer */
     uint64_t after;                                 /* consumer's: what take will publish */
@@ -56,7 +57,7 @@ static char *at(const struct cw_parcels *parcels, uint64_t position)
 void *cw_parcels_room(struct cw_parcels *parcels, uint32_t bytes)
 {
     CW_ASSERT(bytes <= cw_parcels_record_max(parcels));
-    uint64_t sent = atomic_load_explicit(&parcels->sent, memory_order_relaxed);
+    uint64_t sent = parcels->line;
     uint64_t taken = atomic_load_explicit(&parcels->taken, memory_order_acquire);
     uint64_t need = record_bytes(bytes);
     uint64_t offset = sent & (parcels->size_bytes - 1);
@@ -81,9 +82,30 @@ void *cw_parcels_room(struct cw_parcels *parcels, uint32_t bytes)
     return at(parcels, sent) + HEAD_BYTES;
 }
 
+void cw_parcels_put(struct cw_parcels *parcels)
+{
+    parcels->line = parcels->reserved;
+}
+
+uint64_t cw_parcels_line(const struct cw_parcels *parcels)
+{
+    return parcels->line;
+}
+
+bool cw_parcels_send_to(struct cw_parcels *parcels, uint64_t line)
+{
+    CW_ASSERT_HOT(line <= parcels->line);
+    if (atomic_load_explicit(&parcels->sent, memory_order_relaxed) == line) {
+        return false;
+    }
+    atomic_store_explicit(&parcels->sent, line, memory_order_release);
+    return true;
+}
+
 void cw_parcels_send(struct cw_parcels *parcels)
 {
-    atomic_store_explicit(&parcels->sent, parcels->reserved, memory_order_release);
+    cw_parcels_put(parcels);
+    (void)cw_parcels_send_to(parcels, parcels->line);
 }
 
 const void *cw_parcels_next(struct cw_parcels *parcels, uint32_t *bytes)
@@ -95,7 +117,7 @@ const void *cw_parcels_next(struct cw_parcels *parcels, uint32_t *bytes)
     }
     uint64_t length;
     memcpy(&length, at(parcels, taken), HEAD_BYTES);
-    if (length == MARK) { /* a record always follows: both are sent at once */
+    if (length == MARK) { /* a record always follows: both are put at once */
         taken += parcels->size_bytes - (taken & (parcels->size_bytes - 1));
         memcpy(&length, at(parcels, taken), HEAD_BYTES);
     }

@@ -21,9 +21,15 @@ struct cw_parcels;
 struct cw_parcels *cw_parcels_create(struct cw_arena *arena, uint32_t bytes);
 uint32_t cw_parcels_record_max(const struct cw_parcels *parcels);
 
-/* Where to write a record, aligned to 8, or NULL when there is no room now. Nothing is handed over
-   before send. */
+/* Where to write a record, aligned to 8, or NULL when there is no room now. It is in line once put,
+   and handed over, with all before it, when sent up to there. */
 CW_MUST_USE void *cw_parcels_room(struct cw_parcels *parcels, uint32_t bytes);
+void cw_parcels_put(struct cw_parcels *parcels);
+/* Where the line ends now: for send_to later. */
+uint64_t cw_parcels_line(const struct cw_parcels *parcels);
+/* True when records were handed over that were not before. */
+bool cw_parcels_send_to(struct cw_parcels *parcels, uint64_t line);
+/* Puts it and sends all. */
 void cw_parcels_send(struct cw_parcels *parcels);
 
 /* The oldest record, or NULL; it stays until take. */

@@ -1,12 +1,14 @@
 /* pipeline: opens a core's state, runs batches of events and the passing of time. */
 #include "pipeline/pipeline.h"
 
+#include "core/journal.h"
 #include "pipeline/graph.h"
 
 #include <string.h>
 
 enum {
     FIRED_MAX = 256,
+    FIRED_IN_ROOM = 32, /* customers that fire before room for their changes is looked at again */
     FIRE_AHEAD = 8, /* customers whose rows are requested before they are at work */
     SCRATCH_CHUNK = 1 << 20
 };
@@ -243,8 +245,18 @@ static enum cw_event_fate tally(struct cw_pipeline *p, enum cw_event_fate fate)
     return fate;
 }
 
+/* What nothing may be refused for: it ends or stops something, or takes no lasting room. */
+static bool is_needed(enum cw_event_type type)
+{
+    return type != CW_EVENT_CART_ABANDONED && type != CW_EVENT_CART_UPDATED &&
+           type != CW_EVENT_FEEDBACK;
+}
+
 static enum cw_event_fate apply(struct cw_pipeline *p, const struct cw_event *event)
 {
+    if (event->customer.data != NULL && !is_needed(event->type) && (p->refuses || !has_room(p))) {
+        return tally(p, CW_EVENT_FATE_REFUSED);
+    }
     switch (event->type) {
     case CW_EVENT_CLOCK: return CW_EVENT_FATE_APPLIED;
     case CW_EVENT_INVENTORY_CHANGED: return update_product(p, event);
@@ -367,12 +379,21 @@ static void fire(struct cw_pipeline *p, const struct cw_wheel_fired *fired, int6
     cw_customer_fire(p, &customer);
 }
 
-void cw_pipeline_advance(struct cw_pipeline *p, int64_t now)
+static bool has_room(const struct cw_pipeline *p)
+{
+    return p->journal == NULL || cw_journal_estimate(p->journal) < CW_CHANGES_BYTES_MAX;
+}
+
+/* Fires at most `most` customers' timers at a time, and looks at `within` between. */
+static bool advance(struct cw_pipeline *p, int64_t now, uint32_t most, bool within)
 {
     struct cw_wheel_fired fired[FIRED_MAX];
     for (;;) { /* bounded: each turn fires timers or moves the wheel on */
         int64_t tick = now;
-        uint32_t count = cw_wheel_advance(p->wheel, now, fired, FIRED_MAX, &tick);
+        if (within && !has_room(p)) {
+            return false;
+        }
+        uint32_t count = cw_wheel_advance(p->wheel, now, fired, most, &tick);
         if (count == 0 && tick >= now) {
             break;
         }
@@ -387,6 +408,38 @@ void cw_pipeline_advance(struct cw_pipeline *p, int64_t now)
         }
     }
     p->now = now > p->now ? now : p->now;
+    return true;
+}
+
+void cw_pipeline_advance(struct cw_pipeline *p, int64_t now)
+{
+    (void)advance(p, now, FIRED_MAX, false);
+}
+
+bool cw_pipeline_advance_within(struct cw_pipeline *p, int64_t now)
+{
+    return advance(p, now, FIRED_IN_ROOM, true);
+}
+
+void cw_pipeline_journal(struct cw_pipeline *p, struct cw_journal *journal)
+{
+    uint8_t number = 0;
+    p->journal = journal;
+#define CW_X(name) cw_table_journal(p->name, journal, number++);
+    CW_TABLES(CW_X)
+#undef CW_X
+}
+
+void cw_pipeline_tables(const struct cw_pipeline *p, struct cw_table **tables)
+{
+#define CW_X(name) *tables++ = p->name;
+    CW_TABLES(CW_X)
+#undef CW_X
+}
+
+void cw_pipeline_refuse(struct cw_pipeline *p, bool on)
+{
+    p->refuses = on;
 }
 
 bool cw_pipeline_earliest(const struct cw_pipeline *p, int64_t *due)

@@ -26,6 +26,7 @@
 #include "pipeline/message.h"
 
 struct cw_pipeline; /* opaque: owns its memory */
+struct cw_journal;
 struct cw_event_names;
 struct cw_item; /* an event in one program, see graph.h */
 
@@ -94,6 +95,21 @@ void cw_pipeline_run_telling(struct cw_pipeline *pipeline, const struct cw_event
 
 /* Fires every timer due up to and including now. After it, no event may have a clock <= now. */
 void cw_pipeline_advance(struct cw_pipeline *pipeline, int64_t now);
+
+/* The same as far as there is room for changes in the next commit: false when there is none, and
+   timers are left. */
+CW_MUST_USE bool cw_pipeline_advance_within(struct cw_pipeline *pipeline, int64_t now);
+
+/* From now on changes of rows are noted in this journal (core/journal.h), under the numbers of
+   persist.h. NULL: no more. */
+void cw_pipeline_journal(struct cw_pipeline *pipeline, struct cw_journal *journal);
+
+/* Its tables, by the numbers of persist.h. */
+void cw_pipeline_tables(const struct cw_pipeline *pipeline, struct cw_table **tables);
+
+/* While on, events that bring new work are refused (the disk is full); orders, clearings, profiles,
+   erasures and what comes back about messages are not. */
+void cw_pipeline_refuse(struct cw_pipeline *pipeline, bool on);
 
 /* The earliest timer (exact or earlier); false when none is left. */
 CW_MUST_USE bool cw_pipeline_earliest(const struct cw_pipeline *pipeline, int64_t *due);

@@ -27,6 +27,10 @@ enum {
     X(links)         \
     X(seen)
 
+/* Changes that wait for a commit: beyond it timers wait, and events that bring new work are refused.
+   An event, or FIRED_IN_ROOM customers' timers, then still fit into one frame. */
+#define CW_CHANGES_BYTES_MAX (UINT64_C(128) << 20)
+
 /* The last slot is that of all candidates whose program is gone. */
 #define CW_SLOT_GONE ((uint32_t)CW_SLOTS_MAX)
 
@@ -58,6 +62,8 @@ struct cw_hints {
 struct cw_pipeline {
     struct cw_pipeline_options options;
     const struct cw_programs *programs; /* those that hold now */
+    struct cw_journal *journal;         /* NULL: nothing is kept */
+    bool refuses;                       /* new work: the disk is full */
     int64_t now;                        /* the clock; never goes back */
 #define CW_X(name) struct cw_table *name;
     CW_TABLES(CW_X)

@@ -169,6 +169,17 @@ void cw_service_reprogram(struct cw_service *service, const struct cw_programs *
     cw_pipeline_reprogram(service->pipeline, programs);
 }
 
+void cw_service_begin_at(struct cw_service *service, int64_t clock_ms)
+{
+    service->clock = clock_ms > service->clock ? clock_ms : service->clock;
+    service->advanced = service->cleaned = service->clock;
+}
+
+void cw_service_note(struct cw_service *service, const char *note)
+{
+    service->options.note = note;
+}
+
 void cw_service_drain(struct cw_service *service)
 {
     service->draining = true;
@@ -294,6 +305,10 @@ static void run_events(struct cw_service *service, const struct cw_share *share)
     bool same = same_programs(service, share);
     bool event_time = service->options.event_time;
     int64_t clock = cw_service_clock(service);
+    if (service->draining && !event_time) { /* timers are for the next start */
+        int64_t reached = service->pipeline->now;
+        clock = service->advanced > reached ? service->advanced : reached;
+    }
     for (struct cw_block *block = share->first; block != NULL; block = block->next) {
         for (uint32_t i = 0; i < block->count; i++) {
             struct cw_event *event = block->events[i];
@@ -359,6 +374,7 @@ static bool pass_time(struct cw_service *service)
 {
     int64_t now = cw_service_clock(service);
     if (service->options.event_time || service->draining || now == service->advanced) {
+        service->lagging = service->lagging && !service->draining;
         return false;
     }
     /* Events of this very millisecond may still come, and come before its timers. */
@@ -367,7 +383,10 @@ static bool pass_time(struct cw_service *service)
     if (fires) {
         cw_histogram_add(&service->latencies[CW_LATENCY_TIMER], (uint64_t)(now - due) * 1000000u);
     }
-    cw_pipeline_advance(service->pipeline, now - 1);
+    service->lagging = !cw_pipeline_advance_within(service->pipeline, now - 1);
+    if (service->lagging) { /* too much is to be committed first: no event may run before it */
+        return true;
+    }
     service->advanced = now;
     if (now - service->cleaned >= CLEAN_EVERY_MS) {
         service->cleaned = now;
@@ -379,16 +398,21 @@ static bool pass_time(struct cw_service *service)
     return fires;
 }
 
+static bool output_full(const struct cw_service *service)
+{
+    return service->options.full != NULL && service->options.full(service->options.self);
+}
+
 static bool full(void *self)
 {
     struct cw_service *service = self;
-    return service->options.full != NULL && service->options.full(service->options.self);
+    return service->lagging || output_full(service);
 }
 
 static bool turn(void *self)
 {
     struct cw_service *service = self;
-    if (full(service)) { /* what timers and results decide has no room either */
+    if (output_full(service)) { /* what timers and results decide has no room either */
         return false;
     }
     bool worked = pass_time(service);
@@ -400,6 +424,9 @@ static bool finish(void *self)
 {
     struct cw_service *service = self;
     (void)cw_service_results(service);
+    if (service->options.finished != NULL && !service->options.finished(service->options.self)) {
+        return false;
+    }
     if (service->options.settled != NULL) {
         service->options.settled(service->options.self, service->sequence, INT64_MAX, true);
     }

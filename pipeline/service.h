@@ -45,6 +45,8 @@ struct cw_service_options {
     /* Everything decided before `until` stands on this core; NULL: nobody asks. */
     void (*settled)(void *self, uint64_t sequence, int64_t until, bool end);
     bool (*full)(void *self); /* NULL: never */
+    /* Nothing more will be changed: true once all is durable. NULL: nothing is kept. */
+    bool (*finished)(void *self);
     const char *version;      /* of cartwheel, for /healthz and /metrics */
     const char *note;         /* said in /healthz ("messages are NOT sent"); NULL: none */
     void *self;
@@ -64,6 +66,12 @@ void cw_service_answer_from(struct cw_service *service, uint64_t token,
 /* On its core, between turns: new programs (decoder and pipeline) and templates. */
 void cw_service_reprogram(struct cw_service *service, const struct cw_programs *programs,
                           struct cw_templates *templates);
+
+/* Before it serves: the clock is at least this. */
+void cw_service_begin_at(struct cw_service *service, int64_t clock_ms);
+
+/* What /healthz says besides; NULL: nothing. A literal. */
+void cw_service_note(struct cw_service *service, const char *note);
 
 /* No more requests are taken (new ones get 503); what is under way is answered. */
 void cw_service_drain(struct cw_service *service);

@@ -85,7 +85,8 @@ static bool take_result(struct cw_service *service)
 /*
  * Event time does not wait for anybody's answer: weeks of it may pass while one message is under
  * way. There a message that its channel took counts as sent, as in a replay, and a full queue is
- * waited for, so that the same events give the same journeys.
+ * waited for, so that the same events give the same journeys; so it leaves at once and not when its
+ * commit is durable.
  */
 static bool hand_over(struct cw_service *service, enum cw_channel channel,
                       const struct cw_post *post)
@@ -97,7 +98,9 @@ static bool hand_over(struct cw_service *service, enum cw_channel channel,
     const struct cw_channel_port *port = &service->options.channels;
     uint32_t tries = service->options.event_time ? TRIES : 1;
     for (uint32_t i = 0; i < tries; i++) {
-        if (port->post(port->self, channel, post)) {
+        bool taken = service->options.event_time ? cw_channel_post_now(port, channel, post)
+                                                 : port->post(port->self, channel, post);
+        if (taken) {
             return true;
         }
         if (service->options.event_time) {

@@ -19,7 +19,9 @@
 enum {
     CW_EXIT_OK = 0,
     CW_EXIT_FAILURE = 1,
-    CW_EXIT_USAGE = 2 /* wrong usage or wrong configuration */
+    CW_EXIT_USAGE = 2, /* wrong usage or wrong configuration */
+    CW_EXIT_DISK = 74,    /* run: the disk failed (EX_IOERR of sysexits.h) */
+    CW_EXIT_DAMAGED = 78  /* run: the state is damaged; a restart does not help (EX_CONFIG) */
 };
 
 typedef int cw_command_fn(int argc, char **argv);

@@ -1,4 +1,3 @@
-#include "io/clock.h"
 #include "tools/engine_priv.h"
 #include "tools/summary.h"
 
@@ -16,17 +15,17 @@
 enum {
     NOTES = 256, /* requests that wait for the control plane, of each core */
     GRACE_MS = 10000,
-    SETTLE_EVERY_MS = 50,
     REMARK_EVERY_MS = 1000
 };
 
 /* ---- the clock ---- */
 
-static int64_t now_ms(void *self)
+int64_t cw_engine_now_ms(void *self)
 {
-    const struct cw_engine *engine = ((struct cw_core *)self)->engine;
+    struct cw_core *core = self;
+    const struct cw_engine *engine = core->engine;
     if (engine->live->clock != CW_CLOCK_ACCELERATED) {
-        return cw_clock_wall_ms();
+        return cw_clock_now_ms(&core->clock);
     }
     double passed = (double)(cw_clock_monotonic_ns() - engine->start_ns) / 1e6;
     return engine->start_ms + (int64_t)(passed * engine->live->clock_factor);
@@ -81,21 +80,6 @@ static void decide(void *self, const struct cw_decision *decision)
     core->decided++;
     if (core->lane != NULL) {
         cw_lane_add(core->lane, decision);
-    }
-}
-
-/* What is settled later is settled as well, so most calls need not hand anything on. */
-static void settled(void *self, uint64_t sequence, int64_t until, bool end)
-{
-    struct cw_core *core = self;
-    (void)sequence;
-    if (core->lane == NULL || (!end && cw_lane_full(core->lane))) {
-        return;
-    }
-    int64_t now = cw_clock_wall_ms();
-    if (end || now - core->settled_ms >= SETTLE_EVERY_MS || now < core->settled_ms) {
-        core->settled_ms = now;
-        cw_lane_settle(core->lane, until, end);
     }
 }
 
@@ -166,6 +150,7 @@ static enum cw_poll take(void *self, uint32_t shard, uint64_t sequence, struct c
     }
     give_replies(core);
     remark(core);
+    cw_engine_look_after_state(core);
     enum cw_poll poll = core->source.take(core->source.self, shard, sequence, chunk);
     return poll == CW_POLL_END && under_way(core) ? CW_POLL_LATER : poll;
 }
@@ -182,7 +167,7 @@ static void wait_for_work(void *self, uint32_t shard, uint64_t ns_max)
     cw_server_wait(engine->cores[shard].server, ns_max);
 }
 
-static void wake(void *self, uint32_t shard)
+void cw_engine_wake(void *self, uint32_t shard)
 {
     struct cw_engine *engine = self;
     if (engine->cores[shard].server != NULL) { /* channels stop also where opening failed */
@@ -225,7 +210,7 @@ static cw_err open_channels(struct cw_engine *engine, struct cw_fault *fault)
     cw_err err =
         cw_channels_open(&engine->channels, engine->rows, CW_CHANNEL_COUNT, engine->count, fault);
     if (err == CW_ERR_OK) {
-        cw_channels_on_result(engine->channels, wake, engine);
+        cw_channels_on_result(engine->channels, cw_engine_wake, engine);
     }
     return err;
 }
@@ -255,7 +240,7 @@ static cw_err open_service(struct cw_engine *engine, struct cw_core *core,
         .shards = engine->count,
         .templates = engine->bundle->of_core[core->index].templates,
         .channels = cw_channels_port(engine->channels),
-        .now_ms = now_ms,
+        .now_ms = cw_engine_now_ms,
         .speed = engine->live->clock_factor,
         .event_time = engine->live->clock == CW_CLOCK_EVENT,
         .monotonic_ns = monotonic_ns,
@@ -263,10 +248,10 @@ static cw_err open_service(struct cw_engine *engine, struct cw_core *core,
         .control = control,
         .dead_letter = dead_letter,
         .counter = counter,
-        .settled = settled,
+        .settled = cw_engine_settled,
         .full = full,
+        .finished = cw_engine_finished,
         .version = CW_VERSION,
-        .note = "state is not kept over a stop yet",
         .self = core};
     for (uint32_t i = 0; i < CW_CHANNEL_COUNT; i++) {
         options.pipeline.rates[i] = engine->live->rates[i] / engine->count;
@@ -281,6 +266,7 @@ static cw_err open_core(struct cw_engine *engine, uint32_t index, const struct c
     struct cw_core *core = &engine->cores[index];
     core->engine = engine;
     core->index = index;
+    cw_clock_init(&core->clock, engine->start_ms);
     core->lane = engine->writes ? &engine->lines.lanes[index] : NULL;
     core->notes = cw_ring_create(&engine->own, NOTES);
     core->replies = cw_ring_create(&engine->own, NOTES);
@@ -318,7 +304,7 @@ static cw_err open_core(struct cw_engine *engine, uint32_t index, const struct c
                               .app = cw_service_app(core->service),
                               .peers = engine->shards,
                               .wait = wait_for_work,
-                              .wake = wake,
+                              .wake = cw_engine_wake,
                               .sleeper = engine};
         cw_shard_init(&engine->shards[index]);
     }
@@ -423,6 +409,14 @@ int cw_engine_open(struct cw_engine **engine, const struct cw_engine_options *op
         int code = cw_failure(&fault);
         (void)cw_engine_close(made);
         return err == CW_ERR_INVALID ? CW_EXIT_USAGE : code;
+    }
+    err = cw_engine_recover(made, &fault);
+    if (err != CW_ERR_OK) {
+        (void)cw_failure(&fault);
+        (void)cw_engine_close(made);
+        return err == CW_ERR_INVALID || err == CW_ERR_UNSUPPORTED ? CW_EXIT_USAGE
+               : err == CW_ERR_CORRUPT                            ? CW_EXIT_DAMAGED
+                                                                  : CW_EXIT_DISK;
     }
     *engine = made;
     return CW_EXIT_OK;
@@ -562,6 +556,9 @@ bool cw_engine_close(struct cw_engine *engine)
         cw_engine_write_letters(engine);
         good = reconcile(engine);
     }
+    if (engine->durable != NULL) { /* before the tables that its journals are of */
+        cw_durable_close(engine->durable, engine->started);
+    }
     for (uint32_t i = 0; engine->cores != NULL && i < engine->count; i++) {
         close_core(&engine->cores[i]);
     }
@@ -640,5 +637,5 @@ void cw_engine_remarks(const struct cw_engine *engine, FILE *to)
     if (engine->credentials == NULL) {
         (void)fputs("  no credentials are configured: whoever reaches a socket may do all\n", to);
     }
-    (void)fputs("  state is NOT kept over a stop yet: what is in flight is forgotten\n", to);
+    cw_engine_say_state(engine, to);
 }

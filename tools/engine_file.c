@@ -14,6 +14,8 @@ enum {
 };
 
 /* clang-format off */
+static const char *const durabilities[] = {"fsync", "os", NULL};
+
 #define ENGINE_KEYS(X) \
     X(MODELS, "models", LINE, .min = 1, .max = PATH_BYTES_MAX, \
       .help = "a directory of models besides the shipped ones") \
@@ -38,6 +40,11 @@ enum {
       .help = "run: where the links in messages lead") \
     X(STATE, "state", LINE, .min = 1, .max = PATH_BYTES_MAX, .fallback = "./cartwheel-state", \
       .help = "run: the directory for what is kept") \
+    X(DURABILITY, "durability", WORD, .words = durabilities, .fallback = "fsync", \
+      .help = "run: fsync: what is acknowledged survives a loss of power; os: this process") \
+    X(CHECKPOINT_BYTES, "checkpointBytes", NUMBER, .whole = true, .min = 1048576, .max = 1e12, \
+      .unit = "bytes", .fallback = "1073741824", \
+      .help = "run: log on each core from one checkpoint to the next") \
     X(CORES, "cores", NUMBER, .whole = true, .min = 1, .max = CW_MESH_SHARDS_MAX, \
       .help = "run: so many cores; default: all that the process may use") \
     X(CLOCK, "clock", LINE, .min = 2, .max = 16, .fallback = "wall", \
@@ -215,6 +222,8 @@ static void read_live(struct cw_engine_reader *reader, const struct cw_setting *
     if (settings[KEY_STATE].good) {
         live->state = cw_engine_path(reader, settings[KEY_STATE].text);
     }
+    live->durability_os = settings[KEY_DURABILITY].word == 1;
+    live->checkpoint_bytes = (uint64_t)settings[KEY_CHECKPOINT_BYTES].number;
     live->cores = settings[KEY_CORES].good ? (uint32_t)settings[KEY_CORES].number : 0;
     live->dead_letter_bytes = (uint64_t)settings[KEY_DEAD_LETTERS].number;
     if (settings[KEY_CLOCK].good &&

@@ -3,8 +3,10 @@
 #define CW_TOOLS_ENGINE_PRIV_H
 
 #include "core/runtime.h"
+#include "io/clock.h"
 #include "pipeline/service.h"
 #include "tools/bundle.h"
+#include "tools/durable.h"
 #include "tools/engine.h"
 #include "tools/lines.h"
 #include "tools/state.h"
@@ -42,7 +44,15 @@ struct cw_core {
     _Atomic(char *) remark; /* for the control plane, which frees it */
     int64_t settled_ms, remarked_ms;
     uint64_t decided;
+    struct cw_clock clock; /* --clock wall */
+    struct cw_store *store;
+    /* What is decided up to then may be told: all of it; with the commit under way; once durable. */
+    int64_t until, staged_until, durable_until;
+    bool ended;            /* and nothing comes after it */
+    uint64_t committed_ns; /* when the last commit began: a log that rests is sealed */
+    uint64_t commits;
     bool draining;
+    bool doubts_settled; /* of messages that were under way when it stopped */
     uint64_t drained_ns; /* when nothing more came in; 0: not yet */
     uint16_t ports[CW_LISTENERS_MAX];
 };
@@ -58,6 +68,8 @@ struct cw_engine {
     struct cw_mesh *mesh;
     struct cw_zones *zones;
     struct cw_state state;
+    struct cw_durable *durable;
+    struct cw_durable_found found;
     bool state_open, started;
     struct cw_letter_file letters;
     struct cw_credentials *credentials;
@@ -80,6 +92,18 @@ struct cw_engine {
 
 /* Programs and templates anew, on all cores or on none; problems are appended to told. */
 int cw_engine_reload_told(struct cw_engine *engine, struct cw_text *told);
+
+/* engine.c */
+int64_t cw_engine_now_ms(void *core);
+void cw_engine_wake(void *engine, uint32_t core);
+
+/* engine_state.c: opens the state and reads it into the cores. */
+CW_MUST_USE cw_err cw_engine_recover(struct cw_engine *engine, struct cw_fault *fault);
+/* Once a turn, on its core. */
+void cw_engine_look_after_state(struct cw_core *core);
+void cw_engine_settled(void *core, uint64_t sequence, int64_t until, bool end);
+bool cw_engine_finished(void *core);
+void cw_engine_say_state(const struct cw_engine *engine, FILE *to);
 
 /* engine.c: what waits in the cores' boxes goes to the disk. */
 void cw_engine_write_letters(struct cw_engine *engine);

@@ -184,7 +184,7 @@ static void post_all(struct driver *driver, const struct cw_json *doc, uint32_t 
             (void)snprintf(digits, sizeof digits, "%08u", (unsigned)i);
             memcpy(post.key + CW_POST_KEY_BYTES - 8, digits, 8);
         }
-        while (!driver->port.post(driver->port.self, (uint32_t)number_of(doc, at, "channel", 0),
+        while (!cw_channel_post_now(&driver->port, (uint32_t)number_of(doc, at, "channel", 0),
                                   &post)) {
             driver->full++;
             if (!print_result(driver)) {

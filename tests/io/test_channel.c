@@ -94,7 +94,7 @@ Test(channel, gives_each_shard_its_own_results_and_wakes_it)
     cw_channels_on_result(channels, on_result, woken);
     for (uint32_t i = 0; i < 30; i++) {
         struct cw_post post = a_post(i % 3, i);
-        cr_assert(port.post(port.self, 0, &post));
+        cr_assert(cw_channel_post_now(&port, 0, &post));
     }
     for (uint32_t i = 0; i < 30; i++) { /* one shard's messages stay in order in an outbox */
         struct cw_post_result result = wait_for(port, i % 3);
@@ -124,7 +124,7 @@ Test(channel, takes_nothing_more_while_results_are_not_fetched)
     uint32_t taken = 0;
     for (uint32_t i = 0; i < 1000; i++) {
         struct cw_post post = a_post(0, i);
-        taken += port.post(port.self, 0, &post);
+        taken += cw_channel_post_now(&port, 0, &post);
         (void)nanosleep(&(struct timespec){0, 100000}, NULL);
     }
     cr_assert(eq(u32, taken, 10), "what is queued and what is under way, no more");
@@ -132,7 +132,7 @@ Test(channel, takes_nothing_more_while_results_are_not_fetched)
         (void)wait_for(port, 0);
     }
     struct cw_post post = a_post(0, 5000);
-    cr_assert(port.post(port.self, 0, &post));
+    cr_assert(cw_channel_post_now(&port, 0, &post));
     cw_channels_close(channels);
 }
 
@@ -144,7 +144,7 @@ Test(channel, answers_for_everything_while_it_drains)
     uint32_t posted[2] = {0, 0};
     for (uint32_t i = 0; i < 4000; i++) {
         struct cw_post post = a_post(i % 2, i);
-        posted[i % 2] += port.post(port.self, 0, &post);
+        posted[i % 2] += cw_channel_post_now(&port, 0, &post);
         if (i == 3000) {
             cw_channels_drain(channels, 60000);
         }
@@ -169,11 +169,11 @@ Test(channel, answers_for_everything_once_stopped)
     uint32_t posted = 0;
     for (uint32_t i = 0; i < 4000; i++) {
         struct cw_post post = a_post(i % 2, i);
-        posted += port.post(port.self, 0, &post);
+        posted += cw_channel_post_now(&port, 0, &post);
     }
     cw_channels_stop(channels, 0);
     struct cw_post post = a_post(0, 9999);
-    cr_assert(not(port.post(port.self, 0, &post)));
+    cr_assert(not(cw_channel_post_now(&port, 0, &post)));
     uint32_t results = 0;
     struct cw_post_result result;
     for (uint32_t shard = 0; shard < 2; shard++) {
@@ -251,7 +251,7 @@ Test(channel, speaks_smtp)
     struct cw_channel_port port = cw_channels_port(channels);
     struct cw_post post = a_post(0, 1);
     post.text = CW_VIEW("a\r\n.\r\nMAIL FROM:<x@y.z>\r\n");
-    cr_assert(port.post(port.self, 0, &post));
+    cr_assert(cw_channel_post_now(&port, 0, &post));
     struct cw_post_result result = wait_for(port, 0);
     cr_assert(eq(int, result.outcome, CW_POSTED_SENT), "%s", result.reason);
     cr_assert(not(port.collapses(port.self, 0)));

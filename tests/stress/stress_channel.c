@@ -66,7 +66,7 @@ static void *run(void *arg)
         char key[CW_POST_KEY_BYTES + 1];
         (void)snprintf(key, sizeof key, "%036u", shard->index * CHANNELS * EACH + i);
         memcpy(post.key, key, sizeof post.key);
-        bool taken = shard->port.post(shard->port.self, i % CHANNELS, &post);
+        bool taken = cw_channel_post_now(&shard->port, i % CHANNELS, &post);
         i += taken;
         if (!taken || i % 16 == 0) {
             results += fetch(shard);

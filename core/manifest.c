@@ -1,0 +1,127 @@
+#include "core/manifest.h"
+
+#include <string.h>
+#include <xxhash.h>
+
+enum {
+    CORES_MAX = 64,
+    PARTITIONS_MAX = 1 << 20
+};
+
+void cw_manifest_write(const struct cw_manifest *m, struct cw_text *text)
+{
+    size_t from = text->bytes;
+    cw_text_printf(text, "cartwheel-state %u\nstore ", CW_MANIFEST_FORMAT);
+    for (uint32_t i = 0; i < sizeof m->store; i++) {
+        cw_text_printf(text, "%02x", m->store[i]);
+    }
+    cw_text_printf(text, "\ngeneration %llu\nepoch %llu\ncores %u\npartitions %u\n",
+                   (unsigned long long)m->generation, (unsigned long long)m->epoch, m->cores,
+                   m->partitions);
+    cw_text_printf(text, "clean %s\nheld %s\nwriter %s\n", m->clean ? "yes" : "no",
+                   m->held ? "yes" : "no", m->writer);
+    uint64_t hash = XXH3_64bits(text->data + from, text->bytes - from);
+    cw_text_printf(text, "hash %016llx\n", (unsigned long long)hash);
+    CW_ASSERT(text->bytes - from <= CW_MANIFEST_BYTES_MAX);
+}
+
+/* The text behind `name ` up to the line's end; false when the next line is another. */
+static bool take_line(struct cw_view *rest, const char *name, struct cw_view *value)
+{
+    uint32_t bytes = (uint32_t)strlen(name);
+    const char *end = rest->bytes > 0 ? memchr(rest->data, '\n', rest->bytes) : NULL;
+    if (end == NULL || (size_t)(end - rest->data) <= bytes ||
+        memcmp(rest->data, name, bytes) != 0 || rest->data[bytes] != ' ') {
+        return false;
+    }
+    *value = (struct cw_view){rest->data + bytes + 1, (uint32_t)(end - rest->data) - bytes - 1};
+    rest->bytes -= (uint32_t)(end + 1 - rest->data);
+    rest->data = end + 1;
+    return true;
+}
+
+static bool number(struct cw_view text, uint64_t most, uint64_t *value)
+{
+    *value = 0;
+    for (uint32_t i = 0; i < text.bytes; i++) {
+        if (text.data[i] < '0' || text.data[i] > '9' || text.bytes > 18) {
+            return false;
+        }
+        *value = *value * 10 + (uint64_t)(text.data[i] - '0');
+    }
+    return text.bytes > 0 && *value <= most;
+}
+
+static bool hex(struct cw_view text, uint8_t *to, uint32_t bytes)
+{
+    for (uint32_t i = 0; i < text.bytes; i++) {
+        char c = text.data[i];
+        int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+        if (digit < 0 || i / 2 >= bytes) {
+            return false;
+        }
+        to[i / 2] = (uint8_t)(i % 2 == 0 ? digit << 4 : to[i / 2] | digit);
+    }
+    return text.bytes == 2 * bytes;
+}
+
+static bool yes(struct cw_view text, bool *value)
+{
+    *value = cw_view_equal(text, CW_VIEW("yes"));
+    return *value || cw_view_equal(text, CW_VIEW("no"));
+}
+
+static bool read_fields(struct cw_manifest *m, struct cw_view *rest)
+{
+    struct cw_view value;
+    uint64_t cores;
+    uint64_t partitions;
+    bool good = take_line(rest, "store", &value) && hex(value, m->store, sizeof m->store) &&
+                take_line(rest, "generation", &value) &&
+                number(value, UINT64_MAX, &m->generation) && take_line(rest, "epoch", &value) &&
+                number(value, 99999999, &m->epoch) && take_line(rest, "cores", &value) &&
+                number(value, CORES_MAX, &cores) && cores > 0 &&
+                take_line(rest, "partitions", &value) &&
+                number(value, PARTITIONS_MAX, &partitions) && partitions > 0 &&
+                (partitions & (partitions - 1)) == 0 && take_line(rest, "clean", &value) &&
+                yes(value, &m->clean) && take_line(rest, "held", &value) &&
+                yes(value, &m->held) && take_line(rest, "writer", &value) &&
+                value.bytes < sizeof m->writer;
+    if (good) {
+        memcpy(m->writer, value.data, value.bytes);
+        m->cores = (uint32_t)cores;
+        m->partitions = (uint32_t)partitions;
+    }
+    return good;
+}
+
+cw_err cw_manifest_read(struct cw_manifest *manifest, struct cw_view text, struct cw_fault *fault)
+{
+    struct cw_view rest = text;
+    struct cw_view value;
+    uint64_t format;
+    *manifest = (struct cw_manifest){.cores = 0};
+    if (text.bytes > CW_MANIFEST_BYTES_MAX || !take_line(&rest, "cartwheel-state", &value) ||
+        !number(value, UINT32_MAX, &format)) {
+        return cw_fail(fault, CW_ERR_CORRUPT, "it is no manifest of cartwheel");
+    }
+    if (format != CW_MANIFEST_FORMAT) {
+        return cw_fail(fault, CW_ERR_UNSUPPORTED,
+                       "the state has format %llu, and this cartwheel reads format %u; use the "
+                       "version that wrote it, or restore a snapshot of that version",
+                       (unsigned long long)format, CW_MANIFEST_FORMAT);
+    }
+    bool good = read_fields(manifest, &rest);
+    uint8_t told[8];
+    size_t hashed = (size_t)(rest.data - text.data);
+    good = good && take_line(&rest, "hash", &value) && hex(value, told, sizeof told) &&
+           rest.bytes == 0;
+    if (!good) {
+        return cw_fail(fault, CW_ERR_CORRUPT, "the manifest is damaged");
+    }
+    uint64_t hash = XXH3_64bits(text.data, hashed);
+    for (uint32_t i = 0; i < sizeof told; i++) {
+        good = good && told[i] == (uint8_t)(hash >> (56 - 8 * i));
+    }
+    return good ? CW_ERR_OK : cw_fail(fault, CW_ERR_CORRUPT, "the manifest's hash is wrong");
+}

@@ -1,0 +1,46 @@
+/*
+ * manifest: what a state directory holds, in a few lines that people can read: which store, how many
+ * cores wrote it, where their logs are. Two slots are written in turn; the newest whole one counts.
+ *
+ *     cartwheel-state 1
+ *     store 0123456789abcdef0123456789abcdef
+ *     generation 7
+ *     epoch 2
+ *     cores 4
+ *     partitions 256
+ *     clean no
+ *     held no
+ *     writer 0.1.0
+ *     hash 0123456789abcdef
+ *
+ * hash is XXH3-64 of all bytes before its line. The number in the first line is the format's major
+ * version: another one is refused.
+ */
+#ifndef CW_CORE_MANIFEST_H
+#define CW_CORE_MANIFEST_H
+
+#include "core/err.h"
+#include "core/text.h"
+
+#define CW_MANIFEST_BYTES_MAX 1024u
+#define CW_MANIFEST_FORMAT    1u
+
+struct cw_manifest {
+    uint8_t store[16];   /* made once, with the state */
+    uint64_t generation; /* grows with each write */
+    uint64_t epoch;      /* names the directory of the cores' files: epoch-<8 digits> */
+    uint32_t cores;      /* that wrote them */
+    uint32_t partitions; /* a power of two, for ever */
+    bool clean;          /* stopped in order; revoked before anything is changed */
+    bool held;           /* came out of a snapshot and was not resumed: nothing may be sent */
+    char writer[32];     /* cartwheel's version */
+};
+
+/* Appends it. */
+void cw_manifest_write(const struct cw_manifest *manifest, struct cw_text *text);
+
+/* CW_ERR_CORRUPT: it is not whole; CW_ERR_UNSUPPORTED: another format, see the message. */
+CW_MUST_USE cw_err cw_manifest_read(struct cw_manifest *manifest, struct cw_view text,
+                                    struct cw_fault *fault);
+
+#endif

@@ -1,0 +1,231 @@
+#include "core/store.h"
+
+#include "core/arena.h"
+
+struct cw_store {
+    struct cw_store_options options;
+    struct cw_arena own;
+    uint64_t commits;
+    uint64_t staged; /* LSN of the frame under way that has told `staged`; 0: none */
+    bool wanted;     /* a checkpoint, whatever the log's length */
+    bool erase;      /* of the one that is wanted or at work */
+    bool erasing;
+    bool at_work;
+    bool finishing; /* the last checkpoint has begun */
+    uint64_t made;
+    uint64_t begun_bytes; /* log->bytes when the last one began */
+};
+
+cw_err cw_store_open(struct cw_store **store, const struct cw_store_options *options,
+                     struct cw_fault *fault)
+{
+    struct cw_arena own;
+    cw_err err = cw_arena_open(&own, 4096, 1u << 16, fault);
+    if (err != CW_ERR_OK) {
+        return err;
+    }
+    struct cw_store *made = cw_arena_zalloc(&own, sizeof *made, CW_CACHE_LINE);
+    made->options = *options;
+    if (made->options.pending_bytes_max == 0) {
+        made->options.pending_bytes_max = 16u << 20;
+    }
+    if (made->options.checkpoint_bytes == 0) {
+        made->options.checkpoint_bytes = 1u << 30;
+    }
+    if (made->options.checkpoint_rows == 0) {
+        made->options.checkpoint_rows = 64;
+    }
+    CW_ASSERT(made->options.pending_bytes_max <= CW_LOG_FRAME_BYTES_MAX / 2);
+    made->own = own;
+    *store = made;
+    return CW_ERR_OK;
+}
+
+/* ---- commits ---- */
+
+/* LSN of the frame that the next changes will be in, if any are noted, else of the last. */
+static uint64_t number(void *self)
+{
+    const struct cw_store *store = self;
+    uint64_t last = cw_log_last(store->options.log);
+    return cw_journal_clean(store->options.journal) ? last : last + 1;
+}
+
+static uint64_t durable(void *self)
+{
+    return cw_log_durable(((const struct cw_store *)self)->options.log);
+}
+
+static bool room(void *self)
+{
+    const struct cw_store *store = self;
+    return cw_journal_estimate(store->options.journal) < store->options.pending_bytes_max;
+}
+
+static void check_fault(struct cw_store *store)
+{
+    const char *why = cw_log_fault(store->options.log);
+    if (why != NULL) {
+        store->options.on_fault(store->options.self, why);
+        CW_ASSERT(false); /* it does not come back */
+    }
+}
+
+static bool release(struct cw_store *store)
+{
+    if (store->staged == 0 || durable(store) < store->staged) {
+        return false;
+    }
+    store->staged = 0;
+    store->options.released(store->options.self);
+    return true;
+}
+
+static bool submit(struct cw_store *store)
+{
+    struct cw_log *log = store->options.log;
+    struct cw_journal *journal = store->options.journal;
+    if (cw_log_busy(log) || cw_journal_clean(journal)) {
+        return false;
+    }
+    CW_ASSERT(store->staged == 0);
+    store->options.before(store->options.self);
+    uint64_t bytes = cw_journal_bytes(journal);
+    /* A turn's changes are bounded by what one chunk can bring, far below a frame's most. */
+    CW_ASSERT(bytes <= CW_LOG_FRAME_BYTES_MAX);
+    char *to = cw_log_room(log, (uint32_t)bytes);
+    char *end = cw_journal_write(journal, to);
+    CW_ASSERT((uint64_t)(end - to) == bytes);
+    store->options.staged(store->options.self);
+    store->staged =
+        cw_log_submit(log, (uint32_t)bytes, store->options.now_ms(store->options.self));
+    store->commits++;
+    return true;
+}
+
+/* ---- checkpoints ---- */
+
+static bool due(const struct cw_store *store)
+{
+    struct cw_log_stats stats;
+    if (store->wanted) {
+        return true;
+    }
+    cw_log_stats(store->options.log, &stats);
+    return stats.bytes - store->begun_bytes >= store->options.checkpoint_bytes;
+}
+
+static void begin(struct cw_store *store)
+{
+    struct cw_log_stats stats;
+    cw_log_stats(store->options.log, &stats);
+    store->begun_bytes = stats.bytes;
+    store->wanted = false;
+    store->erasing = store->erase;
+    store->erase = false;
+    store->at_work = true;
+    cw_checkpoint_begin(store->options.checkpoint, cw_log_last(store->options.log),
+                        store->options.now_ms(store->options.self));
+}
+
+static bool slice(struct cw_store *store)
+{
+    if (!store->at_work) {
+        if (!due(store)) {
+            return false;
+        }
+        begin(store);
+    }
+    enum cw_checkpoint_state state =
+        cw_checkpoint_slice(store->options.checkpoint, store->options.checkpoint_rows,
+                            number(store), durable(store));
+    if (state == CW_CHECKPOINT_DONE) {
+        store->at_work = false;
+        store->made++;
+        cw_log_release(store->options.log, cw_checkpoint_oldest(store->options.checkpoint),
+                       store->erasing);
+        if (store->options.checkpointed != NULL) {
+            store->options.checkpointed(store->options.self);
+        }
+    } else if (state == CW_CHECKPOINT_FAILED) { /* tried again after as much log again */
+        store->at_work = false;
+        store->erase |= store->erasing;
+    }
+    return state != CW_CHECKPOINT_WAITING && state != CW_CHECKPOINT_IDLE;
+}
+
+static bool turn(void *self)
+{
+    struct cw_store *store = self;
+    bool worked = cw_log_poll(store->options.log);
+    check_fault(store);
+    worked |= release(store);
+    worked |= submit(store);
+    worked |= slice(store);
+    return worked;
+}
+
+struct cw_commit cw_store_commit(struct cw_store *store)
+{
+    return (struct cw_commit){
+        .self = store, .number = number, .durable = durable, .turn = turn, .room = room};
+}
+
+void cw_store_checkpoint(struct cw_store *store, bool erase)
+{
+    store->wanted = true;
+    store->erase |= erase;
+}
+
+uint64_t cw_store_checkpoints(const struct cw_store *store)
+{
+    return store->made;
+}
+
+void cw_store_idle(struct cw_store *store)
+{
+    if (!cw_log_busy(store->options.log) && cw_journal_clean(store->options.journal)) {
+        cw_log_seal(store->options.log, store->options.now_ms(store->options.self));
+    }
+}
+
+bool cw_store_finish(struct cw_store *store, bool checkpoint)
+{
+    (void)turn(store);
+    if (!cw_journal_clean(store->options.journal) || cw_log_busy(store->options.log) ||
+        store->staged != 0) {
+        return false;
+    }
+    if (checkpoint && !store->finishing) {
+        store->finishing = true;
+        store->wanted = true;
+        return false;
+    }
+    return !store->at_work && !(checkpoint && store->wanted);
+}
+
+bool cw_store_full(const struct cw_store *store)
+{
+    return cw_log_full(store->options.log);
+}
+
+void cw_store_close(struct cw_store *store, bool clean)
+{
+    cw_checkpoint_close(store->options.checkpoint);
+    cw_log_close(store->options.log, clean);
+    struct cw_arena own = store->own;
+    cw_arena_close(&own);
+}
+
+void cw_store_stats(const struct cw_store *store, struct cw_store_stats *stats)
+{
+    *stats = (struct cw_store_stats){
+        .commits = store->commits,
+        .pending_bytes = cw_journal_estimate(store->options.journal),
+        .log_bytes = cw_log_bytes_since(store->options.log,
+                                        cw_checkpoint_oldest(store->options.checkpoint)),
+        .checkpointing = store->at_work,
+        .full = cw_log_full(store->options.log)};
+    cw_log_stats(store->options.log, &stats->log);
+    cw_checkpoint_stats(store->options.checkpoint, &stats->checkpoint);
+}

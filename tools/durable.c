@@ -1,0 +1,455 @@
+#include "tools/durable.h"
+
+#include "io/clock.h"
+#include "tools/durable_priv.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+/* ---- records into pipelines ---- */
+
+/* One old core's records on their way into the new cores' pipelines. */
+struct load {
+    struct cw_durable *durable;
+    struct cw_pipeline *const *pipelines;
+    uint32_t from; /* the old core */
+    struct cw_fault *fault;
+    uint64_t rows;
+};
+
+static bool load_one(struct load *load, const struct cw_record *record)
+{
+    const struct cw_durable_options *options = &load->durable->options;
+    uint32_t partition = 0;
+    switch (cw_persist_owner(record, options->partitions, &partition)) {
+    case CW_OWNER_PARTITION:
+        return cw_pipeline_load(load->pipelines[partition % options->cores], record, load->from,
+                                load->fault);
+    case CW_OWNER_ALL:
+        for (uint32_t i = 0; i < options->cores; i++) {
+            if (!cw_pipeline_load(load->pipelines[i], record, load->from, load->fault)) {
+                return false;
+            }
+        }
+        return true;
+    case CW_OWNER_CORE: /* what a core knows of itself: goes where the old core's number leads */
+        return cw_pipeline_load(load->pipelines[load->from % options->cores], record, load->from,
+                                load->fault);
+    case CW_OWNER_BAD: break;
+    }
+    (void)cw_fail(load->fault, CW_ERR_CORRUPT, "a row of table %u says nothing of its owner",
+                  record->table);
+    return false;
+}
+
+static bool load_records(void *with, struct cw_view records)
+{
+    struct load *load = with;
+    struct cw_record record;
+    enum cw_record_read read;
+    while ((read = cw_record_next(&records, &record)) == CW_RECORD_READ) {
+        if (!load_one(load, &record)) {
+            return false;
+        }
+        load->rows++;
+    }
+    if (read == CW_RECORD_BAD) {
+        (void)cw_fail(load->fault, CW_ERR_CORRUPT, "a record is none");
+    }
+    return read == CW_RECORD_END;
+}
+
+struct frames {
+    bool (*apply)(void *with, struct cw_view records);
+    void *with;
+};
+
+static bool load_frame(void *with, uint64_t lsn, int64_t logical_ms, struct cw_view records)
+{
+    const struct frames *frames = with;
+    (void)lsn;
+    (void)logical_ms;
+    return frames->apply(frames->with, records);
+}
+
+/* ---- one core's files ---- */
+
+static void core_path(const char *directory, uint64_t epoch, uint32_t core, char path[4096])
+{
+    (void)snprintf(path, 4096, "%.3900s/epoch-%08llu/core-%03u", directory,
+                   (unsigned long long)epoch, core);
+}
+
+static cw_err open_disk(struct cw_durable *durable, struct cw_durable_core *core, uint64_t epoch,
+                        uint32_t number, struct cw_fault *fault)
+{
+    char path[4096];
+    core_path(durable->options.directory, epoch, number, path);
+    struct cw_disk_options options = {.directory = path,
+                                      .backend = durable->options.backend,
+                                      .wake = durable->options.wake,
+                                      .self = durable->options.self,
+                                      .shard = number};
+    return cw_disk_open(&core->disk, &options, fault);
+}
+
+static void log_options(const struct cw_durable *durable, const struct cw_durable_core *core,
+                        uint32_t number, struct cw_log_options *options)
+{
+    *options = (struct cw_log_options){.disk = cw_disk_port(core->disk),
+                                       .shard = number,
+                                       .segment_bytes = durable->options.segment_bytes,
+                                       .os = durable->options.os};
+    memcpy(options->store, durable->manifest.store, sizeof options->store);
+    (void)!getrandom(&options->random, sizeof options->random, 0);
+}
+
+/* Reads checkpoint and log; keeps the log open where `log` wants it. */
+static cw_err read_core(struct cw_log_options *options, bool (*apply)(void *, struct cw_view),
+                        void *with, struct cw_checkpoint_found *checkpoint,
+                        struct cw_log_found *found, struct cw_log **log, struct cw_fault *fault)
+{
+    cw_err err = cw_checkpoint_read(&options->disk, options->store, options->shard,
+                                    options->read_only, apply, with, checkpoint, fault);
+    if (err != CW_ERR_OK) {
+        return err;
+    }
+    if (checkpoint->any) {
+        options->since = checkpoint->begin;
+        options->until = checkpoint->end;
+    }
+    struct frames frames = {apply, with};
+    err = cw_log_recover(log, options, load_frame, &frames, found, fault);
+    if (err == CW_ERR_OK && found->segments == 0) { /* every core of a manifest has one */
+        cw_log_close(*log, false);
+        *log = NULL;
+        err = cw_fail(fault, CW_ERR_CORRUPT, "the log is missing");
+    }
+    return err;
+}
+
+static void add_found(struct cw_durable_found *sum, const struct cw_checkpoint_found *checkpoint,
+                      const struct cw_log_found *log, uint64_t rows)
+{
+    sum->rows += rows;
+    sum->frames += log->frames;
+    sum->frames_to += log->last_lsn;
+    sum->log_bytes += log->bytes;
+    sum->torn_bytes += log->torn_bytes;
+    sum->checkpoint_bytes += checkpoint->bytes;
+    sum->checkpoints_refused += checkpoint->refused;
+    int64_t clock =
+        log->logical_ms > checkpoint->logical_ms ? log->logical_ms : checkpoint->logical_ms;
+    sum->logical_ms = clock > sum->logical_ms ? clock : sum->logical_ms;
+}
+
+/* ---- recovery ---- */
+
+/* The same cores as before: each reads its own, all at once. */
+struct reader {
+    pthread_t thread;
+    struct cw_durable *durable;
+    struct cw_pipeline *const *pipelines;
+    uint32_t core;
+    cw_err err;
+    struct cw_fault fault;
+    struct cw_checkpoint_found checkpoint;
+    struct cw_log_found log;
+    uint64_t rows;
+};
+
+static void *read_same(void *self)
+{
+    struct reader *reader = self;
+    struct cw_durable *durable = reader->durable;
+    struct cw_durable_core *core = &durable->cores[reader->core];
+    struct load load = {.durable = durable,
+                        .pipelines = reader->pipelines,
+                        .from = reader->core,
+                        .fault = &reader->fault};
+    reader->err =
+        open_disk(durable, core, durable->manifest.epoch, reader->core, &reader->fault);
+    if (reader->err == CW_ERR_OK) {
+        struct cw_log_options options;
+        log_options(durable, core, reader->core, &options);
+        reader->err = read_core(&options, load_records, &load, &reader->checkpoint, &reader->log,
+                                &core->log, &reader->fault);
+    }
+    reader->rows = load.rows;
+    if (reader->err != CW_ERR_OK) {
+        reader->err = cw_fail_while(&reader->fault, "reading the state of core %u", reader->core);
+    }
+    return NULL;
+}
+
+static cw_err recover_same(struct cw_durable *durable, struct cw_pipeline *const *pipelines,
+                           struct cw_durable_found *found, struct cw_fault *fault)
+{
+    uint32_t count = durable->options.cores;
+    struct reader *readers = calloc(count, sizeof *readers);
+    CW_ASSERT(readers != NULL);
+    for (uint32_t i = 0; i < count; i++) {
+        readers[i] = (struct reader){.durable = durable, .pipelines = pipelines, .core = i};
+        int rc = pthread_create(&readers[i].thread, NULL, read_same, &readers[i]);
+        CW_ASSERT(rc == 0);
+    }
+    cw_err err = CW_ERR_OK;
+    for (uint32_t i = 0; i < count; i++) {
+        (void)pthread_join(readers[i].thread, NULL);
+        add_found(found, &readers[i].checkpoint, &readers[i].log, readers[i].rows);
+        if (readers[i].err != CW_ERR_OK && err == CW_ERR_OK) {
+            err = readers[i].err;
+            *fault = readers[i].fault;
+        }
+    }
+    free(readers);
+    return err;
+}
+
+/* Other cores than before: one old core after the other is read and dealt out. */
+static cw_err recover_dealt(struct cw_durable *durable, struct cw_pipeline *const *pipelines,
+                            struct cw_durable_found *found, struct cw_fault *fault)
+{
+    cw_err err = CW_ERR_OK;
+    for (uint32_t from = 0; from < durable->manifest.cores && err == CW_ERR_OK; from++) {
+        struct load load = {
+            .durable = durable, .pipelines = pipelines, .from = from, .fault = fault};
+        struct cw_checkpoint_found checkpoint = {0};
+        struct cw_log_found log = {0};
+        err = cw_durable_scan(durable->options.directory, &durable->manifest, from, load_records,
+                              &load, &checkpoint, &log, fault);
+        add_found(found, &checkpoint, &log, load.rows);
+        if (err != CW_ERR_OK) {
+            err = cw_fail_while(fault, "reading the state of core %u", from);
+        }
+    }
+    return err;
+}
+
+cw_err cw_durable_scan(const char *directory, const struct cw_manifest *manifest, uint32_t core,
+                       bool (*apply)(void *with, struct cw_view records), void *with,
+                       struct cw_checkpoint_found *checkpoint, struct cw_log_found *log,
+                       struct cw_fault *fault)
+{
+    struct cw_durable looking = {.options = {.directory = directory,
+                                             .backend = CW_DISK_THREAD,
+                                             .partitions = manifest->partitions},
+                                 .manifest = *manifest};
+    struct cw_durable_core files = {0};
+    cw_err err = open_disk(&looking, &files, manifest->epoch, core, fault);
+    if (err != CW_ERR_OK) {
+        return err;
+    }
+    struct cw_log_options options;
+    log_options(&looking, &files, core, &options);
+    options.read_only = true;
+    err = read_core(&options, apply, with, checkpoint, log, &files.log, fault);
+    if (err == CW_ERR_OK) {
+        cw_log_close(files.log, false);
+    }
+    cw_disk_close(files.disk);
+    return err;
+}
+
+/* ---- stores ---- */
+
+static cw_err open_store(struct cw_durable *durable, uint32_t number,
+                         struct cw_pipeline *pipeline, struct cw_fault *fault)
+{
+    struct cw_durable_core *core = &durable->cores[number];
+    const struct cw_durable_options *o = &durable->options;
+    core->pipeline = pipeline;
+    cw_err err = cw_journal_open(&core->journal, fault);
+    if (err != CW_ERR_OK) {
+        return err;
+    }
+    cw_pipeline_journal(pipeline, core->journal);
+    struct cw_checkpoint_options checkpoint = {.disk = cw_disk_port(core->disk),
+                                               .shard = number,
+                                               .tables = core->tables,
+                                               .table_count = CW_PERSIST_TABLES};
+    memcpy(checkpoint.store, durable->manifest.store, sizeof checkpoint.store);
+    cw_pipeline_tables(pipeline, core->tables);
+    err = cw_checkpoint_open(&core->checkpoint, &checkpoint, fault);
+    if (err == CW_ERR_OK) {
+        struct cw_store_options store = {.journal = core->journal,
+                                         .log = core->log,
+                                         .checkpoint = core->checkpoint,
+                                         .checkpoint_bytes = o->checkpoint_bytes,
+                                         .self = o->of_core(o->self, number),
+                                         .before = o->before,
+                                         .staged = o->staged,
+                                         .released = o->released,
+                                         .on_fault = o->on_fault,
+                                         .now_ms = o->now_ms};
+        err = cw_store_open(&core->store, &store, fault);
+    }
+    return err;
+}
+
+/* The files of a new epoch, each core's begun by a checkpoint of all that it has. */
+static cw_err write_epoch(struct cw_durable *durable, struct cw_pipeline *const *pipelines,
+                          struct cw_fault *fault)
+{
+    struct cw_manifest next = durable->manifest;
+    next.epoch++;
+    next.cores = durable->options.cores;
+    cw_err err = cw_durable_remove_epoch(durable->options.directory, next.epoch, fault);
+    for (uint32_t i = 0; i < next.cores && err == CW_ERR_OK; i++) {
+        struct cw_durable_core *core = &durable->cores[i];
+        err = open_disk(durable, core, next.epoch, i, fault);
+        if (err == CW_ERR_OK) {
+            struct cw_log_options options;
+            struct cw_log_found found;
+            log_options(durable, core, i, &options);
+            err = cw_log_recover(&core->log, &options, NULL, NULL, &found, fault);
+        }
+        if (err == CW_ERR_OK) {
+            err = open_store(durable, i, pipelines[i], fault);
+        }
+        while (err == CW_ERR_OK && !cw_store_finish(core->store, true)) {
+            if (cw_checkpoint_fault(core->checkpoint) != NULL) {
+                err = cw_fail(fault, CW_ERR_IO, "writing the state of core %u: %s", i,
+                              cw_checkpoint_fault(core->checkpoint));
+            }
+        }
+    }
+    uint64_t old = durable->manifest.epoch;
+    if (err == CW_ERR_OK) {
+        durable->manifest = next;
+        err = cw_manifest_store(durable->options.directory, &durable->manifest, fault);
+    }
+    return err == CW_ERR_OK ? cw_durable_remove_epoch(durable->options.directory, old, fault) : err;
+}
+
+static cw_err relink(struct cw_durable *durable, struct cw_pipeline *const *pipelines,
+                     struct cw_fault *fault)
+{
+    cw_err err = CW_ERR_OK;
+    for (uint32_t i = 0; i < durable->options.cores && err == CW_ERR_OK; i++) {
+        err = cw_pipeline_relink(pipelines[i], fault);
+    }
+    return err;
+}
+
+cw_err cw_durable_recover(struct cw_durable *durable, struct cw_pipeline *const *pipelines,
+                          struct cw_durable_found *found, struct cw_fault *fault)
+{
+    uint64_t began_ns = cw_clock_monotonic_ns();
+    bool same = durable->manifest.cores == durable->options.cores;
+    *found = (struct cw_durable_found){.fresh = durable->fresh, .manifest = durable->manifest};
+    cw_err err = same ? recover_same(durable, pipelines, found, fault)
+                      : recover_dealt(durable, pipelines, found, fault);
+    if (err == CW_ERR_OK) {
+        err = relink(durable, pipelines, fault);
+    }
+    if (err == CW_ERR_OK && durable->manifest.clean) { /* before anything is changed */
+        durable->manifest.clean = false;
+        err = cw_manifest_store(durable->options.directory, &durable->manifest, fault);
+    }
+    if (err == CW_ERR_OK && !same) {
+        err = write_epoch(durable, pipelines, fault);
+    }
+    for (uint32_t i = 0; same && i < durable->options.cores && err == CW_ERR_OK; i++) {
+        err = open_store(durable, i, pipelines[i], fault);
+    }
+    found->seconds = (double)(cw_clock_monotonic_ns() - began_ns) / 1e9;
+    return err;
+}
+
+/* ---- open and close ---- */
+
+cw_err cw_durable_open(struct cw_durable **durable, const struct cw_durable_options *options,
+                       struct cw_fault *fault)
+{
+    struct cw_durable *made = calloc(1, sizeof *made);
+    CW_ASSERT(made != NULL && options->cores <= CW_MESH_SHARDS_MAX);
+    made->options = *options;
+    cw_err err = cw_manifest_load(options->directory, &made->manifest, fault);
+    if (err == CW_ERR_NOT_FOUND) {
+        made->fresh = true;
+        /* No cores, no epoch yet: the first one is written as any change of cores is. */
+        made->manifest = (struct cw_manifest){.partitions = options->partitions};
+        err = getrandom(made->manifest.store, sizeof made->manifest.store, 0) == 16
+                  ? CW_ERR_OK
+                  : cw_fail(fault, CW_ERR_IO, "asking for random bytes");
+    } else if (err == CW_ERR_OK && made->manifest.partitions != options->partitions) {
+        err = cw_fail(fault, CW_ERR_INVALID,
+                      "the state in %s has %u partitions and the configuration says %u; a state "
+                      "keeps its number: set \"partitions: %u\", or begin a new state directory",
+                      options->directory, made->manifest.partitions, options->partitions,
+                      made->manifest.partitions);
+    }
+    if (err != CW_ERR_OK) {
+        free(made);
+        return err;
+    }
+    (void)snprintf(made->manifest.writer, sizeof made->manifest.writer, "%s", options->writer);
+    *durable = made;
+    return CW_ERR_OK;
+}
+
+const struct cw_manifest *cw_durable_manifest(const struct cw_durable *durable)
+{
+    return &durable->manifest;
+}
+
+struct cw_store *cw_durable_store(struct cw_durable *durable, uint32_t core)
+{
+    return durable->cores[core].store;
+}
+
+struct cw_journal *cw_durable_journal(struct cw_durable *durable, uint32_t core)
+{
+    return durable->cores[core].journal;
+}
+
+const char *cw_durable_disk_name(const struct cw_durable *durable)
+{
+    return cw_disk_name(durable->cores[0].disk);
+}
+
+const struct cw_disk_counts *cw_durable_disk_counts(const struct cw_durable *durable,
+                                                    uint32_t core)
+{
+    return cw_disk_counts(durable->cores[core].disk);
+}
+
+cw_err cw_durable_hold(struct cw_durable *durable, bool held, struct cw_fault *fault)
+{
+    durable->manifest.held = held;
+    return cw_manifest_store(durable->options.directory, &durable->manifest, fault);
+}
+
+void cw_durable_close(struct cw_durable *durable, bool clean)
+{
+    struct cw_fault fault;
+    for (uint32_t i = 0; i < durable->options.cores; i++) {
+        struct cw_durable_core *core = &durable->cores[i];
+        if (core->store != NULL) {
+            cw_store_close(core->store, clean);
+        } else {
+            if (core->checkpoint != NULL) {
+                cw_checkpoint_close(core->checkpoint);
+            }
+            if (core->log != NULL) {
+                cw_log_close(core->log, false);
+            }
+        }
+        if (core->journal != NULL) {
+            cw_pipeline_journal(core->pipeline, NULL);
+            cw_journal_close(core->journal);
+        }
+        if (core->disk != NULL) {
+            cw_disk_close(core->disk);
+        }
+    }
+    if (clean) { /* what could not be said costs time at the next start, nothing else */
+        durable->manifest.clean = true;
+        (void)!cw_manifest_store(durable->options.directory, &durable->manifest, &fault);
+    }
+    free(durable);
+}

@@ -1,0 +1,94 @@
+/*
+ * durable: the state of an engine on its disk: the manifest, and for each core a directory with its
+ * log and checkpoints; read into pipelines at start, on any number of cores.
+ *
+ *     STATE/manifest.a manifest.b            core/manifest.h
+ *     STATE/epoch-00000001/core-000/         log-*, spare-*, checkpoint-*
+ *
+ * Started with another number of cores, everything is read, dealt out anew and written as
+ * checkpoints of a new epoch; the old one is removed once the manifest names the new one, so a
+ * crash at any moment leaves one of the two whole.
+ *
+ * Life:    open -> recover -> (cores turn their stores) -> close. Threads: the control plane; a
+ *          store is its core's once the engine has started.
+ * Fails:   CW_ERR_CORRUPT: the state is damaged (exit 78); CW_ERR_IO: the disk refused (74).
+ */
+#ifndef CW_TOOLS_DURABLE_H
+#define CW_TOOLS_DURABLE_H
+
+#include "core/manifest.h"
+#include "core/store.h"
+#include "io/disk.h"
+#include "pipeline/persist.h"
+
+struct cw_durable; /* opaque */
+
+struct cw_durable_options {
+    const char *directory; /* of the state; locked by who calls */
+    uint32_t cores, partitions;
+    bool os; /* durability os: written, not flushed */
+    enum cw_disk_backend backend;
+    uint64_t segment_bytes, checkpoint_bytes; /* 0: the usual ones */
+    const char *writer;
+    void *self;
+    void (*wake)(void *self, uint32_t core); /* from any thread */
+    /* What a core does with its store's callbacks; self of them is of_core(self, core). */
+    void *(*of_core)(void *self, uint32_t core);
+    void (*before)(void *core);
+    void (*staged)(void *core);
+    void (*released)(void *core);
+    void (*on_fault)(void *core, const char *why);
+    int64_t (*now_ms)(void *core);
+};
+
+/* What was found, for people. */
+struct cw_durable_found {
+    bool fresh; /* nothing was there */
+    struct cw_manifest manifest;
+    uint64_t rows, frames, log_bytes, checkpoint_bytes, torn_bytes;
+    uint64_t frames_to; /* sum of the cores' last LSNs */
+    uint32_t checkpoints_refused;
+    int64_t logical_ms; /* the latest clock that anything says */
+    double seconds;
+};
+
+/* Reads or makes the manifest. CW_ERR_INVALID: partitions are not those of the state. */
+CW_MUST_USE cw_err cw_durable_open(struct cw_durable **durable,
+                                   const struct cw_durable_options *options,
+                                   struct cw_fault *fault);
+const struct cw_manifest *cw_durable_manifest(const struct cw_durable *durable);
+
+/* Reads everything into the pipelines, one a core, fresh; relinks them; from then on their changes
+   are noted and cw_durable_store commits them. */
+CW_MUST_USE cw_err cw_durable_recover(struct cw_durable *durable,
+                                      struct cw_pipeline *const *pipelines,
+                                      struct cw_durable_found *found, struct cw_fault *fault);
+
+struct cw_store *cw_durable_store(struct cw_durable *durable, uint32_t core);
+struct cw_journal *cw_durable_journal(struct cw_durable *durable, uint32_t core);
+const char *cw_durable_disk_name(const struct cw_durable *durable);
+const struct cw_disk_counts *cw_durable_disk_counts(const struct cw_durable *durable,
+                                                    uint32_t core);
+
+/* Whether sends are held from the next start on. */
+CW_MUST_USE cw_err cw_durable_hold(struct cw_durable *durable, bool held, struct cw_fault *fault);
+
+/* clean: every store was finished. */
+void cw_durable_close(struct cw_durable *durable, bool clean);
+
+/* ---- for commands that only look ---- */
+
+/* The newest whole manifest of a state directory. CW_ERR_NOT_FOUND: there is none. */
+CW_MUST_USE cw_err cw_manifest_load(const char *directory, struct cw_manifest *manifest,
+                                    struct cw_fault *fault);
+/* Writes one with the next generation, durably. */
+CW_MUST_USE cw_err cw_manifest_store(const char *directory, struct cw_manifest *manifest,
+                                     struct cw_fault *fault);
+
+/* Reads one core's files without changing them; apply is called for each record. */
+CW_MUST_USE cw_err cw_durable_scan(const char *directory, const struct cw_manifest *manifest,
+                                   uint32_t core, bool (*apply)(void *with, struct cw_view records),
+                                   void *with, struct cw_checkpoint_found *checkpoint,
+                                   struct cw_log_found *log, struct cw_fault *fault);
+
+#endif

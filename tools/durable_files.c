@@ -1,0 +1,144 @@
+/* durable_files: a state's manifest slots and directories. */
+#include "tools/durable_priv.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const char *const slots[] = {"manifest.a", "manifest.b"};
+
+static cw_err read_slot(const char *directory, const char *slot, struct cw_manifest *manifest,
+                        struct cw_fault *fault)
+{
+    char path[4096];
+    char text[CW_MANIFEST_BYTES_MAX + 1];
+    (void)snprintf(path, sizeof path, "%.3900s/%s", directory, slot);
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    if (file < 0) {
+        return errno == ENOENT ? cw_fail(fault, CW_ERR_NOT_FOUND, "no %s", path)
+                               : cw_fail(fault, CW_ERR_IO, "opening %s", path);
+    }
+    ssize_t got = read(file, text, sizeof text);
+    (void)close(file);
+    if (got < 0) {
+        return cw_fail(fault, CW_ERR_IO, "reading %s", path);
+    }
+    cw_err err = cw_manifest_read(manifest, (struct cw_view){text, (uint32_t)got}, fault);
+    return err == CW_ERR_OK ? err : cw_fail_while(fault, "%s", path);
+}
+
+cw_err cw_manifest_load(const char *directory, struct cw_manifest *manifest,
+                        struct cw_fault *fault)
+{
+    struct cw_manifest found[2];
+    struct cw_fault faults[2];
+    cw_err errs[2];
+    for (uint32_t i = 0; i < 2; i++) {
+        errs[i] = read_slot(directory, slots[i], &found[i], &faults[i]);
+        if (errs[i] == CW_ERR_IO || errs[i] == CW_ERR_UNSUPPORTED) {
+            *fault = faults[i];
+            return errs[i];
+        }
+    }
+    bool a = errs[0] == CW_ERR_OK && (errs[1] != CW_ERR_OK ||
+                                      found[0].generation > found[1].generation);
+    uint32_t newest = a ? 0 : 1;
+    if (errs[newest] != CW_ERR_OK) { /* neither: one that is torn was the first ever written */
+        bool none = errs[0] == CW_ERR_NOT_FOUND && errs[1] == CW_ERR_NOT_FOUND;
+        *fault = faults[none || errs[0] != CW_ERR_NOT_FOUND ? 0 : 1];
+        return errs[0] == CW_ERR_NOT_FOUND ? errs[1] : errs[0];
+    }
+    *manifest = found[newest];
+    return CW_ERR_OK;
+}
+
+static cw_err sync_directory(const char *directory, struct cw_fault *fault)
+{
+    int names = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool good = names >= 0 && fsync(names) == 0;
+    if (names >= 0) {
+        (void)close(names);
+    }
+    return good ? CW_ERR_OK : cw_fail(fault, CW_ERR_IO, "flushing %s", directory);
+}
+
+/* A new file beside it takes the slot's name, so the slot is never half written. */
+cw_err cw_manifest_store(const char *directory, struct cw_manifest *manifest,
+                         struct cw_fault *fault)
+{
+    char path[4096];
+    char made[4096];
+    manifest->generation++;
+    (void)snprintf(path, sizeof path, "%.3900s/%s", directory, slots[manifest->generation % 2]);
+    (void)snprintf(made, sizeof made, "%.3900s/manifest.new", directory);
+    struct cw_text text = {0};
+    cw_manifest_write(manifest, &text);
+    int file = open(made, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    bool good = file >= 0 && write(file, text.data, text.bytes) == (ssize_t)text.bytes &&
+                fsync(file) == 0;
+    cw_err err = good ? CW_ERR_OK : cw_fail(fault, CW_ERR_IO, "writing %s", made);
+    if (file >= 0) {
+        (void)close(file);
+    }
+    cw_text_deinit(&text);
+    if (err == CW_ERR_OK && rename(made, path) != 0) {
+        err = cw_fail(fault, CW_ERR_IO, "naming %s", path);
+    }
+    return err == CW_ERR_OK ? sync_directory(directory, fault) : err;
+}
+
+static bool is_dots(const char *name)
+{
+    return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
+}
+
+/* The files in one core's directory, and it; there are no directories in it. */
+static cw_err remove_core(int epoch, const char *name, struct cw_fault *fault)
+{
+    int core = openat(epoch, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    DIR *names = core >= 0 ? fdopendir(core) : NULL;
+    if (names == NULL) {
+        return cw_fail(fault, CW_ERR_IO, "opening %s to remove it", name);
+    }
+    cw_err err = CW_ERR_OK;
+    for (const struct dirent *entry; err == CW_ERR_OK && (entry = readdir(names)) != NULL;) {
+        if (!is_dots(entry->d_name) && unlinkat(core, entry->d_name, 0) != 0) {
+            err = cw_fail(fault, CW_ERR_IO, "removing %s/%s", name, entry->d_name);
+        }
+    }
+    (void)closedir(names);
+    if (err == CW_ERR_OK && unlinkat(epoch, name, AT_REMOVEDIR) != 0) {
+        err = cw_fail(fault, CW_ERR_IO, "removing %s", name);
+    }
+    return err;
+}
+
+cw_err cw_durable_remove_epoch(const char *directory, uint64_t epoch, struct cw_fault *fault)
+{
+    char path[4096];
+    (void)snprintf(path, sizeof path, "%.3900s/epoch-%08llu", directory,
+                   (unsigned long long)epoch);
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0 && errno == ENOENT) {
+        return CW_ERR_OK;
+    }
+    DIR *names = fd >= 0 ? fdopendir(fd) : NULL;
+    if (names == NULL) {
+        return cw_fail(fault, CW_ERR_IO, "opening %s", path);
+    }
+    cw_err err = CW_ERR_OK;
+    for (const struct dirent *entry; err == CW_ERR_OK && (entry = readdir(names)) != NULL;) {
+        if (!is_dots(entry->d_name)) {
+            err = remove_core(fd, entry->d_name, fault);
+        }
+    }
+    (void)closedir(names);
+    if (err == CW_ERR_OK && rmdir(path) != 0) {
+        err = cw_fail(fault, CW_ERR_IO, "removing %s", path);
+    }
+    return err == CW_ERR_OK ? sync_directory(directory, fault) : err;
+}

@@ -1,0 +1,206 @@
+/*
+ * engine_state: the engine's state: read at start, and what may leave a core only once it is durable:
+ * answers (the shard holds their batches), messages (staged in their channels), told decisions.
+ */
+#include "tools/engine_priv.h"
+
+#include <unistd.h>
+
+#ifndef CW_VERSION
+#    define CW_VERSION "0"
+#endif
+
+enum {
+    SETTLE_EVERY_MS = 50,
+    DOUBTS_IN_A_TURN = 64
+};
+
+#define SEAL_AFTER_NS UINT64_C(1000000000)
+
+/* What is settled later is settled as well, so most calls need not hand anything on. */
+static void tell_settled(struct cw_core *core)
+{
+    if (core->lane == NULL || (!core->ended && cw_lane_full(core->lane))) {
+        return;
+    }
+    int64_t now = cw_clock_wall_ms();
+    if (core->ended || now - core->settled_ms >= SETTLE_EVERY_MS || now < core->settled_ms) {
+        core->settled_ms = now;
+        cw_lane_settle(core->lane, core->durable_until, core->ended);
+    }
+}
+
+void cw_engine_settled(void *self, uint64_t sequence, int64_t until, bool end)
+{
+    struct cw_core *core = self;
+    (void)sequence;
+    core->until = until;
+    core->ended = end;
+    if (end) { /* all is durable: finished() said so before */
+        core->durable_until = until;
+        tell_settled(core);
+    }
+}
+
+/* ---- what leaves only once it is durable ---- */
+
+static void *of_core(void *self, uint32_t core)
+{
+    return &((struct cw_engine *)self)->cores[core];
+}
+
+static void before_commit(void *self)
+{
+    struct cw_core *core = self;
+    cw_pipeline_note(cw_service_pipeline(core->service));
+}
+
+static void commit_staged(void *self)
+{
+    struct cw_core *core = self;
+    struct cw_channel_port port = cw_channels_port(core->engine->channels);
+    core->staged_until = core->until;
+    core->committed_ns = cw_clock_monotonic_ns();
+    core->commits++;
+    port.stage(port.self, core->index);
+}
+
+static void commit_released(void *self)
+{
+    struct cw_core *core = self;
+    struct cw_channel_port port = cw_channels_port(core->engine->channels);
+    core->durable_until = core->staged_until;
+    port.release(port.self, core->index);
+    tell_settled(core);
+}
+
+/* An fsync that failed may have thrown away what it was to keep, and would succeed if it was tried
+   again: nothing that is in memory now may be told to anybody. */
+static void disk_failed(void *self, const char *why)
+{
+    const struct cw_core *core = self;
+    (void)fprintf(stderr,
+                  "cartwheel: core %u: %s; the engine ends at once, so that nothing is acknowledged "
+                  "that the disk may have lost. Check the disk, then start again: what was "
+                  "acknowledged is recovered\n",
+                  core->index, why);
+    _exit(CW_EXIT_DISK);
+}
+
+bool cw_engine_finished(void *self)
+{
+    struct cw_core *core = self;
+    return cw_store_finish(core->store, false);
+}
+
+/* A log that rests is sealed, so that its last frame is known to be whole; and where nothing is left
+   to be committed, all that was decided may be told. */
+void cw_engine_look_after_state(struct cw_core *core)
+{
+    if (!core->doubts_settled) {
+        core->doubts_settled =
+            cw_pipeline_settle_in_doubt(cw_service_pipeline(core->service), DOUBTS_IN_A_TURN);
+    }
+    struct cw_commit commit = cw_store_commit(core->store);
+    cw_pipeline_refuse(cw_service_pipeline(core->service), cw_store_full(core->store));
+    if (commit.number(commit.self) <= commit.durable(commit.self)) {
+        core->durable_until = core->until;
+        tell_settled(core);
+        if (cw_clock_monotonic_ns() - core->committed_ns > SEAL_AFTER_NS) {
+            core->committed_ns = cw_clock_monotonic_ns();
+            cw_store_idle(core->store);
+        }
+    }
+}
+
+/* ---- state ---- */
+
+static cw_err open_durable(struct cw_engine *engine, struct cw_fault *fault)
+{
+    const struct cw_engine_live *live = engine->live;
+    struct cw_durable_options options = {.directory = live->state,
+                                         .cores = engine->count,
+                                         .partitions = engine->options.file->partitions,
+                                         .os = live->durability_os,
+                                         .backend = live->disk,
+                                         .segment_bytes = live->segment_bytes,
+                                         .checkpoint_bytes = live->checkpoint_bytes,
+                                         .writer = CW_VERSION,
+                                         .self = engine,
+                                         .wake = cw_engine_wake,
+                                         .of_core = of_core,
+                                         .before = before_commit,
+                                         .staged = commit_staged,
+                                         .released = commit_released,
+                                         .on_fault = disk_failed,
+                                         .now_ms = cw_engine_now_ms};
+    return cw_durable_open(&engine->durable, &options, fault);
+}
+
+/* Everything that was there comes back, and what was being sent when it stopped is settled. */
+cw_err cw_engine_recover(struct cw_engine *engine, struct cw_fault *fault)
+{
+    struct cw_pipeline *pipelines[CW_MESH_SHARDS_MAX];
+    for (uint32_t i = 0; i < engine->count; i++) {
+        pipelines[i] = cw_service_pipeline(engine->cores[i].service);
+    }
+    cw_err err = open_durable(engine, fault);
+    if (err == CW_ERR_OK) {
+        err = cw_durable_recover(engine->durable, pipelines, &engine->found, fault);
+    }
+    if (err != CW_ERR_OK) {
+        return err;
+    }
+    if (engine->found.logical_ms > engine->start_ms) {
+        engine->start_ms = engine->found.logical_ms;
+    }
+    for (uint32_t i = 0; i < engine->count; i++) {
+        struct cw_core *core = &engine->cores[i];
+        core->store = cw_durable_store(engine->durable, i);
+        engine->shards[i].commit = cw_store_commit(core->store);
+        cw_clock_init(&core->clock, engine->start_ms);
+        cw_service_begin_at(core->service, engine->start_ms);
+        if (cw_durable_manifest(engine->durable)->held) {
+            cw_service_note(core->service, "sends are HELD: this state came out of a snapshot; "
+                                           "cartwheel resume lets them go");
+        }
+    }
+    return CW_ERR_OK;
+}
+
+void cw_engine_say_state(const struct cw_engine *engine, FILE *to)
+{
+    const struct cw_durable_found *found = &engine->found;
+    const struct cw_manifest *manifest = cw_durable_manifest(engine->durable);
+    (void)fprintf(to, "  state in %s, durability %s, %s\n", engine->live->state,
+                  engine->live->durability_os
+                      ? "os: what is acknowledged survives this process, NOT a loss of power"
+                      : "fsync",
+                  cw_durable_disk_name(engine->durable));
+    if (!found->fresh) {
+        (void)fprintf(to,
+                      "  recovered in %.2f s after %s: %.1f MB of checkpoints, %llu frames of log "
+                      "(%.1f MB)%s\n",
+                      found->seconds, found->manifest.clean ? "a clean stop" : "a CRASH",
+                      (double)found->checkpoint_bytes / 1e6, (unsigned long long)found->frames,
+                      (double)found->log_bytes / 1e6,
+                      found->torn_bytes > 0 ? "; a write that was never acknowledged was cut off"
+                                            : "");
+    }
+    if (!found->fresh && found->manifest.cores != manifest->cores) {
+        (void)fprintf(to, "  dealt out from %u cores to %u\n", found->manifest.cores,
+                      manifest->cores);
+    }
+    if (found->checkpoints_refused > 0) {
+        (void)fprintf(to,
+                      "  WARNING: %u damaged checkpoint%s passed over; the state is whole, but the "
+                      "disk should be looked at\n",
+                      found->checkpoints_refused, found->checkpoints_refused == 1 ? " was" : "s were");
+    }
+    if (manifest->held) {
+        (void)fputs("  sends are HELD: this state came out of a snapshot; messages that went out "
+                    "after it was made are not known. `cartwheel resume` lets them go\n",
+                    to);
+    }
+}
+
