@@ -245,6 +245,12 @@ static enum cw_event_fate tally(struct cw_pipeline *p, enum cw_event_fate fate)
     return fate;
 }
 
+/* For changes, in the next commit. */
+static bool has_room(const struct cw_pipeline *p)
+{
+    return p->journal == NULL || cw_journal_estimate(p->journal) < CW_CHANGES_BYTES_MAX;
+}
+
 /* What nothing may be refused for: it ends or stops something, or takes no lasting room. */
 static bool is_needed(enum cw_event_type type)
 {
@@ -377,11 +383,6 @@ static void fire(struct cw_pipeline *p, const struct cw_wheel_fired *fired, int6
     memcpy(id, customer.id.data, customer.id.bytes);
     customer.id.data = id;
     cw_customer_fire(p, &customer);
-}
-
-static bool has_room(const struct cw_pipeline *p)
-{
-    return p->journal == NULL || cw_journal_estimate(p->journal) < CW_CHANGES_BYTES_MAX;
 }
 
 /* Fires at most `most` customers' timers at a time, and looks at `within` between. */

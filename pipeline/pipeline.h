@@ -27,6 +27,7 @@
 
 struct cw_pipeline; /* opaque: owns its memory */
 struct cw_journal;
+struct cw_table;
 struct cw_event_names;
 struct cw_item; /* an event in one program, see graph.h */
 

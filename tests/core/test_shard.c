@@ -142,3 +142,87 @@ Test(shard, an_ordered_shard_waits_for_the_chunk_whose_turn_it_is)
     cr_assert(eq(u64, toys[1].broken, 0));
     cw_mesh_close(mesh);
 }
+
+/* A disk of numbers: each turn may begin a commit or end the one under way. */
+struct slow_disk {
+    uint64_t random;
+    uint64_t changed;  /* commit that has all changes so far */
+    uint64_t begun, durable;
+    uint64_t turns;
+};
+
+static struct slow_disk disks[4];
+
+static uint64_t disk_number(void *self)
+{
+    struct slow_disk *disk = self;
+    disk->changed = disk->begun + 1; /* every batch changes something */
+    return disk->changed;
+}
+
+static uint64_t disk_durable(void *self)
+{
+    return ((struct slow_disk *)self)->durable;
+}
+
+static bool disk_turn(void *self)
+{
+    struct slow_disk *disk = self;
+    disk->turns++;
+    if (disk->begun > disk->durable && random_below(&disk->random, 3) == 0) {
+        disk->durable = disk->begun;
+        return true;
+    }
+    if (disk->begun == disk->durable && disk->changed > disk->begun) {
+        disk->begun = disk->changed;
+        return true;
+    }
+    return false;
+}
+
+static bool disk_room(void *self)
+{
+    return random_below(&((struct slow_disk *)self)->random, 4) != 0;
+}
+
+static uint64_t homes, early;
+
+/* A batch is home: its commit, or a later one, is durable on the shard that ran it. */
+static void toy_home(void *self, struct cw_batch *batch)
+{
+    (void)self;
+    const struct slow_disk *disk = &disks[batch->to];
+    early += disk->durable == 0;
+    homes++;
+}
+
+Test(shard, batches_come_home_only_when_their_commit_is_durable)
+{
+    const struct shape shape = {3, 0, 200, 10, 10};
+    homes = early = 0;
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        uint64_t random = seed;
+        struct cw_mesh *mesh = start(&shape, seed);
+        for (uint32_t i = 0; i < shape.shards; i++) {
+            disks[i] = (struct slow_disk){.random = seed * 31 + i};
+            shards[i].commit = (struct cw_commit){.self = &disks[i],
+                                                  .number = disk_number,
+                                                  .durable = disk_durable,
+                                                  .turn = disk_turn,
+                                                  .room = disk_room};
+            shards[i].app.home = toy_home;
+        }
+        cr_assert(turn(shape.shards, &random), "seed %d: stuck", (int)seed);
+        for (uint32_t i = 0; i < shape.shards; i++) {
+            cr_assert(toy_is_complete(&toys[i]), "seed %d, shard %u", (int)seed, i);
+            /* What is held at any time waits for a commit that is not durable yet. */
+            for (uint32_t h = 0; h < shards[i].held_count; h++) {
+                uint32_t at = (shards[i].held_first + h) % CW_COUNTOF(shards[i].held);
+                cr_assert(gt(u64, shards[i].held[at].commit, disks[i].durable));
+            }
+        }
+        cw_mesh_close(mesh);
+    }
+    cr_assert(gt(u64, homes, 5000));
+    cr_assert(eq(u64, early, 0));
+}

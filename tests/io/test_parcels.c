@@ -106,3 +106,46 @@ Test(parcels, behaves_like_a_queue)
         cw_arena_close(&arena);
     }
 }
+
+/* What was put is not handed over before it is sent up to there, in any mix of the two. */
+Test(parcels, stay_in_line_until_they_are_sent)
+{
+    struct cw_fault fault;
+    struct cw_arena arena;
+    cr_assert(eq(int, cw_arena_open(&arena, 1 << 16, 1 << 20, &fault), CW_ERR_OK));
+    struct cw_parcels *parcels = cw_parcels_create(&arena, 1024);
+    uint64_t random = 5;
+    uint64_t put = 0;
+    uint64_t sent = 0;
+    uint64_t taken = 0;
+    uint64_t lines[4096];
+    lines[0] = cw_parcels_line(parcels);
+    for (uint32_t step = 0; step < 20000; step++) {
+        uint32_t what = (uint32_t)((random = random * 6364136223846793005u + 1) >> 40) % 4;
+        uint32_t bytes = 8 + (uint32_t)(random >> 50) % 90;
+        void *room = what < 2 ? cw_parcels_room(parcels, bytes) : NULL;
+        if (room != NULL && put < 4095) {
+            memcpy(room, &put, sizeof put);
+            cw_parcels_put(parcels);
+            lines[++put] = cw_parcels_line(parcels);
+        } else if (what == 2 && put > sent) {
+            uint64_t to = sent + 1 + random % (put - sent);
+            cr_assert(cw_parcels_send_to(parcels, lines[to]));
+            cr_assert(not(cw_parcels_send_to(parcels, lines[to])));
+            sent = to;
+        } else if (what == 3) {
+            uint32_t got;
+            const void *record = cw_parcels_next(parcels, &got);
+            cr_assert(eq(int, record != NULL, taken < sent));
+            if (record != NULL) {
+                uint64_t number;
+                memcpy(&number, record, sizeof number);
+                cr_assert(eq(u64, number, taken));
+                cw_parcels_take(parcels);
+                taken++;
+            }
+        }
+    }
+    cr_assert(gt(u64, taken, 1000));
+    cw_arena_close(&arena);
+}
