@@ -28,6 +28,9 @@ static void health(struct cw_service *service, const struct cw_call *call)
     cw_text_json_time(out, cw_service_clock(service));
     cw_text_puts(out, ",\"speed\":"); /* of the clock; 0: it stands but for events */
     cw_text_number(out, service->options.event_time ? 0 : service->options.speed);
+    if (cw_pipeline_sends_held(service->pipeline)) {
+        cw_text_puts(out, ",\"sends\":\"held\"");
+    }
     if (service->options.note != NULL) {
         const char *note = service->options.note;
         cw_text_puts(out, ",\"note\":");

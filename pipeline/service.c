@@ -175,11 +175,6 @@ void cw_service_begin_at(struct cw_service *service, int64_t clock_ms)
     service->advanced = service->cleaned = service->clock;
 }
 
-void cw_service_note(struct cw_service *service, const char *note)
-{
-    service->options.note = note;
-}
-
 void cw_service_drain(struct cw_service *service)
 {
     service->draining = true;

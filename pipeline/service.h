@@ -70,9 +70,6 @@ void cw_service_reprogram(struct cw_service *service, const struct cw_programs *
 /* Before it serves: the clock is at least this. */
 void cw_service_begin_at(struct cw_service *service, int64_t clock_ms);
 
-/* What /healthz says besides; NULL: nothing. A literal. */
-void cw_service_note(struct cw_service *service, const char *note);
-
 /* No more requests are taken (new ones get 503); what is under way is answered. */
 void cw_service_drain(struct cw_service *service);
 

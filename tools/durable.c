@@ -1,13 +1,11 @@
 #include "tools/durable.h"
 
-#include "io/clock.h"
 #include "tools/durable_priv.h"
 
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 /* ---- records into pipelines ---- */
 
@@ -16,7 +14,8 @@ struct load {
     struct cw_durable *durable;
     struct cw_pipeline *const *pipelines;
     uint32_t from; /* the old core */
-    struct cw_fault *fault;
+    bool same;     /* there are as many cores as before */
+    struct cw_fault *fault; /* why the first record was refused; code OK: none was */
     uint64_t rows;
 };
 
@@ -24,25 +23,19 @@ static bool load_one(struct load *load, const struct cw_record *record)
 {
     const struct cw_durable_options *options = &load->durable->options;
     uint32_t partition = 0;
-    switch (cw_persist_owner(record, options->partitions, &partition)) {
-    case CW_OWNER_PARTITION:
-        return cw_pipeline_load(load->pipelines[partition % options->cores], record, load->from,
-                                load->fault);
-    case CW_OWNER_ALL:
-        for (uint32_t i = 0; i < options->cores; i++) {
-            if (!cw_pipeline_load(load->pipelines[i], record, load->from, load->fault)) {
-                return false;
-            }
-        }
-        return true;
-    case CW_OWNER_CORE: /* what a core knows of itself: goes where the old core's number leads */
-        return cw_pipeline_load(load->pipelines[load->from % options->cores], record, load->from,
-                                load->fault);
-    case CW_OWNER_BAD: break;
+    if (load->same) { /* every row is its own core's still */
+        return cw_pipeline_load(load->pipelines[load->from], record, load->fault) == CW_ERR_OK;
     }
-    (void)cw_fail(load->fault, CW_ERR_CORRUPT, "a row of table %u says nothing of its owner",
-                  record->table);
-    return false;
+    if (cw_persist_owner(record, options->partitions, &partition)) {
+        return cw_pipeline_load(load->pipelines[partition % options->cores], record,
+                                load->fault) == CW_ERR_OK;
+    }
+    for (uint32_t i = 0; i < options->cores; i++) {
+        if (cw_pipeline_load(load->pipelines[i], record, load->fault) != CW_ERR_OK) {
+            return false;
+        }
+    }
+    return true;
 }
 
 static bool load_records(void *with, struct cw_view records)
@@ -77,34 +70,29 @@ static bool load_frame(void *with, uint64_t lsn, int64_t logical_ms, struct cw_v
 
 /* ---- one core's files ---- */
 
-static void core_path(const char *directory, uint64_t epoch, uint32_t core, char path[4096])
-{
-    (void)snprintf(path, 4096, "%.3900s/epoch-%08llu/core-%03u", directory,
-                   (unsigned long long)epoch, core);
-}
-
 static cw_err open_disk(struct cw_durable *durable, struct cw_durable_core *core, uint64_t epoch,
                         uint32_t number, struct cw_fault *fault)
 {
-    char path[4096];
-    core_path(durable->options.directory, epoch, number, path);
-    struct cw_disk_options options = {.directory = path,
-                                      .backend = durable->options.backend,
-                                      .wake = durable->options.wake,
-                                      .self = durable->options.self,
-                                      .shard = number};
-    return cw_disk_open(&core->disk, &options, fault);
+    const struct cw_durable_files *files = &durable->options.files;
+    return files->open(files->self, epoch, number, false, &core->disk, fault);
 }
 
-static void log_options(const struct cw_durable *durable, const struct cw_durable_core *core,
+/* Salts come from the store's random number and what is different each time. */
+static uint64_t mix(const struct cw_durable *durable, uint32_t number)
+{
+    uint64_t parts[] = {durable->options.random, durable->manifest.generation, number};
+    return cw_hash((struct cw_hash_key){parts[0], ~parts[0]}, parts, sizeof parts);
+}
+
+static void log_options(const struct cw_durable *durable, const struct cw_disk *disk,
                         uint32_t number, struct cw_log_options *options)
 {
-    *options = (struct cw_log_options){.disk = cw_disk_port(core->disk),
+    *options = (struct cw_log_options){.disk = *disk,
                                        .shard = number,
                                        .segment_bytes = durable->options.segment_bytes,
-                                       .os = durable->options.os};
+                                       .os = durable->options.os,
+                                       .random = mix(durable, number)};
     memcpy(options->store, durable->manifest.store, sizeof options->store);
-    (void)!getrandom(&options->random, sizeof options->random, 0);
 }
 
 /* Reads checkpoint and log; keeps the log open where `log` wants it. */
@@ -148,6 +136,15 @@ static void add_found(struct cw_durable_found *sum, const struct cw_checkpoint_f
 
 /* ---- recovery ---- */
 
+/* A record that a pipeline refused says more than who read it. */
+static cw_err explain(const struct load *load, struct cw_fault *fault)
+{
+    if (load->fault->code != CW_ERR_OK) {
+        *fault = *load->fault;
+    }
+    return cw_fail_while(fault, "reading the state of core %u", load->from);
+}
+
 /* The same cores as before: each reads its own, all at once. */
 struct reader {
     pthread_t thread;
@@ -166,21 +163,24 @@ static void *read_same(void *self)
     struct reader *reader = self;
     struct cw_durable *durable = reader->durable;
     struct cw_durable_core *core = &durable->cores[reader->core];
+    struct cw_fault why = {.code = CW_ERR_OK};
     struct load load = {.durable = durable,
                         .pipelines = reader->pipelines,
                         .from = reader->core,
-                        .fault = &reader->fault};
+                        .same = true,
+                        .fault = &why};
     reader->err =
         open_disk(durable, core, durable->manifest.epoch, reader->core, &reader->fault);
     if (reader->err == CW_ERR_OK) {
+        core->open = true;
         struct cw_log_options options;
-        log_options(durable, core, reader->core, &options);
+        log_options(durable, &core->disk, reader->core, &options);
         reader->err = read_core(&options, load_records, &load, &reader->checkpoint, &reader->log,
                                 &core->log, &reader->fault);
     }
     reader->rows = load.rows;
     if (reader->err != CW_ERR_OK) {
-        reader->err = cw_fail_while(&reader->fault, "reading the state of core %u", reader->core);
+        reader->err = explain(&load, &reader->fault);
     }
     return NULL;
 }
@@ -193,12 +193,18 @@ static cw_err recover_same(struct cw_durable *durable, struct cw_pipeline *const
     CW_ASSERT(readers != NULL);
     for (uint32_t i = 0; i < count; i++) {
         readers[i] = (struct reader){.durable = durable, .pipelines = pipelines, .core = i};
+        if (!durable->options.threads) {
+            (void)read_same(&readers[i]);
+            continue;
+        }
         int rc = pthread_create(&readers[i].thread, NULL, read_same, &readers[i]);
         CW_ASSERT(rc == 0);
     }
     cw_err err = CW_ERR_OK;
     for (uint32_t i = 0; i < count; i++) {
-        (void)pthread_join(readers[i].thread, NULL);
+        if (durable->options.threads) {
+            (void)pthread_join(readers[i].thread, NULL);
+        }
         add_found(found, &readers[i].checkpoint, &readers[i].log, readers[i].rows);
         if (readers[i].err != CW_ERR_OK && err == CW_ERR_OK) {
             err = readers[i].err;
@@ -215,42 +221,41 @@ static cw_err recover_dealt(struct cw_durable *durable, struct cw_pipeline *cons
 {
     cw_err err = CW_ERR_OK;
     for (uint32_t from = 0; from < durable->manifest.cores && err == CW_ERR_OK; from++) {
+        struct cw_fault why = {.code = CW_ERR_OK};
         struct load load = {
-            .durable = durable, .pipelines = pipelines, .from = from, .fault = fault};
+            .durable = durable, .pipelines = pipelines, .from = from, .fault = &why};
         struct cw_checkpoint_found checkpoint = {0};
         struct cw_log_found log = {0};
-        err = cw_durable_scan(durable->options.directory, &durable->manifest, from, load_records,
+        err = cw_durable_scan(&durable->options.files, &durable->manifest, from, load_records,
                               &load, &checkpoint, &log, fault);
         add_found(found, &checkpoint, &log, load.rows);
         if (err != CW_ERR_OK) {
-            err = cw_fail_while(fault, "reading the state of core %u", from);
+            err = explain(&load, fault);
         }
     }
     return err;
 }
 
-cw_err cw_durable_scan(const char *directory, const struct cw_manifest *manifest, uint32_t core,
-                       bool (*apply)(void *with, struct cw_view records), void *with,
-                       struct cw_checkpoint_found *checkpoint, struct cw_log_found *log,
-                       struct cw_fault *fault)
+cw_err cw_durable_scan(const struct cw_durable_files *files, const struct cw_manifest *manifest,
+                       uint32_t core, bool (*apply)(void *with, struct cw_view records),
+                       void *with, struct cw_checkpoint_found *checkpoint,
+                       struct cw_log_found *found, struct cw_fault *fault)
 {
-    struct cw_durable looking = {.options = {.directory = directory,
-                                             .backend = CW_DISK_THREAD,
-                                             .partitions = manifest->partitions},
-                                 .manifest = *manifest};
-    struct cw_durable_core files = {0};
-    cw_err err = open_disk(&looking, &files, manifest->epoch, core, fault);
+    struct cw_durable looking = {.manifest = *manifest};
+    struct cw_disk disk;
+    cw_err err = files->open(files->self, manifest->epoch, core, true, &disk, fault);
     if (err != CW_ERR_OK) {
         return err;
     }
+    struct cw_log *log = NULL;
     struct cw_log_options options;
-    log_options(&looking, &files, core, &options);
+    log_options(&looking, &disk, core, &options);
     options.read_only = true;
-    err = read_core(&options, apply, with, checkpoint, log, &files.log, fault);
+    err = read_core(&options, apply, with, checkpoint, found, &log, fault);
     if (err == CW_ERR_OK) {
-        cw_log_close(files.log, false);
+        cw_log_close(log, false);
     }
-    cw_disk_close(files.disk);
+    files->close(files->self, &disk);
     return err;
 }
 
@@ -267,12 +272,14 @@ static cw_err open_store(struct cw_durable *durable, uint32_t number,
         return err;
     }
     cw_pipeline_journal(pipeline, core->journal);
-    struct cw_checkpoint_options checkpoint = {.disk = cw_disk_port(core->disk),
+    struct cw_checkpoint_options checkpoint = {.disk = core->disk,
                                                .shard = number,
                                                .tables = core->tables,
-                                               .table_count = CW_PERSIST_TABLES};
+                                               .table_count = CW_TABLE_NUMBER_COUNT};
     memcpy(checkpoint.store, durable->manifest.store, sizeof checkpoint.store);
-    cw_pipeline_tables(pipeline, core->tables);
+    for (uint32_t i = 0; i < CW_TABLE_NUMBER_COUNT; i++) {
+        core->tables[i] = cw_pipeline_table(pipeline, (enum cw_table_number)i);
+    }
     err = cw_checkpoint_open(&core->checkpoint, &checkpoint, fault);
     if (err == CW_ERR_OK) {
         struct cw_store_options store = {.journal = core->journal,
@@ -290,27 +297,38 @@ static cw_err open_store(struct cw_durable *durable, uint32_t number,
     return err;
 }
 
-/* The files of a new epoch, each core's begun by a checkpoint of all that it has. */
-static cw_err write_epoch(struct cw_durable *durable, struct cw_pipeline *const *pipelines,
+/* The files of a new epoch: empty logs to begin with. */
+static cw_err begin_epoch(struct cw_durable *durable, struct cw_pipeline *const *pipelines,
                           struct cw_fault *fault)
 {
-    struct cw_manifest next = durable->manifest;
-    next.epoch++;
-    next.cores = durable->options.cores;
-    cw_err err = cw_durable_remove_epoch(durable->options.directory, next.epoch, fault);
-    for (uint32_t i = 0; i < next.cores && err == CW_ERR_OK; i++) {
+    const struct cw_durable_files *files = &durable->options.files;
+    uint64_t epoch = durable->manifest.epoch + 1;
+    cw_err err = files->remove(files->self, epoch, fault); /* of a start that did not come through */
+    for (uint32_t i = 0; i < durable->options.cores && err == CW_ERR_OK; i++) {
         struct cw_durable_core *core = &durable->cores[i];
-        err = open_disk(durable, core, next.epoch, i, fault);
+        err = open_disk(durable, core, epoch, i, fault);
         if (err == CW_ERR_OK) {
+            core->open = true;
             struct cw_log_options options;
             struct cw_log_found found;
-            log_options(durable, core, i, &options);
-            err = cw_log_recover(&core->log, &options, NULL, NULL, &found, fault);
+            log_options(durable, &core->disk, i, &options);
+            err = cw_log_recover(&core->log, &options, load_frame, NULL, &found, fault);
         }
         if (err == CW_ERR_OK) {
             err = open_store(durable, i, pipelines[i], fault);
         }
-        while (err == CW_ERR_OK && !cw_store_finish(core->store, true)) {
+    }
+    return err;
+}
+
+/* Each core's checkpoint of all that it has; then the manifest goes over to them. */
+static cw_err end_epoch(struct cw_durable *durable, struct cw_fault *fault)
+{
+    const struct cw_durable_files *files = &durable->options.files;
+    cw_err err = CW_ERR_OK;
+    for (uint32_t i = 0; i < durable->options.cores && err == CW_ERR_OK; i++) {
+        struct cw_durable_core *core = &durable->cores[i];
+        while (err == CW_ERR_OK && !cw_store_finish(core->store, true)) { /* bounded by the rows */
             if (cw_checkpoint_fault(core->checkpoint) != NULL) {
                 err = cw_fail(fault, CW_ERR_IO, "writing the state of core %u: %s", i,
                               cw_checkpoint_fault(core->checkpoint));
@@ -319,18 +337,20 @@ static cw_err write_epoch(struct cw_durable *durable, struct cw_pipeline *const 
     }
     uint64_t old = durable->manifest.epoch;
     if (err == CW_ERR_OK) {
-        durable->manifest = next;
-        err = cw_manifest_store(durable->options.directory, &durable->manifest, fault);
+        durable->manifest.epoch++;
+        durable->manifest.cores = durable->options.cores;
+        err = files->store(files->self, &durable->manifest, fault);
     }
-    return err == CW_ERR_OK ? cw_durable_remove_epoch(durable->options.directory, old, fault) : err;
+    return err == CW_ERR_OK ? files->remove(files->self, old, fault) : err;
 }
 
 static cw_err relink(struct cw_durable *durable, struct cw_pipeline *const *pipelines,
-                     struct cw_fault *fault)
+                     uint32_t cores_before, struct cw_fault *fault)
 {
+    const struct cw_relink how = {.cores_before = cores_before, .cores = durable->options.cores};
     cw_err err = CW_ERR_OK;
     for (uint32_t i = 0; i < durable->options.cores && err == CW_ERR_OK; i++) {
-        err = cw_pipeline_relink(pipelines[i], fault);
+        err = cw_pipeline_relink(pipelines[i], &how, fault);
     }
     return err;
 }
@@ -338,29 +358,36 @@ static cw_err relink(struct cw_durable *durable, struct cw_pipeline *const *pipe
 cw_err cw_durable_recover(struct cw_durable *durable, struct cw_pipeline *const *pipelines,
                           struct cw_durable_found *found, struct cw_fault *fault)
 {
-    uint64_t began_ns = cw_clock_monotonic_ns();
-    bool same = durable->manifest.cores == durable->options.cores;
+    const struct cw_durable_files *files = &durable->options.files;
+    uint32_t before = durable->manifest.cores;
+    bool same = before == durable->options.cores;
     *found = (struct cw_durable_found){.fresh = durable->fresh, .manifest = durable->manifest};
     cw_err err = same ? recover_same(durable, pipelines, found, fault)
                       : recover_dealt(durable, pipelines, found, fault);
-    if (err == CW_ERR_OK) {
-        err = relink(durable, pipelines, fault);
-    }
     if (err == CW_ERR_OK && durable->manifest.clean) { /* before anything is changed */
         durable->manifest.clean = false;
-        err = cw_manifest_store(durable->options.directory, &durable->manifest, fault);
+        err = files->store(files->self, &durable->manifest, fault);
     }
     if (err == CW_ERR_OK && !same) {
-        err = write_epoch(durable, pipelines, fault);
+        err = begin_epoch(durable, pipelines, fault);
     }
     for (uint32_t i = 0; same && i < durable->options.cores && err == CW_ERR_OK; i++) {
         err = open_store(durable, i, pipelines[i], fault);
     }
-    found->seconds = (double)(cw_clock_monotonic_ns() - began_ns) / 1e9;
-    return err;
+    if (err == CW_ERR_OK) { /* what it changes is noted already */
+        err = relink(durable, pipelines, before, fault);
+    }
+    return err == CW_ERR_OK && !same ? end_epoch(durable, fault) : err;
 }
 
 /* ---- open and close ---- */
+
+/* A name for a new store; no two have the same. */
+static void name_store(struct cw_durable *made)
+{
+    const struct cw_hash_key key = {made->options.random, 0};
+    cw_hash128(key, "cartwheel store", 15, made->manifest.store);
+}
 
 cw_err cw_durable_open(struct cw_durable **durable, const struct cw_durable_options *options,
                        struct cw_fault *fault)
@@ -368,20 +395,18 @@ cw_err cw_durable_open(struct cw_durable **durable, const struct cw_durable_opti
     struct cw_durable *made = calloc(1, sizeof *made);
     CW_ASSERT(made != NULL && options->cores <= CW_MESH_SHARDS_MAX);
     made->options = *options;
-    cw_err err = cw_manifest_load(options->directory, &made->manifest, fault);
+    cw_err err = options->files.load(options->files.self, &made->manifest, fault);
     if (err == CW_ERR_NOT_FOUND) {
-        made->fresh = true;
         /* No cores, no epoch yet: the first one is written as any change of cores is. */
+        made->fresh = true;
         made->manifest = (struct cw_manifest){.partitions = options->partitions};
-        err = getrandom(made->manifest.store, sizeof made->manifest.store, 0) == 16
-                  ? CW_ERR_OK
-                  : cw_fail(fault, CW_ERR_IO, "asking for random bytes");
+        name_store(made);
+        err = CW_ERR_OK;
     } else if (err == CW_ERR_OK && made->manifest.partitions != options->partitions) {
         err = cw_fail(fault, CW_ERR_INVALID,
-                      "the state in %s has %u partitions and the configuration says %u; a state "
-                      "keeps its number: set \"partitions: %u\", or begin a new state directory",
-                      options->directory, made->manifest.partitions, options->partitions,
-                      made->manifest.partitions);
+                      "the state has %u partitions and the configuration says %u; a state keeps "
+                      "its number: set \"partitions: %u\", or begin a new state directory",
+                      made->manifest.partitions, options->partitions, made->manifest.partitions);
     }
     if (err != CW_ERR_OK) {
         free(made);
@@ -407,21 +432,10 @@ struct cw_journal *cw_durable_journal(struct cw_durable *durable, uint32_t core)
     return durable->cores[core].journal;
 }
 
-const char *cw_durable_disk_name(const struct cw_durable *durable)
-{
-    return cw_disk_name(durable->cores[0].disk);
-}
-
-const struct cw_disk_counts *cw_durable_disk_counts(const struct cw_durable *durable,
-                                                    uint32_t core)
-{
-    return cw_disk_counts(durable->cores[core].disk);
-}
-
 cw_err cw_durable_hold(struct cw_durable *durable, bool held, struct cw_fault *fault)
 {
     durable->manifest.held = held;
-    return cw_manifest_store(durable->options.directory, &durable->manifest, fault);
+    return durable->options.files.store(durable->options.files.self, &durable->manifest, fault);
 }
 
 void cw_durable_close(struct cw_durable *durable, bool clean)
@@ -443,13 +457,14 @@ void cw_durable_close(struct cw_durable *durable, bool clean)
             cw_pipeline_journal(core->pipeline, NULL);
             cw_journal_close(core->journal);
         }
-        if (core->disk != NULL) {
-            cw_disk_close(core->disk);
+        if (core->open) {
+            durable->options.files.close(durable->options.files.self, &core->disk);
         }
     }
     if (clean) { /* what could not be said costs time at the next start, nothing else */
         durable->manifest.clean = true;
-        (void)!cw_manifest_store(durable->options.directory, &durable->manifest, &fault);
+        (void)!durable->options.files.store(durable->options.files.self, &durable->manifest,
+                                            &fault);
     }
     free(durable);
 }

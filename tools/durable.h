@@ -18,20 +18,34 @@
 
 #include "core/manifest.h"
 #include "core/store.h"
-#include "io/disk.h"
 #include "pipeline/persist.h"
 
 struct cw_durable; /* opaque */
 
+/* Where the files are: a directory of the operating system (durable_files.c), or a simulated one. */
+struct cw_durable_files {
+    void *self;
+    /* The newest whole manifest. CW_ERR_NOT_FOUND: there is none. */
+    cw_err (*load)(void *self, struct cw_manifest *manifest, struct cw_fault *fault);
+    /* Writes it with the next generation, durably. */
+    cw_err (*store)(void *self, struct cw_manifest *manifest, struct cw_fault *fault);
+    /* The disk of a core of an epoch, made where it is not there (but for read_only). */
+    cw_err (*open)(void *self, uint64_t epoch, uint32_t core, bool read_only,
+                   struct cw_disk *disk, struct cw_fault *fault);
+    void (*close)(void *self, const struct cw_disk *disk);
+    /* Removes all of an epoch, where it is there. */
+    cw_err (*remove)(void *self, uint64_t epoch, struct cw_fault *fault);
+};
+
 struct cw_durable_options {
-    const char *directory; /* of the state; locked by who calls */
+    struct cw_durable_files files;
     uint32_t cores, partitions;
-    bool os; /* durability os: written, not flushed */
-    enum cw_disk_backend backend;
+    bool os;      /* durability os: written, not flushed */
+    bool threads; /* cores are read at once, each on a thread of its own */
     uint64_t segment_bytes, checkpoint_bytes; /* 0: the usual ones */
+    uint64_t random;                          /* unguessable: the store's name and salts */
     const char *writer;
     void *self;
-    void (*wake)(void *self, uint32_t core); /* from any thread */
     /* What a core does with its store's callbacks; self of them is of_core(self, core). */
     void *(*of_core)(void *self, uint32_t core);
     void (*before)(void *core);
@@ -49,10 +63,9 @@ struct cw_durable_found {
     uint64_t frames_to; /* sum of the cores' last LSNs */
     uint32_t checkpoints_refused;
     int64_t logical_ms; /* the latest clock that anything says */
-    double seconds;
 };
 
-/* Reads or makes the manifest. CW_ERR_INVALID: partitions are not those of the state. */
+/* Reads the manifest. CW_ERR_INVALID: partitions are not those of the state. */
 CW_MUST_USE cw_err cw_durable_open(struct cw_durable **durable,
                                    const struct cw_durable_options *options,
                                    struct cw_fault *fault);
@@ -66,10 +79,6 @@ CW_MUST_USE cw_err cw_durable_recover(struct cw_durable *durable,
 
 struct cw_store *cw_durable_store(struct cw_durable *durable, uint32_t core);
 struct cw_journal *cw_durable_journal(struct cw_durable *durable, uint32_t core);
-const char *cw_durable_disk_name(const struct cw_durable *durable);
-const struct cw_disk_counts *cw_durable_disk_counts(const struct cw_durable *durable,
-                                                    uint32_t core);
-
 /* Whether sends are held from the next start on. */
 CW_MUST_USE cw_err cw_durable_hold(struct cw_durable *durable, bool held, struct cw_fault *fault);
 
@@ -78,17 +87,21 @@ void cw_durable_close(struct cw_durable *durable, bool clean);
 
 /* ---- for commands that only look ---- */
 
-/* The newest whole manifest of a state directory. CW_ERR_NOT_FOUND: there is none. */
-CW_MUST_USE cw_err cw_manifest_load(const char *directory, struct cw_manifest *manifest,
-                                    struct cw_fault *fault);
-/* Writes one with the next generation, durably. */
-CW_MUST_USE cw_err cw_manifest_store(const char *directory, struct cw_manifest *manifest,
-                                     struct cw_fault *fault);
-
 /* Reads one core's files without changing them; apply is called for each record. */
-CW_MUST_USE cw_err cw_durable_scan(const char *directory, const struct cw_manifest *manifest,
+CW_MUST_USE cw_err cw_durable_scan(const struct cw_durable_files *files, const struct cw_manifest *manifest,
                                    uint32_t core, bool (*apply)(void *with, struct cw_view records),
                                    void *with, struct cw_checkpoint_found *checkpoint,
                                    struct cw_log_found *log, struct cw_fault *fault);
+
+/* ---- a directory of the operating system ---- */
+
+struct cw_durable_directory {
+    const char *path;                        /* of the state; locked by who calls */
+    void (*wake)(void *self, uint32_t core); /* from any thread; NULL: nobody sleeps */
+    void *self;
+};
+
+/* The directory outlives them. */
+struct cw_durable_files cw_durable_files(struct cw_durable_directory *directory);
 
 #endif

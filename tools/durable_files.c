@@ -1,5 +1,6 @@
 /* durable_files: a state's manifest slots and directories. */
-#include "tools/durable_priv.h"
+#include "io/disk.h"
+#include "tools/durable.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -31,9 +32,9 @@ static cw_err read_slot(const char *directory, const char *slot, struct cw_manif
     return err == CW_ERR_OK ? err : cw_fail_while(fault, "%s", path);
 }
 
-cw_err cw_manifest_load(const char *directory, struct cw_manifest *manifest,
-                        struct cw_fault *fault)
+static cw_err load(void *self, struct cw_manifest *manifest, struct cw_fault *fault)
 {
+    const char *directory = ((const struct cw_durable_directory *)self)->path;
     struct cw_manifest found[2];
     struct cw_fault faults[2];
     cw_err errs[2];
@@ -44,14 +45,22 @@ cw_err cw_manifest_load(const char *directory, struct cw_manifest *manifest,
             return errs[i];
         }
     }
-    bool a = errs[0] == CW_ERR_OK && (errs[1] != CW_ERR_OK ||
-                                      found[0].generation > found[1].generation);
-    uint32_t newest = a ? 0 : 1;
-    if (errs[newest] != CW_ERR_OK) { /* neither: one that is torn was the first ever written */
-        bool none = errs[0] == CW_ERR_NOT_FOUND && errs[1] == CW_ERR_NOT_FOUND;
-        *fault = faults[none || errs[0] != CW_ERR_NOT_FOUND ? 0 : 1];
-        return errs[0] == CW_ERR_NOT_FOUND ? errs[1] : errs[0];
+    /* Slots are renamed into place, so a crash leaves none half written: it is damage, and which of
+       the two was the newer is not known. */
+    for (uint32_t i = 0; i < 2; i++) {
+        if (errs[i] == CW_ERR_CORRUPT) {
+            return cw_fail(fault, CW_ERR_CORRUPT,
+                           "%.150s; look at %s, which may be older, and remove %s to go on with it",
+                           faults[i].text, slots[1 - i], slots[i]);
+        }
     }
+    if (errs[0] != CW_ERR_OK && errs[1] != CW_ERR_OK) {
+        *fault = faults[0];
+        return errs[0];
+    }
+    bool a = errs[0] == CW_ERR_OK &&
+             (errs[1] != CW_ERR_OK || found[0].generation > found[1].generation);
+    uint32_t newest = a ? 0 : 1;
     *manifest = found[newest];
     return CW_ERR_OK;
 }
@@ -67,9 +76,9 @@ static cw_err sync_directory(const char *directory, struct cw_fault *fault)
 }
 
 /* A new file beside it takes the slot's name, so the slot is never half written. */
-cw_err cw_manifest_store(const char *directory, struct cw_manifest *manifest,
-                         struct cw_fault *fault)
+static cw_err store(void *self, struct cw_manifest *manifest, struct cw_fault *fault)
 {
+    const char *directory = ((const struct cw_durable_directory *)self)->path;
     char path[4096];
     char made[4096];
     manifest->generation++;
@@ -117,8 +126,9 @@ static cw_err remove_core(int epoch, const char *name, struct cw_fault *fault)
     return err;
 }
 
-cw_err cw_durable_remove_epoch(const char *directory, uint64_t epoch, struct cw_fault *fault)
+static cw_err remove_epoch(void *self, uint64_t epoch, struct cw_fault *fault)
 {
+    const char *directory = ((const struct cw_durable_directory *)self)->path;
     char path[4096];
     (void)snprintf(path, sizeof path, "%.3900s/epoch-%08llu", directory,
                    (unsigned long long)epoch);
@@ -141,4 +151,49 @@ cw_err cw_durable_remove_epoch(const char *directory, uint64_t epoch, struct cw_
         err = cw_fail(fault, CW_ERR_IO, "removing %s", path);
     }
     return err == CW_ERR_OK ? sync_directory(directory, fault) : err;
+}
+
+static cw_err open_disk(void *self, uint64_t epoch, uint32_t core, bool read_only,
+                        struct cw_disk *disk, struct cw_fault *fault)
+{
+    const struct cw_durable_directory *directory = self;
+    char path[4096];
+    (void)snprintf(path, sizeof path, "%.3900s/epoch-%08llu", directory->path,
+                   (unsigned long long)epoch);
+    if (!read_only && mkdir(path, 0700) == 0) {
+        cw_err err = sync_directory(directory->path, fault);
+        if (err != CW_ERR_OK) {
+            return err;
+        }
+    }
+    (void)snprintf(path, sizeof path, "%.3900s/epoch-%08llu/core-%03u", directory->path,
+                   (unsigned long long)epoch, core);
+    const struct cw_disk_options options = {.directory = path,
+                                            .wake = directory->wake,
+                                            .self = directory->self,
+                                            .shard = core,
+                                            .direct = true,
+                                            .read_only = read_only};
+    struct cw_disk_store *made = NULL;
+    cw_err err = cw_disk_open(&made, &options, fault);
+    if (err == CW_ERR_OK) {
+        *disk = cw_disk_port(made);
+    }
+    return err;
+}
+
+static void close_disk(void *self, const struct cw_disk *disk)
+{
+    (void)self;
+    cw_disk_close(disk->self);
+}
+
+struct cw_durable_files cw_durable_files(struct cw_durable_directory *directory)
+{
+    return (struct cw_durable_files){.self = directory,
+                                     .load = load,
+                                     .store = store,
+                                     .open = open_disk,
+                                     .close = close_disk,
+                                     .remove = remove_epoch};
 }

@@ -7,12 +7,13 @@
 
 struct cw_durable_core {
     struct cw_pipeline *pipeline;
-    struct cw_disk_store *disk;
+    struct cw_disk disk;
+    bool open; /* the disk is */
     struct cw_log *log;
     struct cw_journal *journal;
     struct cw_checkpoint *checkpoint;
     struct cw_store *store;
-    struct cw_table *tables[CW_PERSIST_TABLES];
+    struct cw_table *tables[CW_TABLE_NUMBER_COUNT];
 };
 
 struct cw_durable {
@@ -21,9 +22,5 @@ struct cw_durable {
     bool fresh;
     struct cw_durable_core cores[CW_MESH_SHARDS_MAX];
 };
-
-/* Removes an epoch's directories and files, where they are. */
-CW_MUST_USE cw_err cw_durable_remove_epoch(const char *directory, uint64_t epoch,
-                                           struct cw_fault *fault);
 
 #endif

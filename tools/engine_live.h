@@ -6,7 +6,6 @@
 #define CW_TOOLS_ENGINE_LIVE_H
 
 #include "io/channel.h"
-#include "io/disk.h"
 #include "io/server.h"
 #include "pipeline/program.h"
 
@@ -41,7 +40,6 @@ struct cw_engine_live {
     double clock_factor; /* ACCELERATED */
     uint64_t dead_letter_bytes;
     bool durability_os;        /* written, not flushed */
-    enum cw_disk_backend disk;
     uint64_t segment_bytes;    /* of logs; 0: the usual */
     uint64_t checkpoint_bytes; /* of log from one checkpoint to the next; 0: the usual */
 };

@@ -69,6 +69,8 @@ struct cw_engine {
     struct cw_zones *zones;
     struct cw_state state;
     struct cw_durable *durable;
+    struct cw_durable_directory directory;
+    double recover_s;
     struct cw_durable_found found;
     bool state_open, started;
     struct cw_letter_file letters;

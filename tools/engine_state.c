@@ -4,6 +4,7 @@
  */
 #include "tools/engine_priv.h"
 
+#include <sys/random.h>
 #include <unistd.h>
 
 #ifndef CW_VERSION
@@ -118,22 +119,26 @@ void cw_engine_look_after_state(struct cw_core *core)
 static cw_err open_durable(struct cw_engine *engine, struct cw_fault *fault)
 {
     const struct cw_engine_live *live = engine->live;
-    struct cw_durable_options options = {.directory = live->state,
+    engine->directory = (struct cw_durable_directory){
+        .path = live->state, .wake = cw_engine_wake, .self = engine};
+    struct cw_durable_options options = {.files = cw_durable_files(&engine->directory),
                                          .cores = engine->count,
                                          .partitions = engine->options.file->partitions,
                                          .os = live->durability_os,
-                                         .backend = live->disk,
+                                         .threads = true,
                                          .segment_bytes = live->segment_bytes,
                                          .checkpoint_bytes = live->checkpoint_bytes,
                                          .writer = CW_VERSION,
                                          .self = engine,
-                                         .wake = cw_engine_wake,
                                          .of_core = of_core,
                                          .before = before_commit,
                                          .staged = commit_staged,
                                          .released = commit_released,
                                          .on_fault = disk_failed,
                                          .now_ms = cw_engine_now_ms};
+    if (getrandom(&options.random, sizeof options.random, 0) != (ssize_t)sizeof options.random) {
+        return cw_fail(fault, CW_ERR_IO, "asking for random bytes");
+    }
     return cw_durable_open(&engine->durable, &options, fault);
 }
 
@@ -144,6 +149,7 @@ cw_err cw_engine_recover(struct cw_engine *engine, struct cw_fault *fault)
     for (uint32_t i = 0; i < engine->count; i++) {
         pipelines[i] = cw_service_pipeline(engine->cores[i].service);
     }
+    uint64_t began_ns = cw_clock_monotonic_ns();
     cw_err err = open_durable(engine, fault);
     if (err == CW_ERR_OK) {
         err = cw_durable_recover(engine->durable, pipelines, &engine->found, fault);
@@ -151,8 +157,10 @@ cw_err cw_engine_recover(struct cw_engine *engine, struct cw_fault *fault)
     if (err != CW_ERR_OK) {
         return err;
     }
-    if (engine->found.logical_ms > engine->start_ms) {
-        engine->start_ms = engine->found.logical_ms;
+    engine->recover_s = (double)(cw_clock_monotonic_ns() - began_ns) / 1e9;
+    for (uint32_t i = 0; i < engine->count; i++) { /* no core's clock is before what it knows */
+        int64_t known = cw_pipeline_now(pipelines[i]);
+        engine->start_ms = known > engine->start_ms ? known : engine->start_ms;
     }
     for (uint32_t i = 0; i < engine->count; i++) {
         struct cw_core *core = &engine->cores[i];
@@ -161,8 +169,7 @@ cw_err cw_engine_recover(struct cw_engine *engine, struct cw_fault *fault)
         cw_clock_init(&core->clock, engine->start_ms);
         cw_service_begin_at(core->service, engine->start_ms);
         if (cw_durable_manifest(engine->durable)->held) {
-            cw_service_note(core->service, "sends are HELD: this state came out of a snapshot; "
-                                           "cartwheel resume lets them go");
+            cw_pipeline_hold_sends(pipelines[i], true);
         }
     }
     return CW_ERR_OK;
@@ -172,16 +179,15 @@ void cw_engine_say_state(const struct cw_engine *engine, FILE *to)
 {
     const struct cw_durable_found *found = &engine->found;
     const struct cw_manifest *manifest = cw_durable_manifest(engine->durable);
-    (void)fprintf(to, "  state in %s, durability %s, %s\n", engine->live->state,
+    (void)fprintf(to, "  state in %s, durability %s\n", engine->live->state,
                   engine->live->durability_os
                       ? "os: what is acknowledged survives this process, NOT a loss of power"
-                      : "fsync",
-                  cw_durable_disk_name(engine->durable));
+                      : "fsync");
     if (!found->fresh) {
         (void)fprintf(to,
                       "  recovered in %.2f s after %s: %.1f MB of checkpoints, %llu frames of log "
                       "(%.1f MB)%s\n",
-                      found->seconds, found->manifest.clean ? "a clean stop" : "a CRASH",
+                      engine->recover_s, found->manifest.clean ? "a clean stop" : "a CRASH",
                       (double)found->checkpoint_bytes / 1e6, (unsigned long long)found->frames,
                       (double)found->log_bytes / 1e6,
                       found->torn_bytes > 0 ? "; a write that was never acknowledged was cut off"
@@ -197,7 +203,7 @@ void cw_engine_say_state(const struct cw_engine *engine, FILE *to)
                       "disk should be looked at\n",
                       found->checkpoints_refused, found->checkpoints_refused == 1 ? " was" : "s were");
     }
-    if (manifest->held) {
+    if (cw_pipeline_sends_held(cw_service_pipeline(engine->cores[0].service))) {
         (void)fputs("  sends are HELD: this state came out of a snapshot; messages that went out "
                     "after it was made are not known. `cartwheel resume` lets them go\n",
                     to);
