@@ -1,0 +1,227 @@
+/*
+ * Two threads, two rings of one producer and one consumer, and for each direction one word that
+ * says whether the other side sleeps and has to be woken:
+ *
+ *     word    shard                                   thread
+ *     bell    push to `posted`, then exchange it      exchange it for ASLEEP, then look into
+ *             for AWAKE; was it ASLEEP: wake          `posted` once more, then sleep
+ *     news    exchange it for NONE, then pop all      push to `finished`, then exchange it for
+ *             of `finished`                           NEWS; was it WAITING: wake who is in
+ *                                                     wait(), NONE: call wake()
+ *
+ * Both sides change the word by one atomic exchange, so of two that meet one is the later one and
+ * sees all that the other did before: either the sleeper sees the item, or the other sees that it
+ * sleeps. A poll that finds nothing costs one load.
+ */
+#define _GNU_SOURCE 1 /* NOLINT(bugprone-reserved-identifier,readability-identifier-naming) */
+#include "io/disk_priv.h"
+
+#include <limits.h>
+#include <linux/futex.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum bell {
+    AWAKE,
+    ASLEEP
+};
+
+enum news {
+    NONE,
+    NEWS,
+    WAITING /* in wait() */
+};
+
+struct queue {
+    struct cw_disk_slot *first, *last;
+};
+
+/* Returns when the word is not (any more) this value, or for no reason. */
+static void sleep_while(_Atomic uint32_t *word, uint32_t value)
+{
+    (void)syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0);
+}
+
+static void wake_sleeper(_Atomic uint32_t *word)
+{
+    (void)syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+}
+
+/* ---- the shard's side ---- */
+
+static bool is_name(const char *name)
+{
+    size_t bytes = strnlen(name, CW_DISK_NAME_BYTES);
+    return bytes > 0 && bytes < CW_DISK_NAME_BYTES && strchr(name, '/') == NULL &&
+           strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
+}
+
+static bool is_aligned(const struct cw_disk_op *op, const void *memory)
+{
+    return op->bytes % CW_DISK_BLOCK == 0 && op->offset % CW_DISK_BLOCK == 0 &&
+           (uintptr_t)memory % CW_DISK_BLOCK == 0 && (memory != NULL || op->bytes == 0);
+}
+
+/* Misuse dies where it happens, not on the other thread. */
+static void check(const struct cw_disk_op *op)
+{
+    switch (op->kind) {
+    case CW_DISK_OPEN:
+    case CW_DISK_CREATE:
+    case CW_DISK_REMOVE: CW_ASSERT(is_name(op->name)); break;
+    case CW_DISK_RENAME: CW_ASSERT(is_name(op->name) && is_name(op->to)); break;
+    case CW_DISK_READ: CW_ASSERT(is_aligned(op, op->into)); break;
+    case CW_DISK_WRITE: CW_ASSERT(is_aligned(op, op->data)); break;
+    case CW_DISK_CLOSE:
+    case CW_DISK_SYNC_NAMES: break;
+    default: CW_ASSERT(false); break;
+    }
+}
+
+static void ring_bell(struct cw_disk_store *store)
+{
+    if (atomic_exchange(&store->bell, AWAKE) == ASLEEP) {
+        wake_sleeper(&store->bell);
+    }
+}
+
+void cw_disk_submit(void *self, struct cw_disk_op *op)
+{
+    struct cw_disk_store *store = self;
+    struct cw_disk_slot *slot = store->free;
+    CW_ASSERT(slot != NULL); /* more than CW_DISK_OPS_MAX */
+    check(op);
+    store->free = slot->next;
+    store->under_way++;
+    *slot = (struct cw_disk_slot){.op = op};
+    op->done = false;
+    bool pushed = cw_ring_push(store->posted, slot);
+    CW_ASSERT(pushed);
+    ring_bell(store);
+}
+
+static void take_back(struct cw_disk_store *store, struct cw_disk_slot *slot)
+{
+    struct cw_disk_op *op = slot->op;
+    struct cw_disk_counts *counts = &store->counts;
+    counts->ops++;
+    counts->errors += op->error != 0;
+    if (op->kind == CW_DISK_READ) {
+        counts->read_bytes += op->got;
+    } else if (op->kind == CW_DISK_WRITE && op->error == 0) {
+        counts->written_bytes += op->bytes;
+    }
+    if (slot->flush_ns > 0) {
+        counts->flushes++;
+        cw_histogram_add(&counts->flush_ns, slot->flush_ns);
+    }
+    slot->next = store->free;
+    store->free = slot;
+    store->under_way--;
+    op->done = true;
+}
+
+bool cw_disk_poll(void *self)
+{
+    struct cw_disk_store *store = self;
+    if (atomic_load_explicit(&store->news, memory_order_relaxed) != NEWS) {
+        return false;
+    }
+    (void)atomic_exchange(&store->news, NONE);
+    bool any = false;
+    void *slot;
+    while (cw_ring_pop(store->finished, &slot)) { /* bounded: all that are under way */
+        take_back(store, slot);
+        any = true;
+    }
+    return any;
+}
+
+void cw_disk_wait(void *self)
+{
+    struct cw_disk_store *store = self;
+    CW_ASSERT(store->under_way > 0);
+    while (!cw_disk_poll(store)) {
+        uint32_t was = NONE;
+        if (atomic_compare_exchange_strong(&store->news, &was, WAITING) || was == WAITING) {
+            sleep_while(&store->news, WAITING);
+        }
+    }
+}
+
+void cw_disk_stop(struct cw_disk_store *store)
+{
+    atomic_store(&store->stopping, true);
+    ring_bell(store);
+}
+
+/* ---- the thread's side ---- */
+
+static void put(struct queue *queue, struct cw_disk_slot *slot)
+{
+    slot->next = NULL;
+    if (queue->first == NULL) {
+        queue->first = slot;
+    } else {
+        queue->last->next = slot;
+    }
+    queue->last = slot;
+}
+
+static struct cw_disk_slot *take(struct queue *queue)
+{
+    struct cw_disk_slot *slot = queue->first;
+    if (slot != NULL) {
+        queue->first = slot->next;
+    }
+    return slot;
+}
+
+static void finish(struct cw_disk_store *store, struct cw_disk_slot *slot)
+{
+    bool pushed = cw_ring_push(store->finished, slot);
+    CW_ASSERT(pushed);
+    uint32_t was = atomic_exchange(&store->news, NEWS);
+    if (was == WAITING) {
+        wake_sleeper(&store->news);
+    } else if (was == NONE && store->options.wake != NULL) {
+        store->options.wake(store->options.self, store->options.shard);
+    }
+}
+
+void *cw_disk_run(void *self)
+{
+    struct cw_disk_store *store = self;
+    struct queue foreground = {.first = NULL};
+    struct queue background = {.first = NULL};
+    bool announced = false; /* that it is about to sleep */
+    bool ended = false;
+    while (!ended) {
+        bool stopping = atomic_load(&store->stopping); /* before looking: nothing comes after it */
+        void *posted;
+        while (cw_ring_pop(store->posted, &posted)) {
+            struct cw_disk_slot *slot = posted;
+            put(slot->op->background ? &background : &foreground, slot);
+        }
+        struct cw_disk_slot *slot = take(&foreground);
+        slot = slot != NULL ? slot : take(&background);
+        if (slot != NULL) {
+            if (announced) { /* else the shard would make a system call for nothing */
+                atomic_store_explicit(&store->bell, AWAKE, memory_order_relaxed);
+                announced = false;
+            }
+            cw_disk_carry_out(&store->files, slot->op, &slot->flush_ns);
+            finish(store, slot);
+        } else if (stopping) {
+            ended = true;
+        } else if (!announced) {
+            (void)atomic_exchange(&store->bell, ASLEEP);
+            announced = true;
+        } else {
+            sleep_while(&store->bell, ASLEEP);
+            announced = false;
+        }
+    }
+    return NULL;
+}
