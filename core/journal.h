@@ -39,12 +39,6 @@ CW_MUST_USE bool cw_journal_clean(const struct cw_journal *journal);
    removed. */
 uint64_t cw_journal_bytes(const struct cw_journal *journal);
 
-/* The same, for who only wants a bound. */
-static inline uint64_t cw_journal_estimate(const struct cw_journal *journal)
-{
-    return cw_journal_bytes(journal);
-}
-
 /* Writes them all, cw_journal_bytes() of room, 8-byte aligned; nothing is noted any more. Returns
    the byte after them. */
 char *cw_journal_write(struct cw_journal *journal, char *to);

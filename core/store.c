@@ -11,6 +11,7 @@ struct cw_store {
     bool erase;      /* of the one that is wanted or at work */
     bool erasing;
     bool at_work;
+    bool pinned;
     bool finishing; /* the last checkpoint has begun */
     uint64_t made;
     uint64_t begun_bytes; /* log->bytes when the last one began */
@@ -59,7 +60,7 @@ static uint64_t durable(void *self)
 static bool room(void *self)
 {
     const struct cw_store *store = self;
-    return cw_journal_estimate(store->options.journal) < store->options.pending_bytes_max;
+    return cw_journal_bytes(store->options.journal) < store->options.pending_bytes_max;
 }
 
 static void check_fault(struct cw_store *store)
@@ -108,8 +109,8 @@ static bool submit(struct cw_store *store)
 static bool due(const struct cw_store *store)
 {
     struct cw_log_stats stats;
-    if (store->wanted) {
-        return true;
+    if (store->wanted || store->pinned) {
+        return store->wanted;
     }
     cw_log_stats(store->options.log, &stats);
     return stats.bytes - store->begun_bytes >= store->options.checkpoint_bytes;
@@ -128,6 +129,15 @@ static void begin(struct cw_store *store)
                         store->options.now_ms(store->options.self));
 }
 
+/* Of frames that no kept checkpoint needs. */
+static void let_go(struct cw_store *store)
+{
+    if (!store->pinned) {
+        cw_log_release(store->options.log, cw_checkpoint_oldest(store->options.checkpoint),
+                       store->erasing);
+    }
+}
+
 static bool slice(struct cw_store *store)
 {
     if (!store->at_work) {
@@ -142,8 +152,7 @@ static bool slice(struct cw_store *store)
     if (state == CW_CHECKPOINT_DONE) {
         store->at_work = false;
         store->made++;
-        cw_log_release(store->options.log, cw_checkpoint_oldest(store->options.checkpoint),
-                       store->erasing);
+        let_go(store);
         if (store->options.checkpointed != NULL) {
             store->options.checkpointed(store->options.self);
         }
@@ -175,6 +184,14 @@ void cw_store_checkpoint(struct cw_store *store, bool erase)
 {
     store->wanted = true;
     store->erase |= erase;
+}
+
+void cw_store_pin(struct cw_store *store, bool on)
+{
+    store->pinned = on;
+    if (!on && store->made > 0) {
+        let_go(store);
+    }
 }
 
 uint64_t cw_store_checkpoints(const struct cw_store *store)
@@ -221,7 +238,7 @@ void cw_store_stats(const struct cw_store *store, struct cw_store_stats *stats)
 {
     *stats = (struct cw_store_stats){
         .commits = store->commits,
-        .pending_bytes = cw_journal_estimate(store->options.journal),
+        .pending_bytes = cw_journal_bytes(store->options.journal),
         .log_bytes = cw_log_bytes_since(store->options.log,
                                         cw_checkpoint_oldest(store->options.checkpoint)),
         .checkpointing = store->at_work,

@@ -47,6 +47,10 @@ struct cw_commit cw_store_commit(struct cw_store *store);
 /* A checkpoint as soon as may be. erase: log segments before it are removed, not written anew. */
 void cw_store_checkpoint(struct cw_store *store, bool erase);
 
+/* While pinned, no checkpoint begins once the one at work or wanted is made, and no file is removed:
+   the newest checkpoint and the log since can be copied as they grow. */
+void cw_store_pin(struct cw_store *store, bool on);
+
 /* Checkpoints that count since open. */
 uint64_t cw_store_checkpoints(const struct cw_store *store);
 

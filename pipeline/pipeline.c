@@ -248,7 +248,7 @@ static enum cw_event_fate tally(struct cw_pipeline *p, enum cw_event_fate fate)
 /* For changes, in the next commit. */
 static bool has_room(const struct cw_pipeline *p)
 {
-    return p->journal == NULL || cw_journal_estimate(p->journal) < CW_CHANGES_BYTES_MAX;
+    return p->journal == NULL || cw_journal_bytes(p->journal) < CW_CHANGES_BYTES_MAX;
 }
 
 /* What nothing may be refused for: it ends or stops something, or takes no lasting room. */
