@@ -11,8 +11,13 @@
  * written.
  *
  * Life:    open -> { begin -> slice* }* -> close.
- * Memory:  two block buffers.
- * Threads: its shard only. Bounds: a slice visits at most so many rows and never waits.
+ * Memory:  two block buffers; pages beyond the usual size are used once a row is that long.
+ * Threads: its shard only.
+ * Bounds:  a slice visits at most so many rows, copies at most what two blocks hold and never
+ *          waits; between two rows it steps over all free ones (see cw_table_next). At most four
+ *          operations are with the disk, all in the background.
+ * Fails:   open; later a checkpoint, which is no reason to end: the log has everything. If it was a
+ *          flush that failed (cw_checkpoint_flush_failed) the device is not to be trusted any more.
  */
 #ifndef CW_CORE_CHECKPOINT_H
 #define CW_CORE_CHECKPOINT_H
@@ -22,15 +27,21 @@
 #include "core/table.h"
 
 struct cw_checkpoint; /* opaque */
+struct cw_checkpoint_found;
 
 struct cw_checkpoint_options {
     struct cw_disk disk;
     uint8_t store[16];
     uint32_t shard;
-    struct cw_table *const *tables; /* by number in records; NULL: none of that number */
-    uint32_t table_count;
-    uint32_t block_bytes; /* usual size of a block; 0: 256 KiB. A longer row has a longer block. */
-    uint32_t keep;        /* generations that stay; 0: 2 */
+    struct cw_table *const *tables; /* by number in records; NULL: none of that number; the array
+                                       stays until close */
+    uint32_t table_count;           /* at most 256 */
+    uint32_t block_bytes; /* usual size of a block: a multiple of 4 KiB up to 1 MiB; 0: 256 KiB. A
+                             longer row has a block of its own. */
+    uint32_t keep;        /* generations that stay, at most 32; 0: 2 */
+    const struct cw_checkpoint_found *found; /* what cw_checkpoint_read said: newer ones than that
+                                                are damaged, do not count and are removed after the
+                                                next; NULL: all that are there count */
 };
 
 CW_MUST_USE cw_err cw_checkpoint_open(struct cw_checkpoint **checkpoint,
@@ -40,29 +51,40 @@ CW_MUST_USE cw_err cw_checkpoint_open(struct cw_checkpoint **checkpoint,
 void cw_checkpoint_close(struct cw_checkpoint *checkpoint);
 
 /* Begins one; there is none at work. last_lsn: of the last frame submitted, with all changes so far
-   in it or noted for the next. */
+   in it, or before it, or noted for the next. One with the same last_lsn as an earlier one takes
+   its place, and they are one generation. */
 void cw_checkpoint_begin(struct cw_checkpoint *checkpoint, uint64_t last_lsn, int64_t logical_ms);
 
 enum cw_checkpoint_state {
     CW_CHECKPOINT_IDLE,
     CW_CHECKPOINT_ROWS,    /* has rows left to write: slice it */
     CW_CHECKPOINT_WAITING, /* for the disk, or for frames to be durable */
-    CW_CHECKPOINT_DONE,    /* it counts: told once, then idle */
+    CW_CHECKPOINT_DONE,    /* it counts, and older ones are gone: told once, then idle */
     CW_CHECKPOINT_FAILED   /* the disk refused (full, say): told once, then idle; the earlier ones
                               still count, cw_checkpoint_fault says why */
 };
 
-/* One slice of at most `rows` rows. last_lsn: the frame that the next changes will be in, if any
-   are noted, else the last submitted; durable_lsn: the log's. */
+/* One slice of at most `rows` rows; polls the disk if something of its own is there. last_lsn: the
+   frame that the next changes will be in, if any are noted, else the last submitted; durable_lsn:
+   the log's. */
 enum cw_checkpoint_state cw_checkpoint_slice(struct cw_checkpoint *checkpoint, uint32_t rows,
                                              uint64_t last_lsn, uint64_t durable_lsn);
 
-/* The last frame that recovery from the oldest kept generation does not need; 0: all are needed. */
+/* The last frame that recovery from the oldest kept generation does not need; 0: all are needed,
+   which is so too while there are fewer generations than are to be kept: then the log from its
+   beginning stands for the missing ones. */
 uint64_t cw_checkpoint_oldest(const struct cw_checkpoint *checkpoint);
+
+/* Why the last one that failed did; NULL: none has. */
 const char *cw_checkpoint_fault(const struct cw_checkpoint *checkpoint);
 
+/* True when that was a flush: of its file, which is gone, or of the directory's names. Nobody knows
+   what that device keeps from now on, so a log on it ends as well. */
+bool cw_checkpoint_flush_failed(const struct cw_checkpoint *checkpoint);
+
 struct cw_checkpoint_stats {
-    uint64_t rows, bytes, made, failed;
+    uint64_t rows, bytes; /* of the last one that was made */
+    uint64_t made, failed;
     uint64_t rows_done; /* of the one at work */
 };
 
@@ -80,9 +102,16 @@ struct cw_checkpoint_found {
     char why[200];       /* what is wrong with the last of those */
 };
 
-/* Finds the newest one that is whole (every hash checked before anything is applied) and applies
-   its records; removes what is left of unfinished ones unless read_only. Records come in no order
-   of meaning. CW_ERR_CORRUPT when there are some and none is whole. */
+/* Finds the newest one that is whole (all of it proven before anything is applied) and applies its
+   records, a block at a time; removes what is left of unfinished ones unless read_only. Records
+   come in no order of meaning; those of one row, of which there may be several, in the order in
+   which they were true. Reads a file twice, two reads of 2 MiB at a time. Nothing to be found is no
+   failure: found->any is false.
+   CW_ERR_CORRUPT: there are some and none is whole, or the one that was whole was not so any more
+   when it was applied. CW_ERR_LIMIT: apply returned false. In these last two cases a part is
+   applied, and the tables are good for nothing. CW_ERR_UNSUPPORTED: the newest is whole, but of
+   another format, or of another state or shard: no damage, so nothing older is tried. CW_ERR_IO:
+   the directory. */
 CW_MUST_USE cw_err cw_checkpoint_read(const struct cw_disk *disk, const uint8_t store[16],
                                       uint32_t shard, bool read_only,
                                       bool (*apply)(void *with, struct cw_view records),
