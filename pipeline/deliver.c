@@ -238,6 +238,46 @@ static bool may_try(const struct cw_pipeline *p, const struct sending *s, enum c
                                               p->options.collapses[s->touch->channel])));
 }
 
+static void settle(struct cw_pipeline *p, struct sending *s, const struct cw_post_result *result)
+{
+    /* What came back from the customer's side is surer than what the provider said. */
+    enum cw_posted outcome = cw_touch_arrived(s->touch) ? CW_POSTED_SENT : result->outcome;
+    if (outcome == CW_POSTED_UNKNOWN) {
+        s->touch->flags |= CW_TOUCH_DOUBTED;
+    }
+    if (outcome == CW_POSTED_SENT) {
+        cw_touch_went_out(p, &s->customer, s->row, s->number, s->id);
+    } else if (may_try(p, s, outcome, result->untried)) {
+        try_again(p, s, result);
+    } else if (outcome == CW_POSTED_LATER && !s->goes_on &&
+               (s->touch->flags & CW_TOUCH_DOUBTED) == 0) {
+        cut_off(p, s);
+    } else {
+        fail(p, s);
+    }
+    cw_arena_reset(&p->scratch);
+}
+
+void cw_touch_settle_unknown(struct cw_pipeline *p, struct cw_customer *customer, cw_row row,
+                             uint32_t number)
+{
+    struct cw_post_result result = {.outcome = CW_POSTED_UNKNOWN};
+    struct cw_candidate_row *candidate = cw_candidate_at(p, row);
+    struct cw_candidate_texts texts = cw_candidate_texts(candidate);
+    struct sending s = {.customer = *customer,
+                        .row = row,
+                        .candidate = candidate,
+                        .touch = &cw_candidate_touches(candidate)[number],
+                        .number = number,
+                        .id = {result.key, CW_POST_KEY_BYTES},
+                        .goes_on = candidate->status < CW_STATUS_CONVERTED};
+    CW_ASSERT(s.touch->state == CW_TOUCH_SENDING);
+    cw_message_id(p->options.partitions, texts.program, customer->id, texts.cart,
+                  candidate->first_t0, number + 1, result.key);
+    settle(p, &s, &result);
+    *customer = s.customer;
+}
+
 void cw_pipeline_result(struct cw_pipeline *p, const struct cw_post_result *result)
 {
     struct sending s;
@@ -248,20 +288,5 @@ void cw_pipeline_result(struct cw_pipeline *p, const struct cw_post_result *resu
         return;
     }
     CW_ASSERT(!result->untried || result->outcome == CW_POSTED_LATER);
-    /* What came back from the customer's side is surer than what the provider said. */
-    enum cw_posted outcome = cw_touch_arrived(s.touch) ? CW_POSTED_SENT : result->outcome;
-    if (outcome == CW_POSTED_UNKNOWN) {
-        s.touch->flags |= CW_TOUCH_DOUBTED;
-    }
-    if (outcome == CW_POSTED_SENT) {
-        cw_touch_went_out(p, &s.customer, s.row, s.number, s.id);
-    } else if (may_try(p, &s, outcome, result->untried)) {
-        try_again(p, &s, result);
-    } else if (outcome == CW_POSTED_LATER && !s.goes_on &&
-               (s.touch->flags & CW_TOUCH_DOUBTED) == 0) {
-        cut_off(p, &s);
-    } else {
-        fail(p, &s);
-    }
-    cw_arena_reset(&p->scratch);
+    settle(p, &s, result);
 }

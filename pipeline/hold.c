@@ -1,5 +1,6 @@
 /*
- * hold: what keeps a live channel from sending now: it is paused, or over its rate.
+ * hold: what keeps a live channel from sending now: it is paused, or over its rate; or all sends
+ * are held, which counts as a pause of everything.
  *
  * A touch over a rate is given a moment of its own (a slot, by the generic cell rate algorithm) and
  * comes back then, once: a backlog of any size is spread over the time that it takes and never
@@ -53,7 +54,7 @@ int64_t cw_touch_hold(struct cw_pipeline *p, const struct cw_customer *customer,
     struct cw_candidate_row *candidate = cw_candidate_at(p, row);
     const struct cw_touch *of_program = cw_candidate_touch(p, candidate, number);
     struct cw_touch_row *touch = &cw_candidate_touches(candidate)[number];
-    if ((p->paused[candidate->slot] >> touch->channel & 1u) != 0) {
+    if (p->sends_held || (p->paused[candidate->slot] >> touch->channel & 1u) != 0) {
         *reason = CW_TOUCH_REASON_PAUSED;
         return pause_ends(p, customer->id);
     }
@@ -89,6 +90,7 @@ bool cw_pipeline_pause(struct cw_pipeline *p, struct cw_view program, enum cw_ch
     uint8_t bits = (uint8_t)(channel == CW_CHANNEL_COUNT ? (1u << CW_CHANNEL_COUNT) - 1
                                                          : 1u << (uint32_t)channel);
     p->paused[slot] = (uint8_t)(paused ? p->paused[slot] | bits : p->paused[slot] & ~bits);
+    p->meta_changed = true;
     return true;
 }
 

@@ -29,6 +29,7 @@ static cw_err open_tables(struct cw_pipeline *p, struct cw_fault *fault)
         {&p->messages, "messages", sizeof(struct cw_message_row) + 16},
         {&p->links, "links", sizeof(struct cw_link_row)},
         {&p->seen, "seen", sizeof(struct cw_seen_row)},
+        {&p->meta, "meta", sizeof(struct cw_fates)},
     };
 
     for (uint32_t i = 0; i < CW_COUNTOF(tables); i++) {
@@ -53,6 +54,9 @@ static void close_parts(struct cw_pipeline *p)
     }
     CW_TABLES(CW_X)
 #undef CW_X
+    if (p->loaded.meta != NULL) {
+        cw_table_close(p->loaded.meta);
+    }
     if (p->wheel != NULL) {
         cw_wheel_close(p->wheel);
     }

@@ -25,7 +25,8 @@ enum {
     X(products)      \
     X(messages)      \
     X(links)         \
-    X(seen)
+    X(seen)          \
+    X(meta)
 
 /* Changes that wait for a commit: beyond it timers wait, and events that bring new work are refused.
    An event, or FIRED_IN_ROOM customers' timers, then still fit into one frame. */
@@ -50,6 +51,12 @@ struct cw_retired {
     struct cw_view program;
     struct cw_key_format key;
     char text[CW_ID_BYTES_MAX + 256];
+};
+
+/* What was loaded and does not go into the tables as it is: persist_meta.c. */
+struct cw_loaded {
+    struct cw_table *meta; /* of all cores that there were; NULL: none was loaded */
+    uint64_t rows;         /* records that were applied */
 };
 
 /* Hashes of an event's keys, worked out once for the batch's prefetching; 0: not worked out. */
@@ -92,6 +99,10 @@ struct cw_pipeline {
     /* Ended candidates stay for that long: no shorter than their dedup entries, which erasure finds
        through them. */
     int64_t keep_history_ms;
+    bool sends_held;         /* no touch is claimed: hold.c */
+    bool meta_changed;       /* programs, pauses or retired keys, since they were noted */
+    struct cw_loaded loaded; /* by cw_pipeline_load, until cw_pipeline_relink */
+    uint64_t doubt_cursor;   /* of the walk of settle_in_doubt or assume_sent */
 };
 
 /* A customer under work: the row and its struct, which moves when its tail grows. */
@@ -245,6 +256,11 @@ enum cw_event_fate cw_engage_note(struct cw_pipeline *p, struct cw_customer *cus
 
 /* program_set.c: programs in slots */
 void cw_programs_install(struct cw_pipeline *p, const struct cw_programs *programs);
+/* Keys that entries may still stand under, for who is erased. The oldest of many makes room: its
+   entries then stay until their window ends. */
+void cw_programs_retire(struct cw_pipeline *p, struct cw_view program,
+                        const struct cw_key_format *key, int64_t until);
+bool cw_key_format_same(const struct cw_key_format *a, const struct cw_key_format *b);
 CW_MUST_USE bool cw_slot_find(const struct cw_pipeline *p, struct cw_view program, uint32_t *slot);
 /* The order of two candidates' programs, by id. */
 int cw_slot_compare(const struct cw_pipeline *p, uint32_t a, struct cw_view a_program, uint32_t b,
@@ -268,7 +284,7 @@ void cw_profile_opt_out(struct cw_pipeline *p, struct cw_customer *customer,
 void cw_profile_erase(struct cw_pipeline *p, struct cw_customer *customer);
 void cw_profile_order(struct cw_customer *customer, const struct cw_event *event);
 CW_MUST_USE bool cw_sends_add(struct cw_pipeline *p, struct cw_customer *customer,
-                              enum cw_channel channel);
+                              enum cw_channel channel, int64_t at);
 /* Takes back what cw_sends_add noted at that time; the time of the last send follows, as far as the
    week that is remembered goes back. */
 void cw_sends_take_back(struct cw_pipeline *p, struct cw_customer *customer,
@@ -314,6 +330,10 @@ int64_t cw_touch_delay(const struct cw_program *program, const struct cw_touch *
 void cw_touch_fire(struct cw_pipeline *p, struct cw_customer *customer, cw_row candidate,
                    uint32_t touch);
 
+/* A touch that may have been sent at that time counts as claimed then: it is SENDING. */
+void cw_touch_assume(struct cw_pipeline *p, struct cw_customer *customer, cw_row candidate,
+                     uint32_t touch, int64_t at);
+
 /* hold.c: when a touch that may be sent can be; CW_TIME_NONE: now. Only asked for when live. */
 int64_t cw_touch_hold(struct cw_pipeline *p, const struct cw_customer *customer, cw_row candidate,
                       uint32_t touch, enum cw_touch_reason *reason);
@@ -331,6 +351,10 @@ void cw_touch_become(struct cw_pipeline *p, cw_row candidate, uint32_t touch,
 /* A touch that will not be tried again and of which an attempt is in doubt. */
 void cw_touch_in_doubt(struct cw_pipeline *p, struct cw_customer *customer, cw_row candidate,
                        uint32_t touch, enum cw_touch_reason reason);
+/* What becomes of a touch that is SENDING when nobody will ever tell: as when its channel told
+   UNKNOWN. */
+void cw_touch_settle_unknown(struct cw_pipeline *p, struct cw_customer *customer, cw_row candidate,
+                             uint32_t touch);
 /* Takes back what the last claim charged. */
 void cw_touch_uncharge(struct cw_pipeline *p, struct cw_customer *customer,
                        struct cw_touch_row *touch);

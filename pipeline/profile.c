@@ -238,7 +238,8 @@ void cw_features_read(const struct cw_customer *customer, const struct cw_event_
                                            : told_number(row, CW_PROFILE_DISCOUNT_SENSITIVITY);
 }
 
-bool cw_sends_add(struct cw_pipeline *p, struct cw_customer *customer, enum cw_channel channel)
+bool cw_sends_add(struct cw_pipeline *p, struct cw_customer *customer, enum cw_channel channel,
+                  int64_t at)
 {
     struct cw_customer_row *row = customer->at;
     int64_t *sends = cw_customer_sends(row);
@@ -267,7 +268,11 @@ bool cw_sends_add(struct cw_pipeline *p, struct cw_customer *customer, enum cw_c
     }
     row = customer->at;
     sends = cw_customer_sends(row);
-    sends[kept] = p->now << 2 | (int64_t)channel;
+    uint32_t place = kept;
+    for (; place > 0 && sends[place - 1] >> 2 > at; place--) {
+        sends[place] = sends[place - 1];
+    }
+    sends[place] = at << 2 | (int64_t)channel;
     row->sends_count = kept + 1;
     memcpy((char *)(row + 1) + sends_bytes, copy, strings);
     return fits;

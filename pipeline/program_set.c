@@ -76,6 +76,7 @@ void cw_programs_install(struct cw_pipeline *p, const struct cw_programs *progra
     }
     p->keep_cart_ms = CW_WEEK_MS;
     p->keep_history_ms = CW_HISTORY_MS;
+    p->meta_changed = true;
     keep_for_all(p);
 }
 
@@ -151,7 +152,7 @@ static void replace(struct cw_pipeline *p, cw_row row, const void *with)
     }
 }
 
-static bool same_key(const struct cw_key_format *a, const struct cw_key_format *b)
+bool cw_key_format_same(const struct cw_key_format *a, const struct cw_key_format *b)
 {
     bool same = a->count == b->count;
     for (uint32_t i = 0; same && i < a->count; i++) {
@@ -172,20 +173,30 @@ static struct cw_view keep(struct cw_retired *to, uint32_t *used, struct cw_view
     return kept;
 }
 
-/* Keys that entries may still stand under, for who is erased. The oldest makes room: its entries
-   then stay until their window ends. */
-static void retire(struct cw_pipeline *p, const struct cw_program *program)
+static bool same_view_key(const struct cw_retired *retired, struct cw_view program,
+                          const struct cw_key_format *key)
+{
+    return cw_view_equal(retired->program, program) && cw_key_format_same(&retired->key, key);
+}
+
+void cw_programs_retire(struct cw_pipeline *p, struct cw_view program,
+                        const struct cw_key_format *key, int64_t until)
 {
     struct cw_retired *to = &p->retired[0];
     for (uint32_t i = 0; i < CW_COUNTOF(p->retired); i++) {
-        to = p->retired[i].until < to->until ? &p->retired[i] : to;
+        struct cw_retired *retired = &p->retired[i];
+        if (retired->until != 0 && same_view_key(retired, program, key)) {
+            retired->until = until > retired->until ? until : retired->until;
+            return;
+        }
+        to = retired->until < to->until ? retired : to;
     }
     uint32_t used = 0;
-    to->until = p->now + program->dedup.ttl_ms;
-    to->program = keep(to, &used, program->id);
-    to->key = program->dedup.key;
+    to->until = until;
+    to->program = keep(to, &used, program);
+    to->key = *key;
     for (uint32_t i = 0; i < to->key.count; i++) {
-        to->key.parts[i].literal = keep(to, &used, program->dedup.key.parts[i].literal);
+        to->key.parts[i].literal = keep(to, &used, key->parts[i].literal);
     }
 }
 
@@ -234,8 +245,8 @@ static void review_sessions(struct cw_pipeline *p, uint64_t stop)
 static bool change(struct cw_pipeline *p, uint32_t slot, const struct cw_program *new)
 {
     const struct cw_program *old = p->slots[slot].program;
-    if (new == NULL || !same_key(&old->dedup.key, &new->dedup.key)) {
-        retire(p, old);
+    if (new == NULL || !cw_key_format_same(&old->dedup.key, &new->dedup.key)) {
+        cw_programs_retire(p, old->id, &old->dedup.key, p->now + old->dedup.ttl_ms);
     }
     if (new == NULL) {
         each_of(p, slot, move_out, NULL);
@@ -292,6 +303,7 @@ void cw_pipeline_reprogram(struct cw_pipeline *p, const struct cw_programs *prog
         }
     }
     p->programs = programs;
+    p->meta_changed = true;
     keep_for_all(p);
     cw_decoder_reprogram(p->decoder, programs);
     if (sessions) {

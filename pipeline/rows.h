@@ -76,6 +76,7 @@ struct cw_customer_row {
     double rating_sum;
     uint32_t ratings;
     uint32_t in_flight_count, watched_count;
+    uint32_t listings; /* how often one of its candidates was put in front of a list */
 };
 
 /* Tail: the text of the last CartUpdated that had content, raw_bytes long (0: none had any). */
@@ -115,8 +116,8 @@ enum cw_touch_flag {
     CW_TOUCH_CHARGED = 1u << 1, /* counts for caps and gap, and as an e-mail sent, at sent_at */
     CW_TOUCH_DOUBTED = 1u << 2, /* of one of its attempts nobody knows */
     CW_TOUCH_UNIQUE = 1u << 3,  /* the code that its message carries is the customer's alone */
-    /* Its due time is its slot under the program's, and the channel's, rate. To be cleared in rows
-       that outlive the process: the next one gives slots anew. */
+    /* Its due time is its slot under the program's, and the channel's, rate. Cleared when rows are
+       taken over by another process, which gives slots anew. */
     CW_TOUCH_SLOT_OWN = 1u << 4,
     CW_TOUCH_SLOT_CHANNEL = 1u << 5
 };
@@ -167,6 +168,7 @@ struct cw_candidate_row {
     cw_row value_next, value_prev;       /* in its bucket of Program:CartValue:Date */
     uint32_t score_bucket, value_bucket; /* where it stands; CW_BUCKET_NONE: nowhere */
     uint32_t serial;
+    uint32_t listed;    /* the customer's `listings` then: its lists stand by it, highest first */
     int64_t first_t0;   /* T0 when it was first created: part of its message ids */
     int64_t created_at; /* the clock at creation */
     int64_t ended_at;

@@ -46,8 +46,9 @@ static void copy_members(const struct cw_json *doc, uint32_t object, const char 
     }
 }
 
-/* The event as a shop would have sent it: the last CartUpdated's content, left at `left_at`. */
-static void make_event(struct cw_pipeline *p, struct cw_view raw, int64_t left_at)
+/* The event as a shop would have sent it: the last CartUpdated's content, left at `left_at`. False
+   where that cannot be read: it comes from a process that took longer events. */
+static bool make_event(struct cw_pipeline *p, struct cw_view raw, int64_t left_at)
 {
     static const char *const of_envelope[] = {"id",     "source", "detail-type",
                                               "detail", "time",   NULL};
@@ -55,9 +56,13 @@ static void make_event(struct cw_pipeline *p, struct cw_view raw, int64_t left_a
     struct cw_event updated;
     cw_decode(p->decoder, raw, &updated);
     const struct cw_json *doc = cw_decoder_document(p->decoder);
-    CW_ASSERT(doc != NULL); /* it was decoded when it came */
-    uint32_t detail = cw_json_find(doc, 0, CW_VIEW("detail"));
-    CW_ASSERT(detail != CW_JSON_NONE);
+    uint32_t detail = CW_JSON_NONE;
+    if (doc != NULL && doc->nodes[0].type == CW_JSON_OBJECT) {
+        detail = cw_json_find(doc, 0, CW_VIEW("detail"));
+    }
+    if (detail == CW_JSON_NONE || doc->nodes[detail].type != CW_JSON_OBJECT) {
+        return false;
+    }
     struct cw_text *out = &p->made;
     cw_text_clear(out);
     cw_text_char(out, '{');
@@ -74,6 +79,7 @@ static void make_event(struct cw_pipeline *p, struct cw_view raw, int64_t left_a
     cw_text_json_time(out, left_at);
     cw_text_puts(out, "}}");
     memset(cw_text_room(out, CW_JSON_PADDING), 0, CW_JSON_PADDING);
+    return true;
 }
 
 void cw_session_fire(struct cw_pipeline *p, struct cw_customer *customer, cw_row row, uint32_t slot)
@@ -92,15 +98,16 @@ void cw_session_fire(struct cw_pipeline *p, struct cw_customer *customer, cw_row
     memcpy(raw, cart + 1, cart->raw_bytes);
     memset(raw + cart->raw_bytes, 0, CW_JSON_PADDING);
     cw_decoder_reset(p->decoder);
-    make_event(p, (struct cw_view){raw, cart->raw_bytes}, left_at);
-    struct cw_event event;
-    cw_decode(p->decoder, (struct cw_view){p->made.data, (uint32_t)p->made.bytes}, &event);
+    struct cw_event event = {.type = CW_EVENT_INVALID};
+    if (make_event(p, (struct cw_view){raw, cart->raw_bytes}, left_at)) {
+        cw_decode(p->decoder, (struct cw_view){p->made.data, (uint32_t)p->made.bytes}, &event);
+    }
     event.programs &= UINT64_C(1) << p->slots[slot].number;
     event.clock = p->now;
     cw_tell_before(p, &event, NULL);
     p->fates.received++;
     p->fates.made++;
-    if (event.type != CW_EVENT_CART_ABANDONED) { /* the two additions made it too long */
+    if (event.type != CW_EVENT_CART_ABANDONED) { /* unreadable, or the additions made it too long */
         p->fates.events[CW_EVENT_FATE_INVALID]++;
         return;
     }

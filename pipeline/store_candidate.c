@@ -96,9 +96,11 @@ cw_row cw_candidate_find(const struct cw_pipeline *p, const struct cw_customer *
     return CW_ROW_NONE;
 }
 
-static void list_add(struct cw_pipeline *p, cw_row *head, cw_row row)
+static void list_add(struct cw_pipeline *p, struct cw_customer_row *customer, cw_row *head,
+                     cw_row row)
 {
     struct cw_candidate_row *candidate = cw_candidate_at(p, row);
+    candidate->listed = ++customer->listings;
     candidate->prev = CW_ROW_NONE;
     candidate->next = *head;
     if (*head != CW_ROW_NONE) {
@@ -373,7 +375,7 @@ cw_row cw_candidate_write(struct cw_pipeline *p, struct cw_item *item, cw_row ro
         list_take(p, &customer->at->in_flight, row);
         cw_row moved = cw_table_resize(p->candidates, row, shape.value_bytes);
         if (moved == CW_ROW_NONE) {
-            list_add(p, &customer->at->in_flight, row);
+            list_add(p, customer->at, &customer->at->in_flight, row);
             cw_candidate_index(p, row);
             return CW_ROW_NONE;
         }
@@ -396,7 +398,7 @@ cw_row cw_candidate_write(struct cw_pipeline *p, struct cw_item *item, cw_row ro
     }
     write_texts(p, candidate, item, &shape);
     cw_candidate_settle(candidate);
-    list_add(p, &customer->at->in_flight, row);
+    list_add(p, customer->at, &customer->at->in_flight, row);
     cw_candidate_index(p, row);
     return row;
 }
@@ -423,7 +425,7 @@ void cw_candidate_end(struct cw_pipeline *p, struct cw_customer *customer, cw_ro
     customer->at->in_flight_count--;
     candidate->status = (uint8_t)status;
     candidate->ended_at = p->now;
-    list_add(p, &customer->at->history, row);
+    list_add(p, customer->at, &customer->at->history, row);
 }
 
 /* Short links stand in SMS alone. */

@@ -240,10 +240,24 @@ static const struct cw_message_item *message_items(struct cw_pipeline *p,
     return items;
 }
 
+/* A message about to be handed over: what is fixed from its claim on. */
+struct claim {
+    cw_row row;
+    uint32_t number; /* of the touch, from 0 */
+    uint32_t zone;
+    int64_t at;      /* now; or when it would have been claimed, of one that may have been */
+    double discount; /* percent that it carries; 0: none */
+    int64_t code_end;
+    struct cw_view id, code;
+    char id_text[CW_MESSAGE_ID_BYTES];
+    char code_text[32];
+};
+
 /* The end of the offer that a message announces: codeValidHours on, or, where a push says "today",
    the end of the day in the customer's zone. */
 static int64_t offer_end(const struct cw_pipeline *p, const struct cw_program *program,
-                         const struct cw_touch *touch, struct cw_view customer, uint32_t zone)
+                         const struct cw_touch *touch, struct cw_view customer,
+                         const struct claim *claim)
 {
     const struct cw_variant *variant = cw_touch_variant(program, touch, customer);
     struct cw_view body =
@@ -252,22 +266,10 @@ static int64_t offer_end(const struct cw_pipeline *p, const struct cw_program *p
         variant != NULL && variant->title.data != NULL ? variant->title : touch->title;
     if (touch->channel == CW_CHANNEL_PUSH &&
         (cw_message_says_today(body) || cw_message_says_today(title))) {
-        return cw_zone_next(p->options.zones, zone, p->now, 0);
+        return cw_zone_next(p->options.zones, claim->zone, claim->at, 0);
     }
-    return p->now + program->code_valid_ms;
+    return claim->at + program->code_valid_ms;
 }
-
-/* A message about to be handed over: what is fixed from its claim on. */
-struct claim {
-    cw_row row;
-    uint32_t number; /* of the touch, from 0 */
-    uint32_t zone;
-    double discount; /* percent that it carries; 0: none */
-    int64_t code_end;
-    struct cw_view id, code;
-    char id_text[CW_MESSAGE_ID_BYTES];
-    char code_text[32];
-};
 
 static void name_message(const struct cw_pipeline *p, const struct cw_customer *customer,
                          struct claim *claim)
@@ -291,7 +293,7 @@ static void prepare(struct cw_pipeline *p, const struct cw_customer *customer, s
         claim->code.bytes = cw_discount_code(p, claim->discount, program->unique_codes,
                                              candidate->serial, customer->id, claim->code_text);
         claim->code.data = claim->code_text;
-        claim->code_end = offer_end(p, program, touch, customer->id, claim->zone);
+        claim->code_end = offer_end(p, program, touch, customer->id, claim);
     }
 }
 
@@ -397,14 +399,16 @@ static void charge(struct cw_pipeline *p, struct cw_customer *customer, const st
     if ((touch->flags & CW_TOUCH_CHARGED) != 0) {
         cw_touch_uncharge(p, customer, touch);
     }
-    if (!cw_sends_add(p, customer, (enum cw_channel)touch->channel)) {
+    if (!cw_sends_add(p, customer, (enum cw_channel)touch->channel, claim->at)) {
         p->fates.not_remembered++;
     }
-    customer->at->last_sent = p->now;
+    if (claim->at > customer->at->last_sent) {
+        customer->at->last_sent = claim->at;
+    }
     customer->at->emails_sent += touch->channel == CW_CHANNEL_EMAIL;
     touch->flags |= CW_TOUCH_CHARGED;
     touch->flags &= (uint8_t)~CW_TOUCH_UNIQUE;
-    touch->sent_at = p->now;
+    touch->sent_at = claim->at;
     touch->attempts++;
     touch->waits = 0;
     touch->discount = claim->discount;
@@ -485,7 +489,7 @@ void cw_touch_fire(struct cw_pipeline *p, struct cw_customer *customer, cw_row r
     struct cw_candidate_row *candidate = cw_candidate_at(p, row);
     struct cw_touch_row *touch = &cw_candidate_touches(candidate)[number];
     CW_ASSERT_HOT(touch->state == CW_TOUCH_PENDING && touch->due <= p->now);
-    struct claim claim = {.row = row, .number = number};
+    struct claim claim = {.row = row, .number = number, .at = p->now};
     if (touch->attempts > 0 && cw_touch_arrived(touch)) { /* what was thought lost came through */
         name_message(p, customer, &claim);
         cw_touch_went_out(p, customer, row, number, claim.id);
@@ -495,7 +499,7 @@ void cw_touch_fire(struct cw_pipeline *p, struct cw_customer *customer, cw_row r
     if (cw_candidate_touch(p, candidate, number) != NULL) { /* else for good */
         look = look_again(p, customer, candidate, number);
     }
-    if (look.reason == CW_TOUCH_REASON_NONE && p->options.live) {
+    if (look.reason == CW_TOUCH_REASON_NONE && (p->options.live || p->sends_held)) {
         look.until = cw_touch_hold(p, customer, row, number, &look.reason);
     }
     if (look.reason == CW_TOUCH_REASON_NONE) {
@@ -508,4 +512,24 @@ void cw_touch_fire(struct cw_pipeline *p, struct cw_customer *customer, cw_row r
         touch->waits = (uint8_t)(touch->waits + (touch->waits < UINT8_MAX));
     }
     put_off(p, customer, row, number, &look);
+}
+
+void cw_touch_assume(struct cw_pipeline *p, struct cw_customer *customer, cw_row row,
+                     uint32_t number, int64_t at)
+{
+    struct cw_candidate_row *candidate = cw_candidate_at(p, row);
+    struct claim claim = {.row = row, .number = number, .at = at};
+    struct cw_view market =
+        cw_customer_marketplace(customer, cw_candidate_texts(candidate).marketplace);
+    claim.zone = cw_customer_zone(p, customer, market);
+    if (cw_candidate_touch(p, candidate, number) != NULL) {
+        prepare(p, customer, &claim);
+    } else {
+        name_message(p, customer, &claim); /* what it carried is not known any more */
+    }
+    if (!cw_message_remember(p, customer->id, candidate, number + 1, claim.id)) {
+        p->fates.not_remembered++;
+    }
+    charge(p, customer, &claim);
+    cw_touch_become(p, row, number, CW_TOUCH_SENDING);
 }

@@ -50,7 +50,8 @@ struct shop {
     uint32_t cores;
     struct cw_pipeline *pipelines[SHOP_CORES_MAX];
     int64_t clock;
-    bool keep; /* the lines, not only their sum */
+    bool keep;            /* the lines, not only their sum */
+    struct cw_text *tape; /* gets each line that is fed and a newline; NULL: nobody wants it */
     struct cw_text lines, line;
     uint64_t decided, sum;
     uint64_t kinds[CW_DECISION_COUNT];
@@ -217,6 +218,10 @@ static inline void shop_close(struct shop *shop)
 /* Decodes a line and runs it where it belongs; the clock is the running maximum, as in a replay. */
 static inline enum cw_event_type shop_feed(struct shop *shop, const char *text, size_t bytes)
 {
+    if (shop->tape != NULL) {
+        cw_text_put(shop->tape, text, bytes);
+        cw_text_char(shop->tape, '\n');
+    }
     cw_arena_reset(&shop->arena);
     cw_decoder_put_in(shop->decoder, &shop->arena);
     char *line = cw_arena_alloc(&shop->arena, bytes + CW_JSON_PADDING, 1);

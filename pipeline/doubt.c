@@ -1,0 +1,100 @@
+/*
+ * doubt: messages of which nobody knows whether they went out, since the process that would know
+ * has ended: those that were under way, and, where a start is from an older copy, those that may
+ * have been sent since. A claim that never reached its channel cannot be told from one that did.
+ */
+#include "pipeline/persist_priv.h"
+
+/* Visits up to `most` candidates from where the walk stands; true when it is through. */
+static bool walk(struct cw_pipeline *p, uint32_t most,
+                 void (*visit)(struct cw_pipeline *, struct cw_customer *, cw_row, int64_t),
+                 int64_t with)
+{
+    for (uint32_t i = 0; i < most; i++) {
+        cw_row row = cw_table_next(p->candidates, &p->doubt_cursor);
+        if (row == CW_ROW_NONE) {
+            p->doubt_cursor = 0;
+            return true;
+        }
+        struct cw_view key = cw_table_key(p->candidates, row);
+        struct cw_customer customer;
+        key.bytes -= (uint32_t)sizeof(uint32_t);
+        bool found = cw_customer_find(p, key, &customer);
+        CW_ASSERT(found);
+        visit(p, &customer, row, with);
+    }
+    return false;
+}
+
+static void settle(struct cw_pipeline *p, struct cw_customer *customer, cw_row row, int64_t with)
+{
+    (void)with;
+    struct cw_candidate_row *candidate = cw_candidate_at(p, row);
+    for (uint32_t i = 0; i < candidate->touch_count; i++) {
+        if (cw_candidate_touches(candidate)[i].state == CW_TOUCH_SENDING) {
+            cw_touch_settle_unknown(p, customer, row, i);
+        }
+    }
+}
+
+bool cw_pipeline_settle_in_doubt(struct cw_pipeline *p, uint32_t most)
+{
+    if (p->fates.sending == 0) { /* also where a walk has found the last of them on its way */
+        p->doubt_cursor = 0;
+        return true;
+    }
+    return walk(p, most, settle, 0);
+}
+
+/* When the touch may have been sent by who had the newer state: a hold or a pause has put it off
+   here, but not there. */
+static int64_t may_have_been(const struct cw_pipeline *p, struct cw_view customer,
+                             struct cw_candidate_row *candidate, uint32_t number)
+{
+    const struct cw_touch_row *touch = &cw_candidate_touches(candidate)[number];
+    const struct cw_touch *of_program = cw_candidate_touch(p, candidate, number);
+    if (touch->reason != CW_TOUCH_REASON_PAUSED || of_program == NULL) {
+        return touch->due;
+    }
+    int64_t planned =
+        candidate->t0 + cw_touch_delay(cw_candidate_program(p, candidate), of_program, customer);
+    return planned < touch->due ? planned : touch->due;
+}
+
+static void assume(struct cw_pipeline *p, struct cw_customer *customer, cw_row row, int64_t until)
+{
+    struct cw_candidate_row *candidate = cw_candidate_at(p, row);
+    if (candidate->status >= CW_STATUS_CONVERTED) {
+        return;
+    }
+    for (uint32_t i = 0; i < candidate->touch_count; i++) {
+        if (cw_candidate_touches(candidate)[i].state != CW_TOUCH_PENDING) {
+            continue;
+        }
+        int64_t at = may_have_been(p, customer->id, candidate, i);
+        if (at < until && at <= p->now) {
+            cw_touch_assume(p, customer, row, i, at);
+            cw_touch_settle_unknown(p, customer, row, i);
+        }
+    }
+}
+
+bool cw_pipeline_assume_sent(struct cw_pipeline *p, int64_t until, uint32_t most)
+{
+    return walk(p, most, assume, until);
+}
+
+void cw_pipeline_hold_sends(struct cw_pipeline *p, bool held)
+{
+    p->sends_held = held;
+}
+
+bool cw_pipeline_sends_held(const struct cw_pipeline *p)
+{
+    return p->sends_held;
+}
+
+int64_t cw_pipeline_now(const struct cw_pipeline *p)
+{
+    return p->now;
+}

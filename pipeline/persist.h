@@ -1,0 +1,114 @@
+/*
+ * persist: state that outlives the process. What a core remembers leaves it as records
+ * (core/record.h), one per row, and comes back from them in another process, on any number of
+ * cores.
+ *
+ * A row's record is its key and its value as they are in memory. Where a value holds what only
+ * means something in its own process (links to other rows, timers, slots) it is read over:
+ * cw_pipeline_relink makes all of that anew.
+ *
+ *     before each commit:  cw_pipeline_note(p); then the records of what changed (core/journal.h)
+ *     at a start:          open -> cw_pipeline_load for each record -> cw_pipeline_relink
+ *                          -> cw_pipeline_settle_in_doubt until it is through -> events
+ *
+ * What relink changes in rows is a change as any other: a journal forgets after the loading and
+ * before the relinking, or a checkpoint follows.
+ *
+ * Threads: the pipeline's core.
+ */
+#ifndef CW_PIPELINE_PERSIST_H
+#define CW_PIPELINE_PERSIST_H
+
+#include "core/record.h"
+#include "core/text.h"
+#include "pipeline/pipeline.h"
+
+/* The tables' numbers in records: fixed for ever. */
+#define CW_TABLE_NUMBERS(X) \
+    X(customers, 0)         \
+    X(carts, 1)             \
+    X(candidates, 2)        \
+    X(dedup, 3)             \
+    X(scores, 4)            \
+    X(products, 5)          \
+    X(messages, 6)          \
+    X(links, 7)             \
+    X(seen, 8)              \
+    X(meta, 9)
+
+enum cw_table_number {
+#define CW_X(name, number) CW_TABLE_##name = (number),
+    CW_TABLE_NUMBERS(CW_X)
+#undef CW_X
+    CW_TABLE_NUMBER_COUNT = 10
+};
+
+/* The table of that number, to give it to a journal or to walk it. */
+struct cw_table *cw_pipeline_table(struct cw_pipeline *pipeline, enum cw_table_number number);
+
+/*
+ * The partition that the record's row belongs to. False: to all cores, which is so for products,
+ * ids of events about products, what is no row (meta), removals of short links (their keys tell
+ * nothing; to remove what is not there is nothing), and what is malformed, which any core refuses.
+ */
+CW_MUST_USE bool cw_persist_owner(const struct cw_record *record, uint32_t partitions,
+                                  uint32_t *partition);
+
+/*
+ * Puts or removes one row, before anything else is asked of the pipeline. Records of one core that
+ * was come in their order; the cores one after the other in any order. Nothing is believed: what
+ * could not have been written is CW_ERR_CORRUPT, a full table CW_ERR_LIMIT; the pipeline can only
+ * be closed then.
+ */
+CW_MUST_USE cw_err cw_pipeline_load(struct cw_pipeline *pipeline, const struct cw_record *record,
+                                    struct cw_fault *fault);
+
+struct cw_relink {
+    uint32_t cores_before; /* that wrote the records; 0: there are none */
+    uint32_t cores;        /* that there are now; options.core is one of them */
+};
+
+/*
+ * After the last record: makes anew what is not in rows, and takes the rows over to the programs
+ * that the pipeline was opened with, as cw_pipeline_reprogram would have. The clock goes on where
+ * it was (where the number of cores changed: at the latest of all), and no event may be before it.
+ * Counters stay with their core; where the number of cores changed, their sums over all cores stay.
+ * Cost: a visit to each row. CW_ERR_CORRUPT as above, where rows contradict each other.
+ */
+CW_MUST_USE cw_err cw_pipeline_relink(struct cw_pipeline *pipeline, const struct cw_relink *how,
+                                      struct cw_fault *fault);
+
+/* Brings the rows of `meta` up to date: once before each commit. Writes only what has changed. */
+void cw_pipeline_note(struct cw_pipeline *pipeline);
+
+int64_t cw_pipeline_now(const struct cw_pipeline *pipeline);
+
+/*
+ * What was under way when the process ended is in doubt: each such message becomes what an UNKNOWN
+ * of its channel makes of it, at the restored clock. Visits at most so many candidates; true when
+ * it is through. Before the first event and before time passes.
+ */
+CW_MUST_USE bool cw_pipeline_settle_in_doubt(struct cw_pipeline *pipeline, uint32_t most);
+
+/* Holds all sends, or lets go of them: touches are deferred as `paused`, everything else goes on.
+   For a start from a copy that is older than what was sent since. */
+void cw_pipeline_hold_sends(struct cw_pipeline *pipeline, bool held);
+bool cw_pipeline_sends_held(const struct cw_pipeline *pipeline);
+
+/*
+ * Of touches that are pending and were due before `until` (those that a hold or a pause put off:
+ * planned before it) nobody knows whether they went out: each counts as sent at that time, and
+ * becomes what an UNKNOWN of its channel makes of it. Visits at most so many candidates; true when
+ * it is through. No row may be loaded, and no other walk be begun, before that.
+ */
+CW_MUST_USE bool cw_pipeline_assume_sent(struct cw_pipeline *pipeline, int64_t until,
+                                         uint32_t most);
+
+/*
+ * Appends the whole logical state as sorted lines, one per row: "TABLE key-in-hex fields...". What
+ * is the process's own is left out, so equal states give equal text; so do the parts of several
+ * cores together, sorted, each line once. Clock and counters stand in none of them. (persist_ctl.c)
+ */
+void cw_pipeline_dump(const struct cw_pipeline *pipeline, struct cw_text *out);
+
+#endif

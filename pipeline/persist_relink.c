@@ -1,0 +1,510 @@
+/*
+ * persist_relink: rows that were loaded become a state: lists, counts, indexes, timers, slots of
+ * programs. Every core that was had its own programs at the moment of its end (they may differ:
+ * a change goes from core to core), so a row is read with those of the core that wrote it, which
+ * its customer's partition tells.
+ */
+#include "pipeline/persist_priv.h"
+
+#include <string.h>
+
+struct relink {
+    struct cw_pipeline *p;
+    const struct cw_relink *how;
+    struct cw_core_before *before; /* how->cores_before of them */
+    struct cw_fault *fault;
+    uint64_t in_flight, pending, sending;
+};
+
+/* Programs keep their slots; those that are new take what is free then. So rows need no change as
+   long as the programs are the same. */
+static void place_programs(struct cw_pipeline *p, const struct cw_core_before *first)
+{
+    bool placed[CW_PROGRAMS_MAX] = {false};
+    memset(p->slots, 0, CW_SLOTS_MAX * sizeof p->slots[0]);
+    for (uint32_t slot = 0; slot < CW_SLOTS_MAX; slot++) {
+        const struct cw_program_before *old = first->by_slot[slot];
+        const struct cw_program *new = old == NULL ? NULL : cw_programs_find(p->programs, old->id);
+        if (new != NULL) {
+            uint32_t number = (uint32_t)(new - p->programs->list);
+            p->slots[slot] = (struct cw_slot){.program = new, .number = number};
+            p->slot_of[number] = (uint8_t)slot;
+            placed[number] = true;
+        }
+    }
+    uint32_t slot = 0;
+    for (uint32_t number = 0; number < p->programs->count; number++) {
+        if (placed[number]) {
+            continue;
+        }
+        while (p->slots[slot].program != NULL) {
+            slot++;
+            CW_ASSERT(slot < CW_SLOTS_MAX); /* a set has no more programs than there are slots */
+        }
+        p->slots[slot] = (struct cw_slot){.program = &p->programs->list[number], .number = number};
+        p->slot_of[number] = (uint8_t)slot;
+    }
+}
+
+/* What became of one core's programs, as program_set.c would have gone over to the new ones. */
+static void follow_programs(struct cw_pipeline *p, struct cw_core_before *core)
+{
+    for (uint32_t i = 0; i < CW_SLOTS_MAX; i++) {
+        struct cw_program_before *old = core->by_slot[i];
+        if (old == NULL) {
+            continue;
+        }
+        old->slot_now = CW_SLOT_GONE;
+        bool there = cw_slot_find(p, old->id, &old->slot_now);
+        const struct cw_program *new = p->slots[old->slot_now].program;
+        if (!there || !cw_key_format_same(&old->key, &new->dedup.key)) {
+            cw_programs_retire(p, old->id, &old->key, core->clock.now + old->until);
+        }
+        if (!there) {
+            continue;
+        }
+        memset(old->places, CW_PLACE_NONE, sizeof old->places);
+        for (uint32_t t = 0; t < old->touch_count; t++) {
+            for (uint32_t k = 0; k < new->touch_count; k++) {
+                if (cw_view_equal(old->channel_ids[t], new->touches[k].channel_id)) {
+                    old->places[t] = (uint8_t)k;
+                }
+            }
+        }
+        old->watches = new->enabled &&new->session_timeout_ms > 0;
+        p->paused[old->slot_now] |= old->paused;
+    }
+}
+
+static const struct cw_core_before *core_of(const struct relink *r, struct cw_view customer)
+{
+    uint32_t partition = cw_partition(customer, r->p->options.partitions);
+    return &r->before[partition % r->how->cores_before];
+}
+
+/* The program as the core had it; NULL: it had it no more. */
+static const struct cw_program_before *program_of(const struct cw_core_before *core,
+                                                  struct cw_view id)
+{
+    for (uint32_t i = 0; i < CW_SLOTS_MAX; i++) {
+        if (core->by_slot[i] != NULL && cw_view_equal(core->by_slot[i]->id, id)) {
+            return core->by_slot[i];
+        }
+    }
+    return NULL;
+}
+
+static cw_err clear_customers(struct relink *r)
+{
+    struct cw_pipeline *p = r->p;
+    uint64_t cursor = 0;
+    cw_row row;
+    while ((row = cw_table_next(p->customers, &cursor)) != CW_ROW_NONE) {
+        struct cw_view id = cw_table_key(p->customers, row);
+        struct cw_customer_row *at = cw_table_link(p->customers, row);
+        at->timer = CW_TIMER_NONE;
+        at->timer_due = CW_TIME_NONE;
+        at->in_flight = at->history = at->carts = at->watched = at->seen = CW_ROW_NONE;
+        at->in_flight_count = at->watched_count = 0;
+        if (cw_partition(id, p->options.partitions) % r->how->cores != p->options.core) {
+            return cw_damaged(r->fault, "a customer of another core");
+        }
+    }
+    return CW_ERR_OK;
+}
+
+/* Slot and places under the programs that hold now. */
+static void take_over(struct cw_pipeline *p, const struct cw_core_before *core, cw_row row)
+{
+    struct cw_candidate_row *at = cw_candidate_at(p, row);
+    struct cw_view program = cw_candidate_texts(at).program;
+    const struct cw_program_before *old = program_of(core, program);
+    uint32_t slot = CW_SLOT_GONE;
+    bool there = cw_slot_find(p, program, &slot);
+    struct cw_touch_row *touches = cw_candidate_touches(cw_table_link(p->candidates, row));
+    at = cw_table_link(p->candidates, row);
+    at->slot = slot;
+    for (uint32_t i = 0; i < at->touch_count; i++) {
+        const uint8_t slots = CW_TOUCH_SLOT_OWN | CW_TOUCH_SLOT_CHANNEL;
+        uint8_t place = touches[i].place;
+        if (old != NULL && there && place != CW_PLACE_NONE) {
+            place = old->places[place];
+        }
+        if (place != touches[i].place || (touches[i].flags & slots) != 0) {
+            touches = cw_candidate_touches(cw_table_edit(p->candidates, row));
+            touches[i].place = place;
+            touches[i].flags &= (uint8_t)~slots;
+        }
+    }
+}
+
+/* Item rows lead to the products that stock is asked of. */
+static bool lead_to_products(struct cw_pipeline *p, cw_row row)
+{
+    struct cw_candidate_row *at = cw_table_link(p->candidates, row);
+    struct cw_item_row *items = cw_candidate_items(at);
+    const char *text = cw_candidate_texts(at).items;
+    for (uint32_t i = 0; i < at->item_count; i++) {
+        items[i].product = cw_product_make(p, (struct cw_view){text, items[i].id_bytes});
+        if (items[i].product == CW_ROW_NONE) {
+            p->fates.not_remembered++;
+        }
+        text += items[i].id_bytes + items[i].name_bytes +
+                (items[i].image_bytes == UINT32_MAX ? 0 : items[i].image_bytes);
+    }
+    return true;
+}
+
+/* Candidates go to their customers' lists, in any order yet. */
+static cw_err link_candidates(struct relink *r)
+{
+    struct cw_pipeline *p = r->p;
+    uint64_t cursor = 0;
+    cw_row row;
+    while ((row = cw_table_next(p->candidates, &cursor)) != CW_ROW_NONE) {
+        struct cw_view key = cw_table_key(p->candidates, row);
+        struct cw_customer customer;
+        key.bytes -= (uint32_t)sizeof(uint32_t);
+        struct cw_candidate_row *at = cw_table_link(p->candidates, row);
+        if (!cw_customer_find(p, key, &customer) || at->serial > customer.at->candidate_serial ||
+            at->listed > customer.at->listings) {
+            return cw_damaged(r->fault, "a candidate that its customer does not know");
+        }
+        bool in_flight = at->status < CW_STATUS_CONVERTED;
+        struct cw_customer_row *owner = cw_table_link(p->customers, customer.row);
+        cw_row *head = in_flight ? &owner->in_flight : &owner->history;
+        at->slot = CW_SLOT_GONE; /* of those in flight it follows */
+        at->score_bucket = at->value_bucket = CW_BUCKET_NONE;
+        at->cart_hash = cw_candidate_hash(p, cw_candidate_texts(at).cart);
+        at->prev = CW_ROW_NONE;
+        at->next = *head;
+        *head = row;
+        (void)lead_to_products(p, row);
+        const struct cw_touch_row *touches = cw_candidate_touches(at);
+        for (uint32_t i = 0; i < at->touch_count; i++) {
+            r->sending += touches[i].state == CW_TOUCH_SENDING;
+            r->pending += in_flight && touches[i].state == CW_TOUCH_PENDING;
+        }
+        r->in_flight += in_flight;
+        owner->in_flight_count += in_flight;
+        if (in_flight) {
+            take_over(p, core_of(r, key), row);
+        }
+    }
+    return CW_ERR_OK;
+}
+
+/* Merges two lists by `listed`, highest first; only `next` is right in them. */
+static cw_row merge(struct cw_pipeline *p, cw_row a, cw_row b)
+{
+    cw_row head = CW_ROW_NONE;
+    cw_row *end = &head;
+    while (a != CW_ROW_NONE && b != CW_ROW_NONE) {
+        bool first = cw_candidate_at(p, a)->listed >= cw_candidate_at(p, b)->listed;
+        cw_row *from = first ? &a : &b;
+        *end = *from;
+        struct cw_candidate_row *at = cw_table_link(p->candidates, *from);
+        *from = at->next;
+        end = &at->next;
+    }
+    *end = a != CW_ROW_NONE ? a : b;
+    return head;
+}
+
+/* Sorts a list, by runs of 1, 2, 4, ... that wait in their places to be merged. */
+static cw_row sort(struct cw_pipeline *p, cw_row list)
+{
+    cw_row runs[64] = {CW_ROW_NONE};
+    while (list != CW_ROW_NONE) {
+        cw_row run = list;
+        struct cw_candidate_row *at = cw_table_link(p->candidates, run);
+        list = at->next;
+        at->next = CW_ROW_NONE;
+        uint32_t i = 0;
+        while (runs[i] != CW_ROW_NONE) {
+            run = merge(p, runs[i], run);
+            runs[i++] = CW_ROW_NONE;
+        }
+        runs[i] = run;
+    }
+    for (uint32_t i = 0; i < CW_COUNTOF(runs); i++) {
+        list = merge(p, runs[i], list);
+    }
+    cw_row prev = CW_ROW_NONE;
+    for (cw_row row = list; row != CW_ROW_NONE;) {
+        struct cw_candidate_row *at = cw_table_link(p->candidates, row);
+        at->prev = prev;
+        prev = row;
+        row = at->next;
+    }
+    return list;
+}
+
+/* The sessions that still run, in the slots of now. */
+static cw_err sessions_now(struct relink *r, const struct cw_core_before *core, uint64_t sessions,
+                           uint64_t *now)
+{
+    *now = 0;
+    for (uint64_t left = sessions; left != 0; left &= left - 1) {
+        const struct cw_program_before *old = core->by_slot[__builtin_ctzll(left)];
+        if (old == NULL) {
+            return cw_damaged(r->fault, "a session of no program");
+        }
+        if (old->watches && old->slot_now != CW_SLOT_GONE) {
+            *now |= UINT64_C(1) << old->slot_now;
+        }
+    }
+    return CW_ERR_OK;
+}
+
+static cw_err link_carts(struct relink *r)
+{
+    struct cw_pipeline *p = r->p;
+    uint64_t cursor = 0;
+    cw_row row;
+    while ((row = cw_table_next(p->carts, &cursor)) != CW_ROW_NONE) {
+        struct cw_view key = cw_table_key(p->carts, row);
+        struct cw_customer customer;
+        uint16_t bytes;
+        memcpy(&bytes, key.data, sizeof bytes);
+        if (!cw_customer_find(p, (struct cw_view){key.data + sizeof bytes, bytes}, &customer)) {
+            return cw_damaged(r->fault, "a cart of no customer");
+        }
+        struct cw_cart_row *at = cw_table_link(p->carts, row);
+        struct cw_customer_row *owner = cw_table_link(p->customers, customer.row);
+        at->prev = at->watched_next = at->watched_prev = CW_ROW_NONE;
+        at->next = owner->carts;
+        if (at->next != CW_ROW_NONE) {
+            ((struct cw_cart_row *)cw_table_link(p->carts, at->next))->prev = row;
+        }
+        owner->carts = row;
+        uint64_t sessions;
+        uint64_t before = at->sessions;
+        cw_err err = sessions_now(r, core_of(r, customer.id), before, &sessions);
+        if (err != CW_ERR_OK) {
+            return err;
+        }
+        if (sessions != before) {
+            at = cw_table_edit(p->carts, row);
+        }
+        at->sessions = 0;
+        if (sessions != 0 && !cw_cart_watch(p, &customer, row, sessions)) {
+            return cw_damaged(r->fault, "more sessions of a customer than there can be");
+        }
+    }
+    return CW_ERR_OK;
+}
+
+static cw_err link_seen(struct relink *r)
+{
+    struct cw_pipeline *p = r->p;
+    uint64_t cursor = 0;
+    cw_row row;
+    while ((row = cw_table_next(p->seen, &cursor)) != CW_ROW_NONE) {
+        struct cw_view key = cw_table_key(p->seen, row);
+        struct cw_seen_row *at = cw_table_link(p->seen, row);
+        uint16_t bytes;
+        memcpy(&bytes, key.data + 1, sizeof bytes);
+        at->next = at->prev = CW_ROW_NONE;
+        if (bytes == 0) {
+            continue; /* of a product */
+        }
+        struct cw_customer customer;
+        if (!cw_customer_find(p, (struct cw_view){key.data + 1 + sizeof bytes, bytes}, &customer)) {
+            return cw_damaged(r->fault, "an id that was seen of no customer");
+        }
+        struct cw_customer_row *owner = cw_table_link(p->customers, customer.row);
+        at->next = owner->seen;
+        if (at->next != CW_ROW_NONE) {
+            ((struct cw_seen_row *)cw_table_link(p->seen, at->next))->prev = row;
+        }
+        owner->seen = row;
+    }
+    return CW_ERR_OK;
+}
+
+/* A message leads to a touch that was tried. A short link whose message is no more goes: it was
+   left where links were not configured when its message went. */
+static cw_err look_at_messages(struct relink *r)
+{
+    struct cw_pipeline *p = r->p;
+    uint64_t cursor = 0;
+    cw_row row;
+    while ((row = cw_table_next(p->messages, &cursor)) != CW_ROW_NONE) {
+        const struct cw_message_row *message = cw_table_value(p->messages, row);
+        char key[CW_ID_BYTES_MAX + sizeof message->serial];
+        memcpy(key, message + 1, message->customer_bytes);
+        memcpy(key + message->customer_bytes, &message->serial, sizeof message->serial);
+        uint32_t bytes = message->customer_bytes + (uint32_t)sizeof message->serial;
+        cw_row of =
+            cw_table_find(p->candidates, cw_table_hash(p->candidates, key, bytes), key, bytes);
+        struct cw_candidate_row *candidate = of == CW_ROW_NONE ? NULL : cw_candidate_at(p, of);
+        if (candidate == NULL || message->touch > candidate->touch_count ||
+            cw_candidate_touches(candidate)[message->touch - 1].attempts == 0) {
+            return cw_damaged(r->fault, "a message of a touch that was not sent");
+        }
+    }
+    cursor = 0;
+    while ((row = cw_table_next(p->links, &cursor)) != CW_ROW_NONE) {
+        const struct cw_link_row *link = cw_table_value(p->links, row);
+        struct cw_view id = {link->message_id, sizeof link->message_id};
+        if (cw_message_find(p, id, 0) == NULL) {
+            cw_table_remove(p->links, row);
+        }
+    }
+    return CW_ERR_OK;
+}
+
+static void sooner(int64_t *due, int64_t next)
+{
+    *due = next < *due ? next : *due;
+}
+
+/* Sorts the lists, fills the indexes and arms the one timer. */
+static void wind_up(struct cw_pipeline *p, struct cw_customer *customer)
+{
+    struct cw_customer_row *at = cw_table_link(p->customers, customer->row);
+    int64_t due = INT64_MAX;
+    at->in_flight = sort(p, at->in_flight);
+    at->history = sort(p, at->history);
+    for (cw_row row = at->in_flight; row != CW_ROW_NONE;) {
+        struct cw_candidate_row *candidate = cw_table_link(p->candidates, row);
+        cw_candidate_settle(candidate);
+        cw_candidate_index(p, row);
+        sooner(&due, candidate->next_due);
+        row = candidate->next;
+    }
+    for (cw_row row = at->watched; row != CW_ROW_NONE;) {
+        const struct cw_cart_row *cart = cw_table_value(p->carts, row);
+        for (uint64_t left = cart->sessions; left != 0; left &= left - 1) {
+            uint32_t slot = (uint32_t)__builtin_ctzll(left);
+            sooner(&due, cart->session_time + p->slots[slot].program->session_timeout_ms);
+        }
+        row = cart->watched_next;
+    }
+    if (due != INT64_MAX) {
+        cw_customer_arm(p, customer, due);
+    }
+}
+
+/*
+ * The counters. On other cores than before the first has all that only adds up, and each has what
+ * its own rows show: candidates created are those ended and those in flight, so who has one in
+ * flight has it created. So the sums over all cores stay, and those of each reconcile.
+ */
+static cw_err share_fates(struct relink *r)
+{
+    struct cw_pipeline *p = r->p;
+    bool same = r->how->cores == r->how->cores_before;
+    struct cw_fates f = {0};
+    uint64_t refused = p->fates.not_remembered;
+    if (same || p->options.core == 0) {
+        cw_meta_fates(p, same ? p->options.core : UINT32_MAX, &f);
+    }
+    if (!same) {
+        uint64_t ended = f.converted + f.superseded + f.rejected + f.expired;
+        for (uint32_t i = 0; i < CW_CANCEL_COUNT; i++) {
+            ended += f.cancelled[i];
+        }
+        uint64_t settled = f.failed + f.unknown + f.cut_off;
+        for (uint32_t i = 0; i < CW_CHANNEL_COUNT; i++) {
+            settled += f.sent[i];
+        }
+        for (uint32_t i = 0; i < CW_TOUCH_REASON_COUNT; i++) {
+            settled += f.skipped[i];
+        }
+        f.items -= f.by_item[CW_ITEM_FATE_CANDIDATE];
+        f.created = f.by_item[CW_ITEM_FATE_CANDIDATE] = ended + r->in_flight;
+        f.items += f.created;
+        f.sending = r->sending;
+        f.planned = settled + r->sending + r->pending;
+    }
+    const char *wrong = f.sending != r->sending
+                            ? "messages under way are not those that were counted"
+                            : cw_fates_reconcile(&f, r->in_flight, r->pending);
+    f.not_remembered += refused;
+    p->fates = f;
+    return wrong == NULL ? CW_ERR_OK : cw_damaged(r->fault, wrong);
+}
+
+/* The clock and what all programs that ever were ask to be kept. */
+static void take_clock(struct relink *r, bool same)
+{
+    struct cw_pipeline *p = r->p;
+    int64_t present = 0;
+    for (uint32_t i = 0; i < r->how->cores_before; i++) {
+        const struct cw_meta_clock *clock = &r->before[i].clock;
+        bool counts = !same || i == p->options.core;
+        p->now = counts && clock->now > p->now ? clock->now : p->now;
+        p->keep_cart_ms =
+            clock->keep_cart_ms > p->keep_cart_ms ? clock->keep_cart_ms : p->keep_cart_ms;
+        p->keep_history_ms = clock->keep_history_ms > p->keep_history_ms ? clock->keep_history_ms
+                                                                         : p->keep_history_ms;
+        p->sends_held = p->sends_held || clock->sends_held != 0;
+        present = counts && clock->present > present ? clock->present : present;
+    }
+    /* The wheel is empty yet: this only sets its present, at which what is overdue fires. */
+    struct cw_wheel_fired fired;
+    int64_t tick = cw_wheel_present(p->wheel);
+    while (tick < present) { /* bounded as any advance */
+        uint32_t count = cw_wheel_advance(p->wheel, present - 1, &fired, 1, &tick);
+        CW_ASSERT(count == 0);
+        tick = cw_wheel_present(p->wheel);
+    }
+}
+
+static cw_err link_all(struct relink *r)
+{
+    struct cw_pipeline *p = r->p;
+    cw_err err = clear_customers(r);
+    err = err == CW_ERR_OK ? link_candidates(r) : err;
+    err = err == CW_ERR_OK ? link_carts(r) : err;
+    err = err == CW_ERR_OK ? link_seen(r) : err;
+    err = err == CW_ERR_OK ? look_at_messages(r) : err;
+    if (err != CW_ERR_OK) {
+        return err;
+    }
+    uint64_t cursor = 0;
+    cw_row row;
+    while ((row = cw_table_next(p->customers, &cursor)) != CW_ROW_NONE) {
+        struct cw_customer customer = {.id = cw_table_key(p->customers, row),
+                                       .row = row,
+                                       .at = cw_table_link(p->customers, row)};
+        wind_up(p, &customer);
+    }
+    return share_fates(r);
+}
+
+cw_err cw_pipeline_relink(struct cw_pipeline *p, const struct cw_relink *how,
+                          struct cw_fault *fault)
+{
+    CW_ASSERT(how->cores >= 1 && p->options.core < how->cores);
+    CW_ASSERT(how->cores <= CW_CORES_MAX && how->cores_before <= CW_CORES_MAX);
+    if (how->cores_before == 0) {
+        return p->loaded.rows == 0 ? CW_ERR_OK : cw_damaged(fault, "rows of no core");
+    }
+    bool same = how->cores == how->cores_before;
+    struct relink r = {.p = p, .how = how, .fault = fault};
+    r.before = cw_arena_zalloc(&p->scratch, how->cores_before * sizeof *r.before, 8);
+    cw_err err = cw_meta_read(p, how->cores_before, r.before, fault);
+    if (err != CW_ERR_OK) {
+        return err;
+    }
+    take_clock(&r, same);
+    err = cw_meta_take_over(p, same, fault);
+    if (err != CW_ERR_OK) {
+        return err;
+    }
+    place_programs(p, &r.before[same ? p->options.core : 0]);
+    for (uint32_t i = 0; i < how->cores_before; i++) {
+        follow_programs(p, &r.before[i]);
+    }
+    err = link_all(&r);
+    cw_arena_reset(&p->scratch);
+    if (err == CW_ERR_OK) {
+        cw_table_close(p->loaded.meta);
+        p->loaded.meta = NULL;
+        p->meta_changed = true;
+    }
+    return err;
+}

@@ -1,0 +1,189 @@
+/* What tests of persist.h share: a shop's state as records, and shops from records. */
+#ifndef CW_TESTS_PERSIST_FIXTURE_H
+#define CW_TESTS_PERSIST_FIXTURE_H
+
+#include "pipeline/persist.h"
+#include "pipeline/persist_priv.h"
+#include "tests/pipeline/random_shop.h"
+
+/* Records one after the other: u8 kind, u8 table, u32 key bytes, u32 value bytes, then both; so
+   that nothing is aligned. */
+struct saved {
+    struct cw_text text;
+    uint32_t cores;
+    int64_t clock;
+};
+
+static inline void saved_put(struct saved *saved, const struct cw_record *record)
+{
+    uint8_t head[2] = {(uint8_t)record->kind, record->table};
+    cw_text_put(&saved->text, head, sizeof head);
+    cw_text_put(&saved->text, &record->key.bytes, sizeof record->key.bytes);
+    cw_text_put(&saved->text, &record->value.bytes, sizeof record->value.bytes);
+    cw_text_put(&saved->text, record->key.data, record->key.bytes);
+    cw_text_put(&saved->text, record->value.data, record->value.bytes);
+}
+
+/* The next one from *at on; false at the end. */
+static inline bool saved_next(const struct saved *saved, size_t *at, struct cw_record *record)
+{
+    const char *from = saved->text.data + *at;
+    if (*at == saved->text.bytes) {
+        return false;
+    }
+    record->kind = (enum cw_record_kind)(uint8_t)from[0];
+    record->table = (uint8_t)from[1];
+    memcpy(&record->key.bytes, from + 2, sizeof record->key.bytes);
+    memcpy(&record->value.bytes, from + 6, sizeof record->value.bytes);
+    record->key.data = from + 10;
+    record->value.data = record->key.data + record->key.bytes;
+    *at += 10 + (size_t)record->key.bytes + record->value.bytes;
+    return true;
+}
+
+/* What means nothing outside its process, made senseless: nobody may read it. */
+static inline void spoil(uint8_t table, char *value)
+{
+    const uint64_t nowhere = UINT64_C(0xdeadbeefdeadbeef);
+    if (table == CW_TABLE_customers) {
+        struct cw_customer_row *at = (struct cw_customer_row *)value;
+        at->in_flight = at->history = at->carts = at->watched = at->seen = nowhere;
+        at->timer = 12345;
+        at->timer_due = INT64_MIN + 1;
+        at->in_flight_count = at->watched_count = 77;
+    } else if (table == CW_TABLE_carts) {
+        struct cw_cart_row *at = (struct cw_cart_row *)value;
+        at->next = at->prev = at->watched_next = at->watched_prev = nowhere;
+    } else if (table == CW_TABLE_seen) {
+        struct cw_seen_row *at = (struct cw_seen_row *)value;
+        at->next = at->prev = nowhere;
+    } else if (table == CW_TABLE_candidates) {
+        struct cw_candidate_row *at = (struct cw_candidate_row *)value;
+        at->next = at->prev = at->score_next = at->score_prev = nowhere;
+        at->value_next = at->value_prev = nowhere;
+        at->score_bucket = at->value_bucket = 999999;
+        at->slot = 4000000;
+        at->cart_hash = 5;
+        at->next_due = 6;
+        memset(at->pending, 9, sizeof at->pending);
+        struct cw_item_row *items = cw_candidate_items(at);
+        for (uint32_t i = 0; i < at->item_count; i++) {
+            items[i].product = nowhere;
+        }
+    }
+}
+
+static inline void save_table(struct saved *saved, const struct cw_table *table, uint8_t number)
+{
+    static _Alignas(16) char copy[CW_TABLE_VALUE_MAX];
+    uint64_t cursor = 0;
+    cw_row row;
+    while ((row = cw_table_next(table, &cursor)) != CW_ROW_NONE) {
+        struct cw_record record = {.kind = CW_RECORD_PUT,
+                                   .table = number,
+                                   .key = cw_table_key(table, row),
+                                   .value = {copy, cw_table_value_bytes(table, row)}};
+        memcpy(copy, cw_table_value(table, row), record.value.bytes);
+        spoil(number, copy);
+        saved_put(saved, &record);
+    }
+}
+
+/* Takes the shop's state; the tables one after the other from `first` on. */
+static inline void save(struct shop *shop, struct saved *saved, uint32_t first)
+{
+    cw_text_clear(&saved->text);
+    saved->cores = shop->cores;
+    saved->clock = shop->clock;
+    for (uint32_t i = 0; i < shop->cores; i++) {
+        cw_pipeline_note(shop->pipelines[i]);
+        for (uint32_t t = 0; t < CW_TABLE_NUMBER_COUNT; t++) {
+            uint8_t number = (uint8_t)((t + first) % CW_TABLE_NUMBER_COUNT);
+            save_table(saved, cw_pipeline_table(shop->pipelines[i], (enum cw_table_number)number),
+                       number);
+        }
+    }
+}
+
+/* Loads what goes to one of the shop's cores. */
+static inline cw_err load_core(struct shop *shop, uint32_t core, const struct saved *saved)
+{
+    struct cw_record record;
+    struct cw_relink how = {.cores_before = saved->cores, .cores = shop->cores};
+    for (size_t at = 0; saved_next(saved, &at, &record);) {
+        uint32_t partition;
+        if (cw_persist_owner(&record, 256, &partition) && partition % shop->cores != core) {
+            continue;
+        }
+        cw_err err = cw_pipeline_load(shop->pipelines[core], &record, &shop->f.fault);
+        if (err != CW_ERR_OK) {
+            return err;
+        }
+    }
+    return cw_pipeline_relink(shop->pipelines[core], &how, &shop->f.fault);
+}
+
+/* New pipelines in place of the shop's own, with what was saved. False: shop->f.fault tells. */
+static inline bool restore(struct shop *shop, const struct shop_options *options,
+                           const struct saved *saved)
+{
+    uint64_t decided = shop->decided;
+    uint64_t sum = shop->sum;
+    uint64_t sends = shop->sends;
+    enum cw_send_answer answer = shop->answer;
+    if (!shop_start(shop, options)) {
+        return false;
+    }
+    shop->decided = decided;
+    shop->sum = sum;
+    shop->sends = sends;
+    shop->answer = answer;
+    shop->clock = saved->clock;
+    for (uint32_t i = 0; i < shop->cores; i++) {
+        if (load_core(shop, i, saved) != CW_ERR_OK) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static inline int by_line(const void *a, const void *b)
+{
+    return cw_view_compare(*(const struct cw_view *)a, *(const struct cw_view *)b);
+}
+
+/* The dump of all cores together: sorted, each line once. */
+static inline void dump(const struct shop *shop, struct cw_text *out)
+{
+    struct cw_text all = {0};
+    for (uint32_t i = 0; i < shop->cores; i++) {
+        cw_pipeline_dump(shop->pipelines[i], &all);
+    }
+    size_t count = 0;
+    struct cw_view *lines = malloc((all.bytes + 1) * sizeof *lines);
+    for (const char *at = all.data; at < all.data + all.bytes;) {
+        const char *end = strchr(at, '\n');
+        lines[count++] = (struct cw_view){at, (uint32_t)(end + 1 - at)};
+        at = end + 1;
+    }
+    qsort(lines, count, sizeof *lines, by_line);
+    cw_text_clear(out);
+    for (size_t i = 0; i < count; i++) {
+        if (i == 0 || !cw_view_equal(lines[i - 1], lines[i])) {
+            cw_text_view(out, lines[i]);
+        }
+    }
+    free(lines);
+    cw_text_deinit(&all);
+}
+
+static inline struct cw_fates fates_of(const struct shop *shop)
+{
+    struct cw_fates sum = {0};
+    for (uint32_t i = 0; i < shop->cores; i++) {
+        cw_fates_add(&sum, cw_pipeline_fates(shop->pipelines[i]));
+    }
+    return sum;
+}
+
+#endif

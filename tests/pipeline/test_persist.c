@@ -1,0 +1,294 @@
+/* State that outlives the process: what goes on after a restart is what would have gone on. */
+#include "tests/pipeline/persist_fixture.h"
+
+#include <criterion/criterion.h>
+#include <criterion/new/assert.h>
+
+enum {
+    EVENTS = 600,
+    MOMENTS = 8,
+    SETS = 4
+};
+
+/* Programs that change, come and go. */
+#define CHANGED_FIRST                                                                         \
+    "programId: first\n"                                                                      \
+    "eventSources: [{config: {eventPattern: {source: [ecommerce.cart]}}}]\n"                  \
+    "filterChain: [{type: trust}, {type: eligibility}]\n"                                     \
+    "channels: [{channelId: s, type: sms, config: {delayMinutes: 30, message: M}}, "          \
+    "{channelId: x, type: email, config: {delayMinutes: 60, templateId: cart-recovery-v3, "   \
+    "subject: S}}, {channelId: p, type: push, config: {delayHours: 72, title: T, body: B}}, " \
+    "{channelId: e, type: email, config: {delayHours: 80, templateId: cart-recovery-v3, "     \
+    "subject: S}}]\n"                                                                         \
+    "deduplication: {enabled: true, ttlDays: 3, keyFormat: \"{cartId}-{customerId}\"}\n"      \
+    "abandonmentDetection: {sessionTimeoutMinutes: 90}\n"
+
+#define CHANGED_THIRD                                                                        \
+    "programId: third\n"                                                                     \
+    "eventSources: [{config: {eventPattern: {source: [ecommerce.cart]}}}]\n"                 \
+    "filterChain: [{filterId: e, type: eligibility}]\n"                                      \
+    "channels: [{channelId: a, type: push, config: {delayMinutes: 5, title: T, body: B}}]\n" \
+    "deduplication: {ttlDays: 100, keyFormat: \"{customerId}\"}\n"                           \
+    "abandonmentDetection: {sessionTimeoutMinutes: 10}\n"
+
+#define ANOTHER                                                              \
+    "programId: another\n"                                                   \
+    "eventSources: [{config: {eventPattern: {source: [ecommerce.cart]}}}]\n" \
+    "channels: [{channelId: a, type: sms, config: {delayMinutes: 7, message: M}}]\n"
+
+static const char *const texts[SETS][5] = {
+    {RANDOM_FIRST, RANDOM_SECOND, RANDOM_THIRD, RANDOM_FOURTH},
+    {CHANGED_FIRST, RANDOM_THIRD, RANDOM_FOURTH},
+    {ANOTHER, RANDOM_FIRST, RANDOM_SECOND, CHANGED_THIRD},
+    {RANDOM_FIRST, RANDOM_SECOND, CHANGED_THIRD, RANDOM_FOURTH},
+};
+
+/* What happens at a moment, the same in both shops; `cores` only where it is restarted. */
+struct moment {
+    uint32_t event, set, cores, first;
+    bool clean, pause;
+    uint64_t sum;
+    struct cw_text dump;
+};
+
+struct course {
+    uint64_t seed;
+    bool taken; /* channels answer later */
+    struct moment moments[MOMENTS];
+    struct cw_text tape;
+    uint64_t sum;
+    struct cw_text dump;
+    struct cw_fates fates;
+};
+
+static struct shop shop;
+static struct cw_programs *sets[SETS];
+
+static void open_all(void)
+{
+    const struct shop_options options = {.yamls = RANDOM_PROGRAMS};
+    cr_assert(shop_open(&shop, &options), "%s", shop.f.fault.text);
+    shop_stop(&shop);
+    for (uint32_t i = 0; i < SETS; i++) {
+        sets[i] = shop_programs(&shop, texts[i]);
+        cr_assert(ne(ptr, (void *)sets[i], NULL));
+    }
+}
+
+static void close_all(void)
+{
+    shop_close(&shop);
+    for (uint32_t i = 0; i < SETS; i++) {
+        cw_programs_close(sets[i]);
+    }
+}
+
+static void start(const struct course *course, uint32_t cores)
+{
+    const struct shop_options options = {.cores = cores, .live = course->taken};
+    struct cw_programs *own = shop.programs;
+    shop.programs = sets[0];
+    cr_assert(shop_start(&shop, &options));
+    shop.programs = own;
+    cw_decoder_reprogram(shop.decoder, sets[0]);
+    shop.answer = course->taken ? CW_SEND_TAKEN : CW_SEND_DONE;
+}
+
+/* What channels tell, by the message and attempt alone; of some nothing. */
+static void tell_results(uint64_t *told)
+{
+    static const enum cw_posted outcomes[] = {CW_POSTED_SENT, CW_POSTED_SENT, CW_POSTED_REFUSED,
+                                              CW_POSTED_LATER, CW_POSTED_UNKNOWN};
+
+    for (; *told < shop.sends; ++*told) {
+        const struct shop_post *post = &shop.posts[*told % SHOP_POSTS_MAX];
+        uint64_t hash = cw_hash((struct cw_hash_key){post->attempt, 3}, post->key, 36);
+        if (hash % 6 < CW_COUNTOF(outcomes)) {
+            struct cw_post_result result = {.outcome = outcomes[hash % 6]};
+            memcpy(result.key, post->key, sizeof result.key);
+            uint32_t core = 0;
+            cr_assert(eq(int, sscanf(post->key, "%4x", &core), 1));
+            cw_pipeline_result(shop.pipelines[core % shop.cores], &result);
+        }
+    }
+}
+
+static void at_moment(const struct course *course, const struct moment *moment)
+{
+    int64_t until = course->taken ? shop.clock : shop.clock - 1;
+    for (uint32_t i = 0; i < shop.cores; i++) {
+        cw_pipeline_advance(shop.pipelines[i], until);
+        if (moment->clean) {
+            cw_pipeline_clean(shop.pipelines[i], UINT32_MAX);
+        }
+        if (moment->pause) {
+            bool there = cw_pipeline_pause(shop.pipelines[i], CW_VIEW("first"), CW_CHANNEL_SMS,
+                                           moment->event % 2 == 0);
+            cr_assert(there, "each set has it");
+        }
+    }
+}
+
+static void settle(void)
+{
+    for (uint32_t i = 0; i < shop.cores; i++) {
+        while (!cw_pipeline_settle_in_doubt(shop.pipelines[i], 3)) {
+        }
+    }
+}
+
+static void compare_dumps(const struct course *course, const struct cw_text *a,
+                          const struct cw_text *b, const char *when)
+{
+    if (a->bytes == b->bytes && memcmp(a->data, b->data, a->bytes) == 0) {
+        return;
+    }
+    size_t at = 0;
+    while (at < a->bytes && at < b->bytes && a->data[at] == b->data[at]) {
+        at++;
+    }
+    while (at > 0 && a->data[at - 1] != '\n') {
+        at--;
+    }
+    cr_assert(false, "seed %llu, %s:\n%.1500s\nis now\n%.1500s", (unsigned long long)course->seed,
+              when, a->data + at, b->data + at);
+}
+
+static void restart(struct course *course, const struct moment *moment)
+{
+    static struct saved saved;
+    static struct cw_text now;
+    struct shop_options options = {.cores = moment->cores, .live = course->taken};
+    struct cw_programs *own = shop.programs;
+    uint64_t sends = shop.sends;
+    save(&shop, &saved, moment->first);
+    shop_stop(&shop);
+    shop.programs = sets[moment->set];
+    bool good = restore(&shop, &options, &saved);
+    shop.programs = own;
+    cw_decoder_reprogram(shop.decoder, sets[moment->set]);
+    cr_assert(good, "seed %llu: %s", (unsigned long long)course->seed, shop.f.fault.text);
+    cr_assert(eq(u64, shop.sends, sends));
+    settle();
+    cr_assert(shop_check(&shop), "seed %llu", (unsigned long long)course->seed);
+    dump(&shop, &now);
+    compare_dumps(course, &moment->dump, &now, "after a restart");
+    cr_assert(eq(u64, shop.sum, moment->sum), "seed %llu", (unsigned long long)course->seed);
+}
+
+/* The whole tape; restarted at the moments, or never, which is what is right. */
+static void play(struct course *course, bool restarts)
+{
+    uint32_t next = 0;
+    uint64_t told = 0;
+    const char *at = course->tape.data;
+    const char *end = at + course->tape.bytes;
+    start(course, 1);
+    for (uint32_t event = 0; at < end; event++) {
+        const char *stop = memchr(at, '\n', (size_t)(end - at));
+        (void)shop_feed(&shop, at, (size_t)(stop - at));
+        at = stop + 1;
+        cw_text_clear(&shop.lines);
+        if (course->taken) {
+            for (uint32_t i = 0; i < shop.cores; i++) {
+                cw_pipeline_advance(shop.pipelines[i], shop.clock);
+            }
+            tell_results(&told);
+        }
+        if (next == MOMENTS || course->moments[next].event != event) {
+            continue;
+        }
+        struct moment *moment = &course->moments[next++];
+        at_moment(course, moment);
+        if (course->taken) {
+            tell_results(&told);
+        }
+        if (restarts) {
+            restart(course, moment);
+        } else {
+            shop_reprogram(&shop, sets[moment->set]);
+            settle();
+            dump(&shop, &moment->dump);
+            moment->sum = shop.sum;
+        }
+    }
+    shop_finish(&shop);
+    cr_assert(shop_check(&shop));
+    struct cw_text last = {0};
+    struct cw_fates fates = fates_of(&shop);
+    dump(&shop, &last);
+    if (restarts) {
+        cr_assert(eq(u64, shop.sum, course->sum), "seed %llu", (unsigned long long)course->seed);
+        compare_dumps(course, &course->dump, &last, "at the end");
+        cr_assert(memcmp(&fates, &course->fates, sizeof fates) == 0, "seed %llu: counters",
+                  (unsigned long long)course->seed);
+    } else {
+        course->sum = shop.sum;
+        course->dump = last;
+        course->fates = fates;
+        last = (struct cw_text){0};
+    }
+    cw_text_deinit(&last);
+    shop_stop(&shop);
+}
+
+static void make_tape(struct course *course)
+{
+    static const uint32_t steps[] = {1000, 600000, 20000000, 100000000};
+    start(course, 1);
+    shop.tape = &course->tape;
+    shop.answer = CW_SEND_DONE;
+    struct random_shop r = {.shop = &shop,
+                            .random = course->seed,
+                            .customers = 6,
+                            .carts = 3,
+                            .products = 5,
+                            .step_ms = steps[course->seed % 4],
+                            .long_strings = 300};
+    for (uint32_t i = 0; i < EVENTS; i++) {
+        random_event(&r);
+    }
+    shop.tape = NULL;
+    shop_stop(&shop);
+    uint32_t event = 0;
+    for (uint32_t i = 0; i < MOMENTS; i++) {
+        event += 1 + draw(&r, EVENTS / MOMENTS - 2);
+        course->moments[i] = (struct moment){.event = event,
+                                             .set = draw(&r, 2) == 0 ? 0 : draw(&r, SETS),
+                                             .cores = 1 + draw(&r, 3),
+                                             .first = draw(&r, CW_TABLE_NUMBER_COUNT),
+                                             .clean = draw(&r, 2) == 0,
+                                             .pause = draw(&r, 3) == 0};
+    }
+}
+
+static void run_course(uint64_t seed, bool taken)
+{
+    struct course course = {.seed = seed, .taken = taken};
+    make_tape(&course);
+    play(&course, false);
+    play(&course, true);
+    for (uint32_t i = 0; i < MOMENTS; i++) {
+        cw_text_deinit(&course.moments[i].dump);
+    }
+    cw_text_deinit(&course.tape);
+    cw_text_deinit(&course.dump);
+}
+
+Test(persist, what_goes_on_after_a_restart_is_what_would_have_gone_on)
+{
+    open_all();
+    for (uint64_t seed = 1; seed <= 40; seed++) {
+        run_course(seed, false);
+    }
+    close_all();
+}
+
+Test(persist, so_it_is_with_messages_under_way)
+{
+    open_all();
+    for (uint64_t seed = 101; seed <= 140; seed++) {
+        run_course(seed, true);
+    }
+    close_all();
+}
