@@ -102,7 +102,8 @@ const char *cw_meta_wrong(struct cw_view key, struct cw_view value);
 
 /* Reads what was loaded: list[cores_before], in scratch; their counters summed, or (own not
    UINT32_MAX) those of one core. */
-CW_MUST_USE cw_err cw_meta_read(struct cw_pipeline *p, uint32_t cores_before,
+/* same: as many cores as before, each of which has read its own alone. */
+CW_MUST_USE cw_err cw_meta_read(struct cw_pipeline *p, uint32_t cores_before, bool same,
                                 struct cw_core_before *list, struct cw_fault *fault);
 void cw_meta_fates(const struct cw_pipeline *p, uint32_t core, struct cw_fates *sum);
 

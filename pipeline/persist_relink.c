@@ -486,7 +486,7 @@ cw_err cw_pipeline_relink(struct cw_pipeline *p, const struct cw_relink *how,
     bool same = how->cores == how->cores_before;
     struct relink r = {.p = p, .how = how, .fault = fault};
     r.before = cw_arena_zalloc(&p->scratch, how->cores_before * sizeof *r.before, 8);
-    cw_err err = cw_meta_read(p, how->cores_before, r.before, fault);
+    cw_err err = cw_meta_read(p, how->cores_before, same, r.before, fault);
     if (err != CW_ERR_OK) {
         return err;
     }

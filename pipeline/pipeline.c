@@ -3,6 +3,7 @@
 
 #include "core/journal.h"
 #include "pipeline/graph.h"
+#include "pipeline/persist.h"
 
 #include <string.h>
 
@@ -428,18 +429,10 @@ bool cw_pipeline_advance_within(struct cw_pipeline *p, int64_t now)
 
 void cw_pipeline_journal(struct cw_pipeline *p, struct cw_journal *journal)
 {
-    uint8_t number = 0;
     p->journal = journal;
-#define CW_X(name) cw_table_journal(p->name, journal, number++);
-    CW_TABLES(CW_X)
-#undef CW_X
-}
-
-void cw_pipeline_tables(const struct cw_pipeline *p, struct cw_table **tables)
-{
-#define CW_X(name) *tables++ = p->name;
-    CW_TABLES(CW_X)
-#undef CW_X
+    for (uint8_t i = 0; i < CW_TABLE_NUMBER_COUNT; i++) {
+        cw_table_journal(cw_pipeline_table(p, (enum cw_table_number)i), journal, i);
+    }
 }
 
 void cw_pipeline_refuse(struct cw_pipeline *p, bool on)

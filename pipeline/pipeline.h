@@ -27,7 +27,6 @@
 
 struct cw_pipeline; /* opaque: owns its memory */
 struct cw_journal;
-struct cw_table;
 struct cw_event_names;
 struct cw_item; /* an event in one program, see graph.h */
 
@@ -104,9 +103,6 @@ CW_MUST_USE bool cw_pipeline_advance_within(struct cw_pipeline *pipeline, int64_
 /* From now on changes of rows are noted in this journal (core/journal.h), under the numbers of
    persist.h. NULL: no more. */
 void cw_pipeline_journal(struct cw_pipeline *pipeline, struct cw_journal *journal);
-
-/* Its tables, by the numbers of persist.h. */
-void cw_pipeline_tables(const struct cw_pipeline *pipeline, struct cw_table **tables);
 
 /* While on, events that bring new work are refused (the disk is full); orders, clearings, profiles,
    erasures and what comes back about messages are not. */

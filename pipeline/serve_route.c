@@ -1,5 +1,6 @@
 /* serve_route: which path is answered by what, and who may ask. */
 #include "core/format.h"
+#include "pipeline/persist.h"
 #include "pipeline/request.h"
 #include "pipeline/serve_priv.h"
 

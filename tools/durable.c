@@ -328,6 +328,7 @@ static cw_err end_epoch(struct cw_durable *durable, struct cw_fault *fault)
     cw_err err = CW_ERR_OK;
     for (uint32_t i = 0; i < durable->options.cores && err == CW_ERR_OK; i++) {
         struct cw_durable_core *core = &durable->cores[i];
+        durable->options.before(durable->options.of_core(durable->options.self, i));
         while (err == CW_ERR_OK && !cw_store_finish(core->store, true)) { /* bounded by the rows */
             if (cw_checkpoint_fault(core->checkpoint) != NULL) {
                 err = cw_fail(fault, CW_ERR_IO, "writing the state of core %u: %s", i,

@@ -13,7 +13,8 @@
 
 enum {
     SETTLE_EVERY_MS = 50,
-    DOUBTS_IN_A_TURN = 64
+    DOUBTS_IN_A_TURN = 64,
+    SEGMENT_BYTES = 16 << 20 /* a spare one is written beside it, so twice that on each core */
 };
 
 #define SEAL_AFTER_NS UINT64_C(1000000000)
@@ -126,7 +127,7 @@ static cw_err open_durable(struct cw_engine *engine, struct cw_fault *fault)
                                          .partitions = engine->options.file->partitions,
                                          .os = live->durability_os,
                                          .threads = true,
-                                         .segment_bytes = live->segment_bytes,
+                                         .segment_bytes = live->segment_bytes != 0 ? live->segment_bytes : SEGMENT_BYTES,
                                          .checkpoint_bytes = live->checkpoint_bytes,
                                          .writer = CW_VERSION,
                                          .self = engine,
