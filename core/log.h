@@ -31,7 +31,7 @@ struct cw_log_options {
     struct cw_disk disk;
     uint8_t store[16];      /* which state it belongs to: another's segments are refused */
     uint32_t shard;
-    uint64_t segment_bytes; /* a multiple of 1 MiB; 0: 64 MiB. Tests have small ones. */
+    uint64_t segment_bytes; /* a multiple of 4 KiB, at least 8 KiB; 0: 64 MiB */
     uint64_t random;        /* unguessable: salts come from it */
     bool os;                /* durability `os`: frames are written, not flushed */
     bool read_only;         /* inspect, verify: nothing is changed, and nothing can be appended */
@@ -62,14 +62,22 @@ CW_MUST_USE cw_err cw_log_recover(struct cw_log **log, const struct cw_log_optio
 /* Writes what is left and waits for it; clean: says that nothing is missing. Frees it either way. */
 void cw_log_close(struct cw_log *log, bool clean);
 
-/* True while a frame is under way: submit must wait. */
+/* True while a frame is under way, and for good once something failed: submit must wait. */
 CW_MUST_USE bool cw_log_busy(const struct cw_log *log);
 
-/* Where the next frame's records go: `bytes` of room, 8-byte aligned, valid until submit. */
+/* Where the next frame's records go: `bytes` of room, 8-byte aligned, at most
+   CW_LOG_FRAME_BYTES_MAX. Valid until submit or the next call, which keeps what is in it but may
+   move it. May be filled while a frame is under way. */
 char *cw_log_room(struct cw_log *log, uint32_t bytes);
 
 /* The `bytes` written into the room become the next frame; returns its LSN. */
 uint64_t cw_log_submit(struct cw_log *log, uint32_t bytes, int64_t logical_ms);
+
+/* For a shard that has been idle for a second: an empty frame, so that the last one has a successor
+   and damage to it is told from what a crash leaves. It takes an LSN, so nothing may be noted that
+   has been promised the next. Nothing happens when the last frame has a successor already, or one
+   is under way. */
+void cw_log_seal(struct cw_log *log, int64_t logical_ms);
 
 /* Takes in what the disk has done, rotates segments, prepares the next ones in the background. True
    when something has happened. */
@@ -82,14 +90,19 @@ uint64_t cw_log_durable(const struct cw_log *log); /* of the last durable frame 
 const char *cw_log_fault(const struct cw_log *log);
 
 /* True while no segment can be made for what comes after the ones that are there (the disk is full):
-   what is not needed must be refused now. One segment is always kept in reserve for the rest. */
+   what is not needed must be refused now. One segment is always kept in reserve for the rest. When
+   that is used up too, the log stays busy until there is space or a segment is released: nothing is
+   lost, and it is no fault. A full disk is tried again now and then by cw_log_poll. */
 bool cw_log_full(const struct cw_log *log);
 
-/* Frames up to that LSN are not needed for recovery any more. erase: their segments are removed
-   instead of written anew, since something in them has to go. */
+/* Frames up to that LSN, a durable one, are not needed for recovery any more. erase: their segments
+   are removed instead of written anew, since something in them has to go; so are those that were
+   released before and wait to be written anew. A segment that is being written anew has an earlier
+   use's bytes behind its last frame until it is released itself. */
 void cw_log_release(struct cw_log *log, uint64_t lsn, bool erase);
 
-/* Bytes of frames since that LSN: how much a restart would read. */
+/* Bytes of frames since that LSN: how much a restart would read. Within a segment it is an estimate
+   that takes all frames to be equal; 0 when it is the last one. */
 uint64_t cw_log_bytes_since(const struct cw_log *log, uint64_t lsn);
 
 struct cw_log_stats {
