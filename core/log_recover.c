@@ -1,0 +1,619 @@
+#define _GNU_SOURCE /* strerrordesc_np */
+#include "core/log_priv.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+/*
+ * Recovery. Everything is flushed first: what is read afterwards is what is on the disk, so a second
+ * recovery after a crash in this one reads the same. Then segments are followed from the last one
+ * that begins at or before the first frame needed; at every position the facts are put together and
+ * the table below says what they mean. Only when it has said that the end is in order is anything
+ * changed: leftovers go, and a new segment is begun.
+ */
+
+#define ANY   (~0u)
+#define BIT(x) (1u << (x))
+#define NO    BIT(0)
+#define YES   BIT(1)
+#define BAD   (BIT(CW_LOG_FRAME_TORN) | BIT(CW_LOG_FRAME_NOTHING))
+
+/* clang-format off */
+const struct cw_log_row cw_log_rows[CW_LOG_ROWS] = {
+/*   frame                        later wanted next                       verdict               why */
+    {BIT(CW_LOG_FRAME_VALID),     ANY,  ANY,  ANY,                        CW_LOG_APPLY,
+     "the frame is whole"},
+    {BIT(CW_LOG_FRAME_STRANGE),   ANY,  ANY,  ANY,                        CW_LOG_CORRUPT,
+     "a whole frame that does not follow the one before: a write was lost or went elsewhere"},
+    {BAD,                         YES,  ANY,  ANY,                        CW_LOG_CORRUPT,
+     "the frame is damaged, and a later one says that it was durable"},
+    {BAD,                         NO,   YES,  BIT(CW_LOG_NEXT_NONE),      CW_LOG_CORRUPT,
+     "the log ends before a frame that a checkpoint needs"},
+    {BIT(CW_LOG_FRAME_TORN),      NO,   NO,   BIT(CW_LOG_NEXT_NONE),      CW_LOG_END,
+     "a frame that was being written when it stopped, never acknowledged"},
+    {BIT(CW_LOG_FRAME_NOTHING),   NO,   NO,   BIT(CW_LOG_NEXT_NONE),      CW_LOG_END,
+     "the log ends"},
+    {BAD,                         NO,   ANY,  BIT(CW_LOG_NEXT_MEETS),     CW_LOG_NEXT_SEGMENT,
+     "the segment ends, and the next one begins with this frame"},
+    {BAD,                         NO,   ANY,  BIT(CW_LOG_NEXT_DIFFERS),   CW_LOG_CORRUPT,
+     "the segment ends before the next one begins, or another history follows"},
+    {BAD,                         NO,   ANY,  BIT(CW_LOG_NEXT_BAD),       CW_LOG_CORRUPT,
+     "the segment ends, and the header of the next one is damaged"},
+    {BAD,                         NO,   ANY,  BIT(CW_LOG_NEXT_MISSING),   CW_LOG_CORRUPT,
+     "the segment ends, and the next one is missing while a later one is there"},
+};
+/* clang-format on */
+
+bool cw_log_row_matches(const struct cw_log_row *row, const struct cw_log_facts *facts)
+{
+    return (row->frames & BIT(facts->frame)) != 0 && (row->laters & BIT(facts->later)) != 0 &&
+           (row->wanteds & BIT(facts->wanted)) != 0 && (row->nexts & BIT(facts->next)) != 0;
+}
+
+const struct cw_log_row *cw_log_judge(const struct cw_log_facts *facts)
+{
+    const struct cw_log_row *found = NULL;
+    for (uint32_t i = 0; i < CW_LOG_ROWS; i++) {
+        if (cw_log_row_matches(&cw_log_rows[i], facts)) {
+            CW_ASSERT(found == NULL);
+            found = &cw_log_rows[i];
+        }
+    }
+    CW_ASSERT(found != NULL);
+    return found;
+}
+
+enum {
+    WINDOW_BYTES = 1 << 20,
+    TRASH_MAX = 64 /* what is left over goes with the next recoveries */
+};
+
+/* What a segment's header says. */
+struct cw_log_begins {
+    uint64_t first_lsn, prev_chain, salt;
+    int64_t logical_ms;
+    enum cw_log_head_is is;
+};
+
+struct cw_log_recovery {
+    struct cw_log *log;
+    const struct cw_disk *disk;
+    cw_log_apply *apply;
+    void *with;
+    struct cw_log_found *found;
+    struct cw_fault *fault;
+
+    struct cw_log_begins *begins; /* one for each of log->segments */
+    bool too_many;
+    struct {
+        uint64_t number;
+        bool made;
+    } trash[TRASH_MAX];
+    uint32_t trash_count;
+
+    /* The segment that is read, and the part of it that is in memory. */
+    uint32_t index;
+    char name[CW_DISK_NAME_BYTES];
+    int32_t file;
+    uint64_t size;
+    char *window;
+    uint64_t window_room, window_at, window_bytes;
+
+    /* Where in the log. */
+    uint64_t at, expected, chain;
+    struct cw_log_frame *frame; /* the last one that was looked at, in the window */
+};
+
+/* ---- the disk ---- */
+
+static cw_err io_failed(struct cw_log_recovery *r, const struct cw_disk_op *op, const char *what)
+{
+    errno = op->error;
+    return cw_fail(r->fault, CW_ERR_IO, "log of shard %u: %s %s: %s", r->log->options.shard, what,
+                   op->name[0] != '\0' ? op->name : r->name, strerrordesc_np(op->error));
+}
+
+static cw_err open_segment(struct cw_log_recovery *r, uint32_t index, bool sync)
+{
+    struct cw_disk_op op = {.kind = CW_DISK_OPEN};
+    cw_log_name(op.name, r->log->segments[index].seq);
+    memcpy(r->name, op.name, sizeof r->name);
+    if (cw_disk_do(r->disk, &op) != 0) {
+        return io_failed(r, &op, "opening");
+    }
+    r->index = index;
+    r->file = op.file;
+    r->size = op.size & ~(uint64_t)(CW_DISK_BLOCK - 1);
+    r->log->segments[index].file_bytes = op.size;
+    r->window_bytes = 0;
+    op = (struct cw_disk_op){.kind = CW_DISK_WRITE, .file = r->file, .sync = true};
+    if (sync && cw_disk_do(r->disk, &op) != 0) {
+        return io_failed(r, &op, "flushing");
+    }
+    return CW_ERR_OK;
+}
+
+static void close_segment(struct cw_log_recovery *r)
+{
+    if (r->file != CW_DISK_FILE_NONE) {
+        struct cw_disk_op op = {.kind = CW_DISK_CLOSE, .file = r->file};
+        (void)cw_disk_do(r->disk, &op);
+        r->file = CW_DISK_FILE_NONE;
+    }
+}
+
+/* Makes `bytes` from `offset` on readable; *to is NULL when the file has fewer. */
+static cw_err need(struct cw_log_recovery *r, uint64_t offset, uint64_t bytes, void **to)
+{
+    *to = NULL;
+    CW_ASSERT(offset % CW_DISK_BLOCK == 0 && bytes > 0);
+    if (offset >= r->size || bytes > r->size - offset) {
+        return CW_ERR_OK;
+    }
+    bool have = offset >= r->window_at && offset - r->window_at <= r->window_bytes &&
+                bytes <= r->window_bytes - (offset - r->window_at);
+    if (!have) {
+        uint64_t want = cw_log_blocks(bytes > WINDOW_BYTES ? bytes : WINDOW_BYTES);
+        if (want > r->window_room) {
+            cw_log_unmap(r->window, r->window_room);
+            r->window_bytes = 0;
+            r->window_room = 0;
+            r->window = cw_log_map(want);
+            if (r->window == NULL) {
+                return cw_fail(r->fault, CW_ERR_IO, "memory for a frame of %llu bytes",
+                               (unsigned long long)bytes);
+            }
+            r->window_room = want;
+        }
+        uint64_t rest = r->size - offset;
+        struct cw_disk_op op = {.kind = CW_DISK_READ, .file = r->file, .offset = offset,
+                                .into = r->window,
+                                .bytes = (uint32_t)(want < rest ? want : rest)};
+        if (cw_disk_do(r->disk, &op) != 0) {
+            return io_failed(r, &op, "reading");
+        }
+        r->window_at = offset;
+        r->window_bytes = op.got;
+        if (op.got < bytes) { /* it was cut off since it was opened */
+            return CW_ERR_OK;
+        }
+    }
+    *to = r->window + (offset - r->window_at);
+    return CW_ERR_OK;
+}
+
+/* ---- what is there ---- */
+
+static void found_name(void *with, const char *name, uint64_t bytes)
+{
+    struct cw_log_recovery *r = with;
+    struct cw_log *log = r->log;
+    uint64_t number = 0;
+    enum cw_log_name_is is = cw_log_name_read(name, &number);
+    if (is == CW_LOG_NAME_SEGMENT) {
+        r->too_many = r->too_many || log->segment_count == CW_LOG_SEGMENTS_MAX - 1;
+        if (!r->too_many) {
+            log->segments[log->segment_count++] =
+                (struct cw_log_segment){.seq = number, .file_bytes = bytes};
+        }
+        return;
+    }
+    if (is == CW_LOG_NAME_OTHER) {
+        return;
+    }
+    log->spare_next = number >= log->spare_next ? number + 1 : log->spare_next;
+    if (is == CW_LOG_NAME_SPARE && bytes == log->segment_bytes &&
+        log->spare_count < CW_LOG_SPARES_KEPT) {
+        /* Its name is flushed before anything is written. What is in it, nobody knows. */
+        log->spares[log->spare_count++] = (struct cw_log_spare){
+            .number = number, .bytes = bytes, .dirty = true, .settled = true};
+    } else if (r->trash_count < TRASH_MAX) {
+        r->trash[r->trash_count].number = number;
+        r->trash[r->trash_count++].made = is == CW_LOG_NAME_SPARE;
+    }
+}
+
+static int by_seq(const void *a, const void *b)
+{
+    const struct cw_log_segment *x = a;
+    const struct cw_log_segment *y = b;
+    return (x->seq > y->seq) - (x->seq < y->seq);
+}
+
+static cw_err sync_names(struct cw_log_recovery *r)
+{
+    struct cw_disk_op op = {.kind = CW_DISK_SYNC_NAMES};
+    return cw_disk_do(r->disk, &op) == 0 ? CW_ERR_OK : io_failed(r, &op, "flushing names");
+}
+
+static cw_err read_head(struct cw_log_recovery *r, uint32_t i)
+{
+    void *at = NULL;
+    cw_err err = need(r, 0, CW_DISK_BLOCK, &at);
+    if (err != CW_ERR_OK) {
+        return err;
+    }
+    const struct cw_log_head *head = at;
+    struct cw_log_begins *begins = &r->begins[i];
+    begins->is = head == NULL ? CW_LOG_HEAD_BAD
+                              : cw_log_head_check(head, &r->log->options, r->log->segments[i].seq);
+    if (begins->is == CW_LOG_HEAD_VERSION) {
+        return cw_fail(r->fault, CW_ERR_UNSUPPORTED,
+                       "segment %s has format %u.%u; this program reads %u", r->name, head->major,
+                       head->minor, CW_LOG_MAJOR);
+    }
+    if (begins->is == CW_LOG_HEAD_FOREIGN) {
+        return cw_fail(r->fault, CW_ERR_CORRUPT, "segment %s belongs to another store or shard (%u)",
+                       r->name, head->shard);
+    }
+    if (begins->is == CW_LOG_HEAD_GOOD) {
+        begins->first_lsn = head->first_lsn;
+        begins->prev_chain = head->prev_chain;
+        begins->salt = head->salt;
+        begins->logical_ms = head->logical_ms;
+    }
+    return CW_ERR_OK;
+}
+
+/* Lists the files, flushes them and reads all headers. */
+static cw_err look(struct cw_log_recovery *r)
+{
+    struct cw_log *log = r->log;
+    bool sync = !log->options.read_only;
+    if (sync) {
+        cw_err err = sync_names(r);
+        if (err != CW_ERR_OK) {
+            return err;
+        }
+    }
+    int error = r->disk->list(r->disk->self, found_name, r);
+    if (error != 0) {
+        errno = error;
+        return cw_fail(r->fault, CW_ERR_IO, "log of shard %u: listing its files: %s",
+                       log->options.shard, strerrordesc_np(error));
+    }
+    if (r->too_many) {
+        return cw_fail(r->fault, CW_ERR_LIMIT, "log of shard %u: more than %d segments",
+                       log->options.shard, CW_LOG_SEGMENTS_MAX - 1);
+    }
+    qsort(log->segments, log->segment_count, sizeof log->segments[0], by_seq);
+    for (uint32_t i = 0; i < log->segment_count; i++) {
+        cw_err err = open_segment(r, i, sync);
+        err = err == CW_ERR_OK ? read_head(r, i) : err;
+        close_segment(r);
+        if (err != CW_ERR_OK) {
+            return err;
+        }
+    }
+    return CW_ERR_OK;
+}
+
+/* ---- following frames ---- */
+
+/* Whether a whole frame of this segment stands there; r->frame is it. */
+static cw_err look_at(struct cw_log_recovery *r, uint64_t at, enum cw_log_frame_is *is)
+{
+    uint64_t salt = r->begins[r->index].salt;
+    void *there = NULL;
+    *is = CW_LOG_FRAME_NOTHING;
+    cw_err err = need(r, at, CW_DISK_BLOCK, &there);
+    const struct cw_log_frame *frame = there;
+    if (err != CW_ERR_OK || frame == NULL || frame->magic != CW_LOG_FRAME_MAGIC ||
+        (frame->salt != salt && !cw_log_bugs.no_salt)) {
+        return err;
+    }
+    *is = CW_LOG_FRAME_TORN;
+    uint32_t len = frame->len;
+    if (len < sizeof *frame || len > sizeof *frame + CW_LOG_FRAME_BYTES_MAX) {
+        return CW_ERR_OK;
+    }
+    err = need(r, at, cw_log_blocks(len), &there);
+    r->frame = there;
+    if (err == CW_ERR_OK && r->frame != NULL && r->frame->len == len &&
+        r->frame->hash == cw_log_frame_hash(r->frame)) {
+        *is = CW_LOG_FRAME_VALID;
+    }
+    return err;
+}
+
+static cw_err is_later_there(struct cw_log_recovery *r, bool *later)
+{
+    *later = false;
+    for (uint64_t at = r->at + CW_DISK_BLOCK; at < r->size && !*later; at += CW_DISK_BLOCK) {
+        void *there = NULL;
+        cw_err err = need(r, at, CW_DISK_BLOCK, &there);
+        if (err != CW_ERR_OK) {
+            return err;
+        }
+        /* Only what would be an answer is hashed: hashing all that looks like a frame would take
+           the square of the segment's size. */
+        const struct cw_log_frame *frame = there;
+        if (frame == NULL || frame->magic != CW_LOG_FRAME_MAGIC ||
+            frame->durable_lsn < r->expected || frame->lsn <= frame->durable_lsn) {
+            continue;
+        }
+        enum cw_log_frame_is is;
+        err = look_at(r, at, &is);
+        if (err != CW_ERR_OK) {
+            return err;
+        }
+        *later = is == CW_LOG_FRAME_VALID;
+    }
+    return CW_ERR_OK;
+}
+
+static enum cw_log_next_is what_follows(const struct cw_log_recovery *r)
+{
+    const struct cw_log *log = r->log;
+    uint32_t next = r->index + 1;
+    if (next == log->segment_count) {
+        return CW_LOG_NEXT_NONE;
+    }
+    if (log->segments[next].seq != log->segments[r->index].seq + 1) {
+        return CW_LOG_NEXT_MISSING;
+    }
+    const struct cw_log_begins *begins = &r->begins[next];
+    if (begins->is != CW_LOG_HEAD_GOOD) {
+        return CW_LOG_NEXT_BAD;
+    }
+    bool chained = begins->prev_chain == r->chain || cw_log_bugs.no_chain;
+    return begins->first_lsn == r->expected && chained ? CW_LOG_NEXT_MEETS : CW_LOG_NEXT_DIFFERS;
+}
+
+/* What is known at the present position. */
+static cw_err gather(struct cw_log_recovery *r, struct cw_log_facts *facts)
+{
+    *facts = (struct cw_log_facts){.wanted = r->expected <= r->log->options.until,
+                                   .next = what_follows(r)};
+    cw_err err = look_at(r, r->at, &facts->frame);
+    if (err != CW_ERR_OK) {
+        return err;
+    }
+    if (facts->frame == CW_LOG_FRAME_VALID) {
+        bool follows = r->frame->lsn == r->expected && r->frame->durable_lsn < r->expected &&
+                       (r->frame->prev_chain == r->chain || cw_log_bugs.no_chain);
+        facts->frame = follows ? CW_LOG_FRAME_VALID : CW_LOG_FRAME_STRANGE;
+        return CW_ERR_OK;
+    }
+    if (facts->frame == CW_LOG_FRAME_TORN && facts->next == CW_LOG_NEXT_NONE) {
+        void *there = NULL; /* the window may hold another part by now */
+        err = need(r, r->at, CW_DISK_BLOCK, &there);
+        const struct cw_log_frame *torn = there;
+        uint64_t bytes = torn == NULL ? 0 : cw_log_blocks(torn->len);
+        r->found->torn_bytes = bytes < r->size - r->at ? bytes : r->size - r->at;
+    }
+    return err != CW_ERR_OK || cw_log_bugs.no_scan ? err : is_later_there(r, &facts->later);
+}
+
+static cw_err corrupt(struct cw_log_recovery *r, const char *why)
+{
+    return cw_fail(r->fault, CW_ERR_CORRUPT, "segment %s, offset %llu, LSN %llu: %s", r->name,
+                   (unsigned long long)r->at, (unsigned long long)r->expected, why);
+}
+
+static cw_err take(struct cw_log_recovery *r)
+{
+    struct cw_log *log = r->log;
+    struct cw_log_frame *frame = r->frame;
+    struct cw_view records = {.data = (const char *)frame + sizeof *frame,
+                              .bytes = frame->len - (uint32_t)sizeof *frame};
+    bool own = (frame->flags & (CW_LOG_FLAG_CLEAN | CW_LOG_FLAG_SEAL)) != 0;
+    if (r->expected > log->options.since && !own &&
+        !r->apply(r->with, r->expected, frame->logical_ms, records)) {
+        return corrupt(r, "the frame is whole, but what is in it are no records");
+    }
+    struct cw_log_segment *segment = &log->segments[r->index];
+    segment->last_lsn = r->expected;
+    segment->used_bytes += cw_log_blocks(frame->len);
+    r->found->frames++;
+    r->found->bytes += cw_log_blocks(frame->len);
+    r->found->clean = (frame->flags & CW_LOG_FLAG_CLEAN) != 0;
+    log->logical_ms = frame->logical_ms;
+    r->chain = frame->hash;
+    r->at += cw_log_blocks(frame->len);
+    r->expected++;
+    return CW_ERR_OK;
+}
+
+static cw_err enter(struct cw_log_recovery *r, uint32_t index)
+{
+    close_segment(r);
+    cw_err err = open_segment(r, index, false);
+    if (err != CW_ERR_OK) {
+        return err;
+    }
+    const struct cw_log_begins *begins = &r->begins[index];
+    struct cw_log_segment *segment = &r->log->segments[index];
+    segment->first_lsn = begins->first_lsn;
+    segment->last_lsn = begins->first_lsn - 1;
+    r->at = CW_DISK_BLOCK;
+    r->found->segments++;
+    r->found->torn_bytes = 0;
+    r->log->logical_ms = begins->logical_ms;
+    return CW_ERR_OK;
+}
+
+static cw_err follow(struct cw_log_recovery *r, uint32_t start)
+{
+    cw_err err = enter(r, start);
+    r->expected = r->begins[start].first_lsn;
+    r->chain = r->begins[start].prev_chain;
+    while (err == CW_ERR_OK) { /* each turn moves on in the file, or to the next */
+        struct cw_log_facts facts;
+        err = gather(r, &facts);
+        if (err != CW_ERR_OK) {
+            break;
+        }
+        const struct cw_log_row *row = cw_log_judge(&facts);
+        switch (row->verdict) {
+        case CW_LOG_APPLY: err = take(r); break;
+        case CW_LOG_NEXT_SEGMENT: err = enter(r, r->index + 1); break;
+        case CW_LOG_END: return CW_ERR_OK;
+        case CW_LOG_CORRUPT: return corrupt(r, row->why);
+        }
+    }
+    return err;
+}
+
+/* The last segment that begins at or before the first frame needed; all from there on are read. */
+static cw_err choose(struct cw_log_recovery *r, uint32_t *start)
+{
+    struct cw_log *log = r->log;
+    uint64_t first = log->options.since + 1;
+    *start = log->segment_count;
+    for (uint32_t i = 0; i < log->segment_count; i++) {
+        if (r->begins[i].is == CW_LOG_HEAD_GOOD && r->begins[i].first_lsn <= first) {
+            *start = i;
+        }
+    }
+    if (*start < log->segment_count) {
+        return CW_ERR_OK;
+    }
+    if (log->segment_count == 0 && log->options.until == 0) {
+        return CW_ERR_OK; /* a new log */
+    }
+    cw_log_name(r->name, log->segment_count == 0 ? 1 : log->segments[0].seq);
+    r->expected = first;
+    return corrupt(r, log->segment_count == 0 ? "there are no segments, but a checkpoint needs some"
+                      : r->begins[0].is == CW_LOG_HEAD_GOOD
+                          ? "no segment reaches back to this frame"
+                          : "the header is damaged, and no other segment has this frame");
+}
+
+/* ---- making it ready for what comes ---- */
+
+/* An empty last segment is what a start leaves that did not come to its first frame. It becomes a
+   spare, or a program that is started again and again would fill the disk. Not the only one: with
+   its name the log's place would be gone. */
+static cw_err drop_empty(struct cw_log_recovery *r, uint32_t start)
+{
+    struct cw_log *log = r->log;
+    if (log->segment_count <= start + 1) {
+        return CW_ERR_OK;
+    }
+    const struct cw_log_segment *segment = &log->segments[log->segment_count - 1];
+    if (segment->last_lsn >= segment->first_lsn) {
+        return CW_ERR_OK;
+    }
+    struct cw_disk_op op = {.kind = CW_DISK_REMOVE};
+    cw_log_name(op.name, segment->seq);
+    bool spare = segment->file_bytes == log->segment_bytes &&
+                 log->spare_count < CW_LOG_SPARES_KEPT;
+    if (spare) {
+        op.kind = CW_DISK_RENAME;
+        cw_log_spare_name(op.to, log->spare_next, true);
+    }
+    if (cw_disk_do(r->disk, &op) != 0) {
+        return io_failed(r, &op, "renaming");
+    }
+    if (spare) {
+        log->spares[log->spare_count++] = (struct cw_log_spare){.number = log->spare_next++,
+                                                                .bytes = segment->file_bytes,
+                                                                .dirty = true,
+                                                                .settled = true};
+    }
+    log->segment_count--;
+    return CW_ERR_OK;
+}
+
+static cw_err tidy_up(struct cw_log_recovery *r, uint32_t start)
+{
+    for (uint32_t i = 0; i < r->trash_count; i++) {
+        struct cw_disk_op op = {.kind = CW_DISK_REMOVE};
+        cw_log_spare_name(op.name, r->trash[i].number, r->trash[i].made);
+        if (cw_disk_do(r->disk, &op) != 0) {
+            return io_failed(r, &op, "removing");
+        }
+    }
+    cw_err err = drop_empty(r, start);
+    return err == CW_ERR_OK ? sync_names(r) : err;
+}
+
+static cw_err begin_segment(struct cw_log_recovery *r)
+{
+    struct cw_log *log = r->log;
+    cw_log_rotate(log, 0);
+    while (log->step != CW_LOG_IDLE && !log->failed) { /* each turn is an operation that ends */
+        cw_log_wait(log);
+        if (log->step == CW_LOG_WAIT_SPARE && log->no_space && !log->back_pending) {
+            errno = ENOSPC;
+            return cw_fail(r->fault, CW_ERR_IO,
+                           "log of shard %u: no space for a segment of %llu bytes",
+                           log->options.shard, (unsigned long long)log->segment_bytes);
+        }
+    }
+    if (log->failed) {
+        errno = log->fault_errno;
+        return cw_fail(r->fault, CW_ERR_IO, "%s", log->fault);
+    }
+    return CW_ERR_OK;
+}
+
+static cw_err recover(struct cw_log_recovery *r)
+{
+    struct cw_log *log = r->log;
+    uint32_t start = 0;
+    cw_err err = look(r);
+    err = err == CW_ERR_OK ? choose(r, &start) : err;
+    if (err != CW_ERR_OK) {
+        return err;
+    }
+    r->expected = 1;
+    if (log->segment_count > 0) {
+        err = follow(r, start);
+        close_segment(r);
+        if (err != CW_ERR_OK) {
+            return err;
+        }
+    }
+    /* Older ones stay until they are released; only where they begin is told by their headers. */
+    for (uint32_t i = start; i-- > 0 && log->segment_count > 0;) {
+        struct cw_log_segment *segment = &log->segments[i];
+        uint64_t next = log->segments[i + 1].first_lsn;
+        bool good = r->begins[i].is == CW_LOG_HEAD_GOOD && r->begins[i].first_lsn <= next;
+        segment->first_lsn = good ? r->begins[i].first_lsn : next;
+        segment->last_lsn = next - 1;
+        segment->used_bytes = segment->file_bytes;
+    }
+    r->found->last_lsn = r->expected - 1;
+    r->found->logical_ms = log->logical_ms;
+    /* A checkpoint without its log (until is 0): numbers go on behind it. */
+    log->last_lsn = r->expected - 1 > log->options.since ? r->expected - 1 : log->options.since;
+    log->durable_lsn = log->flushed_lsn = log->last_lsn;
+    log->chain = r->chain;
+    if (log->options.read_only) {
+        return CW_ERR_OK;
+    }
+    err = tidy_up(r, start);
+    return err == CW_ERR_OK ? begin_segment(r) : err;
+}
+
+cw_err cw_log_recover(struct cw_log **log, const struct cw_log_options *options,
+                      cw_log_apply *apply, void *with, struct cw_log_found *found,
+                      struct cw_fault *fault)
+{
+    struct cw_log_recovery r = {.disk = &options->disk,
+                                .apply = apply,
+                                .with = with,
+                                .found = found,
+                                .fault = fault,
+                                .file = CW_DISK_FILE_NONE};
+    memset(found, 0, sizeof *found);
+    *log = NULL;
+    cw_err err = cw_log_new(&r.log, options, fault);
+    if (err != CW_ERR_OK) {
+        return err;
+    }
+    uint64_t begins_bytes = CW_LOG_SEGMENTS_MAX * sizeof *r.begins;
+    r.begins = cw_log_map(begins_bytes);
+    err = r.begins == NULL ? cw_fail(fault, CW_ERR_IO, "memory for a log's recovery") : recover(&r);
+    close_segment(&r);
+    cw_log_unmap(r.begins, begins_bytes);
+    cw_log_unmap(r.window, r.window_room);
+    if (err != CW_ERR_OK) {
+        cw_log_close(r.log, false);
+        return err;
+    }
+    *log = r.log;
+    return CW_ERR_OK;
+}
