@@ -39,6 +39,7 @@ struct cw_disk_options {
     /* O_DIRECT: reads see the disk, not pages that a failed flush has left in the cache, and writes
        leave no such pages. Where the file system refuses, it is done without: see the name. */
     bool direct;
+    bool leisurely; /* its thread asks for no priority, see cw_disk_name */
     bool read_only; /* nothing is made or changed: what would fails with EROFS */
 };
 
@@ -48,7 +49,9 @@ void cw_disk_close(struct cw_disk_store *store); /* and every file; NULL: nothin
 
 struct cw_disk cw_disk_port(struct cw_disk_store *store);
 
-/* What it runs on, for the start-up log: "a thread, pwrite and fdatasync, O_DIRECT". */
+/* What it runs on, for the start-up log: "a thread of real-time priority, pwrite and fdatasync,
+   O_DIRECT". The priority (SCHED_RR 1) is taken where the process may (CAP_SYS_NICE, or
+   RLIMIT_RTPRIO of 1); without it, a flush can take 8 ms while every CPU computes. */
 const char *cw_disk_name(const struct cw_disk_store *store);
 
 /* As far as poll() and wait() have seen. */

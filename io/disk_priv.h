@@ -47,7 +47,7 @@ struct cw_disk_store {
     struct cw_arena arena;
     pthread_t thread;
     bool running;
-    const char *name;
+    char name[96];
 };
 
 void *cw_disk_run(void *store); /* the thread */
