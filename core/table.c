@@ -363,10 +363,10 @@ void cw_table_remove(struct cw_table *table, cw_row row)
     table->head->rows--;
 }
 
-void *cw_table_value(const struct cw_table *table, cw_row row)
+const void *cw_table_value(const struct cw_table *table, cw_row row)
 {
-    struct table_row *at = live(table, row);
-    return (uint8_t *)at + table_value_offset(at->key_bytes);
+    const struct table_row *at = live(table, row);
+    return (const uint8_t *)at + table_value_offset(at->key_bytes);
 }
 
 void *cw_table_edit(struct cw_table *table, cw_row row)

@@ -95,7 +95,7 @@ CW_MUST_USE cw_row cw_table_resize(struct cw_table *table, cw_row row, uint32_t 
 void cw_table_remove(struct cw_table *table, cw_row row);
 
 /* Pointers into the row: valid until it is removed or resized. Values are 16-byte aligned. */
-void *cw_table_value(const struct cw_table *table, cw_row row);
+const void *cw_table_value(const struct cw_table *table, cw_row row);
 
 /* For changing the value: notes the row in the table's journal, before the change. The pointer is
    good for changes until the journal is next written. */

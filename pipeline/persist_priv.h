@@ -66,10 +66,7 @@ struct cw_program_before {
     struct cw_key_format key;
     uint32_t touch_count;
     struct cw_view channel_ids[CW_TOUCHES_MAX];
-    /* What became of it: its slot now, CW_SLOT_GONE when it is gone, and where each of its touches
-       stands now. */
-    uint32_t slot_now;
-    uint8_t places[CW_TOUCHES_MAX];
+    uint32_t slot_now; /* CW_SLOT_GONE when it is gone */
     bool watches; /* still */
 };
 
@@ -79,9 +76,6 @@ struct cw_core_before {
     struct cw_meta_clock clock;
     struct cw_program_before *by_slot[CW_SLOTS_MAX]; /* NULL: there was none */
 };
-
-#define cw_table_edit cw_table_value
-#define cw_table_link cw_table_value
 
 CW_MUST_USE cw_err cw_damaged(struct cw_fault *fault, const char *what);
 

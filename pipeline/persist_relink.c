@@ -63,15 +63,7 @@ static void follow_programs(struct cw_pipeline *p, struct cw_core_before *core)
         if (!there) {
             continue;
         }
-        memset(old->places, CW_PLACE_NONE, sizeof old->places);
-        for (uint32_t t = 0; t < old->touch_count; t++) {
-            for (uint32_t k = 0; k < new->touch_count; k++) {
-                if (cw_view_equal(old->channel_ids[t], new->touches[k].channel_id)) {
-                    old->places[t] = (uint8_t)k;
-                }
-            }
-        }
-        old->watches = new->enabled &&new->session_timeout_ms > 0;
+        old->watches = new->enabled && new->session_timeout_ms > 0;
         p->paused[old->slot_now] |= old->paused;
     }
 }
@@ -80,18 +72,6 @@ static const struct cw_core_before *core_of(const struct relink *r, struct cw_vi
 {
     uint32_t partition = cw_partition(customer, r->p->options.partitions);
     return &r->before[partition % r->how->cores_before];
-}
-
-/* The program as the core had it; NULL: it had it no more. */
-static const struct cw_program_before *program_of(const struct cw_core_before *core,
-                                                  struct cw_view id)
-{
-    for (uint32_t i = 0; i < CW_SLOTS_MAX; i++) {
-        if (core->by_slot[i] != NULL && cw_view_equal(core->by_slot[i]->id, id)) {
-            return core->by_slot[i];
-        }
-    }
-    return NULL;
 }
 
 static cw_err clear_customers(struct relink *r)
@@ -114,26 +94,20 @@ static cw_err clear_customers(struct relink *r)
 }
 
 /* Slot and places under the programs that hold now. */
-static void take_over(struct cw_pipeline *p, const struct cw_core_before *core, cw_row row)
+static void take_over(struct cw_pipeline *p, cw_row row)
 {
-    struct cw_candidate_row *at = cw_candidate_at(p, row);
+    struct cw_candidate_row *at = cw_candidate_link(p, row);
     struct cw_view program = cw_candidate_texts(at).program;
-    const struct cw_program_before *old = program_of(core, program);
     uint32_t slot = CW_SLOT_GONE;
     bool there = cw_slot_find(p, program, &slot);
-    struct cw_touch_row *touches = cw_candidate_touches(cw_table_link(p->candidates, row));
-    at = cw_table_link(p->candidates, row);
+    const struct cw_touch_row *touches = cw_candidate_touches(at);
     at->slot = slot;
     for (uint32_t i = 0; i < at->touch_count; i++) {
         const uint8_t slots = CW_TOUCH_SLOT_OWN | CW_TOUCH_SLOT_CHANNEL;
-        uint8_t place = touches[i].place;
-        if (old != NULL && there && place != CW_PLACE_NONE) {
-            place = old->places[place];
-        }
-        if (place != touches[i].place || (touches[i].flags & slots) != 0) {
-            touches = cw_candidate_touches(cw_table_edit(p->candidates, row));
-            touches[i].place = place;
-            touches[i].flags &= (uint8_t)~slots;
+        cw_touch_link(p, row, i)->place =
+            there ? cw_touch_place(p->slots[slot].program, touches[i].channel_id) : CW_PLACE_NONE;
+        if ((touches[i].flags & slots) != 0) {
+            cw_touch_edit(p, row, i)->flags &= (uint8_t)~slots;
         }
     }
 }
@@ -141,8 +115,9 @@ static void take_over(struct cw_pipeline *p, const struct cw_core_before *core, 
 /* Item rows lead to the products that stock is asked of. */
 static bool lead_to_products(struct cw_pipeline *p, cw_row row)
 {
-    struct cw_candidate_row *at = cw_table_link(p->candidates, row);
-    struct cw_item_row *items = cw_candidate_items(at);
+    const struct cw_candidate_row *at = cw_candidate_at(p, row);
+    struct cw_item_row *items =
+        (struct cw_item_row *)(void *)cw_touch_link(p, row, at->touch_count);
     const char *text = cw_candidate_texts(at).items;
     for (uint32_t i = 0; i < at->item_count; i++) {
         items[i].product = cw_product_make(p, (struct cw_view){text, items[i].id_bytes});
@@ -188,7 +163,7 @@ static cw_err link_candidates(struct relink *r)
         r->in_flight += in_flight;
         owner->in_flight_count += in_flight;
         if (in_flight) {
-            take_over(p, core_of(r, key), row);
+            take_over(p, row);
         }
     }
     return CW_ERR_OK;
@@ -338,7 +313,8 @@ static cw_err look_at_messages(struct relink *r)
         uint32_t bytes = message->customer_bytes + (uint32_t)sizeof message->serial;
         cw_row of =
             cw_table_find(p->candidates, cw_table_hash(p->candidates, key, bytes), key, bytes);
-        struct cw_candidate_row *candidate = of == CW_ROW_NONE ? NULL : cw_candidate_at(p, of);
+        const struct cw_candidate_row *candidate =
+            of == CW_ROW_NONE ? NULL : cw_candidate_at(p, of);
         if (candidate == NULL || message->touch > candidate->touch_count ||
             cw_candidate_touches(candidate)[message->touch - 1].attempts == 0) {
             return cw_damaged(r->fault, "a message of a touch that was not sent");
@@ -348,7 +324,7 @@ static cw_err look_at_messages(struct relink *r)
     while ((row = cw_table_next(p->links, &cursor)) != CW_ROW_NONE) {
         const struct cw_link_row *link = cw_table_value(p->links, row);
         struct cw_view id = {link->message_id, sizeof link->message_id};
-        if (cw_message_find(p, id, 0) == NULL) {
+        if (cw_message_find(p, id, 0) == CW_ROW_NONE) {
             cw_table_remove(p->links, row);
         }
     }
@@ -369,7 +345,7 @@ static void wind_up(struct cw_pipeline *p, struct cw_customer *customer)
     at->history = sort(p, at->history);
     for (cw_row row = at->in_flight; row != CW_ROW_NONE;) {
         struct cw_candidate_row *candidate = cw_table_link(p->candidates, row);
-        cw_candidate_settle(candidate);
+        cw_candidate_settle(p, row);
         cw_candidate_index(p, row);
         sooner(&due, candidate->next_due);
         row = candidate->next;

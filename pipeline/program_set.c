@@ -38,7 +38,8 @@ int cw_slot_compare(const struct cw_pipeline *p, uint32_t a, struct cw_view a_pr
 }
 
 const struct cw_touch *cw_candidate_touch(const struct cw_pipeline *p,
-                                          struct cw_candidate_row *candidate, uint32_t number)
+                                          const struct cw_candidate_row *candidate,
+                                          uint32_t number)
 {
     const struct cw_program *program = p->slots[candidate->slot].program;
     const struct cw_touch_row *row = &cw_candidate_touches(candidate)[number];
@@ -97,10 +98,46 @@ static void each_of(struct cw_pipeline *p, uint32_t slot,
     }
 }
 
+uint64_t cw_touch_identity(const struct cw_touch *touch)
+{
+    return cw_hash((struct cw_hash_key){0, 0}, touch->channel_id.data, touch->channel_id.bytes);
+}
+
+uint8_t cw_touch_place(const struct cw_program *program, uint64_t identity)
+{
+    uint32_t place = 0;
+    while (place < program->touch_count &&
+           cw_touch_identity(&program->touches[place]) != identity) {
+        place++;
+    }
+    return place < program->touch_count ? (uint8_t)place : CW_PLACE_NONE;
+}
+
+/* True when both have the same channels in the same order. */
+static bool same_places(const struct cw_program *old, const struct cw_program *new)
+{
+    bool same = old->touch_count == new->touch_count;
+    for (uint32_t i = 0; i < old->touch_count; i++) {
+        same = same && cw_view_equal(old->touches[i].channel_id, new->touches[i].channel_id);
+    }
+    return same;
+}
+
+/* Its touches' places in a version of its program. They are worked out, so they are not kept. */
+static void replace(struct cw_pipeline *p, cw_row row, const void *with)
+{
+    const struct cw_program *program = with;
+    const struct cw_candidate_row *candidate = cw_candidate_at(p, row);
+    struct cw_touch_row *touches = cw_touch_link(p, row, 0);
+    for (uint32_t i = 0; i < candidate->touch_count; i++) {
+        touches[i].place = cw_touch_place(program, touches[i].channel_id);
+    }
+}
+
 static void move(struct cw_pipeline *p, cw_row row, uint32_t slot)
 {
     cw_candidate_unindex(p, row);
-    cw_candidate_at(p, row)->slot = slot;
+    cw_candidate_link(p, row)->slot = slot;
     cw_candidate_index(p, row);
 }
 
@@ -115,40 +152,8 @@ static void move_back(struct cw_pipeline *p, cw_row row, const void *with)
     const uint32_t *slot = with;
     struct cw_view program = cw_candidate_texts(cw_candidate_at(p, row)).program;
     if (cw_view_equal(program, p->slots[*slot].program->id)) {
+        replace(p, row, p->slots[*slot].program);
         move(p, row, *slot);
-    }
-}
-
-/* Where each of a program's touches stands in its new version; CW_PLACE_NONE: nowhere. */
-struct places {
-    uint8_t to[CW_TOUCHES_MAX];
-    bool same;
-};
-
-static struct places compare(const struct cw_program *old, const struct cw_program *new)
-{
-    struct places places = {.same = true};
-    memset(places.to, CW_PLACE_NONE, sizeof places.to);
-    for (uint32_t i = 0; i < old->touch_count; i++) {
-        for (uint32_t k = 0; k < new->touch_count; k++) {
-            if (cw_view_equal(old->touches[i].channel_id, new->touches[k].channel_id)) {
-                places.to[i] = (uint8_t)k;
-            }
-        }
-        places.same = places.same && places.to[i] == i;
-    }
-    return places;
-}
-
-static void replace(struct cw_pipeline *p, cw_row row, const void *with)
-{
-    const struct places *places = with;
-    struct cw_candidate_row *candidate = cw_candidate_at(p, row);
-    struct cw_touch_row *touches = cw_candidate_touches(candidate);
-    for (uint32_t i = 0; i < candidate->touch_count; i++) {
-        if (touches[i].place != CW_PLACE_NONE) {
-            touches[i].place = places->to[touches[i].place];
-        }
     }
 }
 
@@ -221,7 +226,7 @@ static void review_sessions(struct cw_pipeline *p, uint64_t stop)
     uint64_t cursor = 0;
     cw_row row;
     while ((row = cw_table_next(p->carts, &cursor)) != CW_ROW_NONE) {
-        struct cw_cart_row *cart = cw_table_value(p->carts, row);
+        const struct cw_cart_row *cart = cw_cart_at(p, row);
         if (cart->sessions == 0) {
             continue;
         }
@@ -232,7 +237,9 @@ static void review_sessions(struct cw_pipeline *p, uint64_t stop)
             cw_cart_unwatch(p, &customer, row);
             continue;
         }
-        cart->sessions = left;
+        if (left != cart->sessions) {
+            cw_cart_edit(p, row)->sessions = left;
+        }
         for (; left != 0; left &= left - 1) {
             uint32_t slot = (uint32_t)__builtin_ctzll(left);
             cw_customer_arm(p, &customer,
@@ -255,9 +262,8 @@ static bool change(struct cw_pipeline *p, uint32_t slot, const struct cw_program
         memset(p->program_next[slot], 0, sizeof p->program_next[slot]);
         return session_of(old) != 0;
     }
-    struct places places = compare(old, new);
-    if (!places.same) {
-        each_of(p, slot, replace, &places);
+    if (!same_places(old, new)) {
+        each_of(p, slot, replace, new);
         memset(p->program_next[slot], 0, sizeof p->program_next[slot]);
     }
     p->slots[slot].program = new;

@@ -137,6 +137,7 @@ struct cw_touch_row {
     uint8_t waits;                               /* for room in the channel, since the last claim */
     uint8_t place; /* in the program's touches as they are now; CW_PLACE_NONE: it has it no more */
     uint8_t untried; /* how many of its attempts never left their channel: these are not failures */
+    uint64_t channel_id; /* cw_touch_identity: finds its place in another version of the program */
 };
 
 struct cw_item_row {
