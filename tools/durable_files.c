@@ -169,7 +169,7 @@ static cw_err open_disk(void *self, uint64_t epoch, uint32_t core, bool read_onl
     (void)snprintf(path, sizeof path, "%.3900s/epoch-%08llu/core-%03u", directory->path,
                    (unsigned long long)epoch, core);
     const struct cw_disk_options options = {.directory = path,
-                                            .wake = directory->wake,
+                                            .wake = read_only ? NULL : directory->wake,
                                             .self = directory->self,
                                             .shard = core,
                                             .direct = true,

@@ -66,7 +66,7 @@ static inline void spoil(uint8_t table, char *value)
         at->cart_hash = 5;
         at->next_due = 6;
         memset(at->pending, 9, sizeof at->pending);
-        struct cw_item_row *items = cw_candidate_items(at);
+        struct cw_item_row *items = (struct cw_item_row *)(uintptr_t)cw_candidate_items(at);
         for (uint32_t i = 0; i < at->item_count; i++) {
             items[i].product = nowhere;
         }
