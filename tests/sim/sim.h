@@ -149,6 +149,7 @@ struct sim_request {
 
 struct sim_cart {
     bool ordered, order_acked;
+    int64_t order_time; /* of the latest that was acknowledged */
 };
 
 struct sim_customer {
@@ -197,6 +198,7 @@ struct sim_message {
 struct sim_promise {
     bool any;
     int64_t due, least; /* what was told last; the earliest ever told */
+    int64_t t0;         /* of its journey, as told last */
 };
 
 /* ---- the machine ---- */
@@ -347,8 +349,8 @@ struct sim_program_facts {
     struct {
         enum cw_channel channel;
         int8_t on_unknown; /* enum cw_on_unknown */
+        int64_t delay_ms;
     } touch[SIM_TOUCHES];
-    bool watches_sessions;
 };
 
 extern const struct sim_program_facts sim_programs[SIM_PROGRAMS];

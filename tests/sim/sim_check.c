@@ -78,10 +78,14 @@ void sim_check_delivery(struct sim *sim, const struct sim_message *message,
 void sim_check_stopped(struct sim *sim, const struct sim_message *message)
 {
     const struct sim_customer *of = &sim->customers[message->customer];
-    const char *why = of->erased_acked                        ? "the customer's erasure"
-                      : of->cart[message->cart].order_acked   ? "the cart's order"
-                      : of->opted_out[message->channel]       ? "opting out of the channel"
-                                                              : NULL;
+    const struct sim_cart *cart = &of->cart[message->cart];
+    int64_t t0 =
+        sim->promises[message->program][message->customer][message->cart][message->touch - 1].t0;
+    /* An order before T0 converts nothing: the engine's clock was ahead of the shop's. */
+    const char *why = of->erased_acked ? "the customer's erasure"
+                      : cart->order_acked && cart->order_time >= t0 ? "the cart's order"
+                      : of->opted_out[message->channel] ? "opting out of the channel"
+                                                        : NULL;
     if (why != NULL) {
         sim_fail(sim, "stopped", "%s touch %u is posted for c%u-k%u after %s was acknowledged",
                  sim_programs[message->program].id, message->touch, message->customer,

@@ -328,6 +328,7 @@ static void acknowledge(struct sim *sim, struct sim_event *event)
     if (event->type == CW_EVENT_ORDER_PLACED) {
         for (uint32_t i = event->all_carts ? 0 : event->cart; i <= event->cart; i++) {
             of->cart[i].order_acked = true;
+            of->cart[i].order_time = event->time;
         }
     } else if (event->type == CW_EVENT_CUSTOMER_ERASED) {
         of->erased_acked = true;

@@ -67,6 +67,9 @@ static void promise(struct sim *sim, const struct cw_decision *decision, uint32_
     made->least = made->any && made->least < due ? made->least : due;
     made->due = due;
     made->any = true;
+    if (decision->kind == CW_DECISION_CANDIDATE) {
+        made->t0 = due - sim_programs[program].touch[touch - 1].delay_ms;
+    }
 }
 
 static void decide(void *self, const struct cw_decision *decision)
@@ -116,6 +119,9 @@ static void mark(struct sim_core *core, uint64_t lsn)
     cw_text_clear(&made->dump);
     cw_pipeline_dump(pipeline_of(core), &made->dump);
     sim_trace(core->sim, made->dump.data, made->dump.bytes);
+    sim_say(core->sim, "core %u: mark of commit %llu, %llu seen, %llu customers", core->index,
+            (unsigned long long)lsn, (unsigned long long)cw_table_count(pipeline_of(core)->seen),
+            (unsigned long long)cw_table_count(pipeline_of(core)->customers));
 }
 
 /* LSN of the last frame submitted. */
@@ -176,6 +182,12 @@ static void look_after_state(struct sim_core *core)
 static bool finished(void *self)
 {
     return cw_store_finish(((struct sim_core *)self)->store, false);
+}
+
+/* Neither events nor time go on before all doubts are settled, as in the engine. */
+static bool full(void *self)
+{
+    return !((const struct sim_core *)self)->doubts_settled;
 }
 
 static enum cw_poll take(void *self, uint32_t shard, uint64_t sequence, struct cw_chunk *chunk)
@@ -243,6 +255,7 @@ static cw_err open_service(struct sim *sim, uint32_t index, struct cw_fault *fau
         .monotonic_ns = monotonic_ns,
         .answer = answer,
         .control = control,
+        .full = full,
         .finished = finished,
         .version = "0",
         .self = core};
@@ -551,7 +564,9 @@ bool sim_machine_step(struct sim *sim, uint32_t number)
     struct sim_core *core = &machine->core[number];
     if (setjmp(sim->disk_failed) != 0) {
         sim_say(sim, "the disk failed: %s", sim->machine.fault);
-        sim_machine_crash(sim, sim_chance(sim, 500));
+        /* Reads go to the device, past the page cache (io/disk.h): what was not flushed is not seen,
+           and the restart finds what one after a power failure would. */
+        sim_machine_crash(sim, true);
         return true;
     }
     sim->turn++;
