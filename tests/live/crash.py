@@ -37,6 +37,7 @@ channels:
   - type: email
     config:
       delayMinutes: 30
+      templateId: cart-recovery-v3
       subject: "Your cart, {customerName}"
 """
 CONFIG = """http: {listen: ["127.0.0.1:0"]}
