@@ -168,8 +168,6 @@ def main():
         results.check(len(accepted) > ROUNDS, "carts were acknowledged", len(accepted))
         with engine.Engine(programs=[program], config=config, cores=2, state=state,
                            http=None) as live:
-            engine.until(lambda: sum(v for k, v in live.metrics().items()
-                                     if k.startswith("cartwheel_touches_pending")) == 0, 5)
             time.sleep(3)
             check(results, live, mailbox, accepted, numbers)
             results.equal(live.stop(), 0, "it stops in order")

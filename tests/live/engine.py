@@ -22,8 +22,10 @@ class Engine:
     """`cartwheel run` in the background; use as a context."""
 
     def __init__(self, *options, programs=(), config=None, cores=2, http="127.0.0.1:0",
-                 environment=None, state=None):
+                 environment=None, state=None, prepare=None):
         self.folder = tempfile.mkdtemp(prefix="cartwheel-live-")
+        if prepare is not None:  # files that the configuration names
+            prepare(self.folder)
         self.state = state or os.path.join(self.folder, "state")
         self.decisions_file = os.path.join(self.folder, "decisions.ndjson")
         command = [binary(), "run", "--state", self.state, "--cores", str(cores),
