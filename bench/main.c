@@ -13,8 +13,8 @@
 static const struct cw_bench_case *const suites[] = {
     cw_bench_json,  cw_bench_pattern,  cw_bench_time,   cw_bench_wheel,
     cw_bench_table, cw_bench_ring,     cw_bench_model,  cw_bench_message,
-    cw_bench_form,  cw_bench_pipeline, cw_bench_server, cw_bench_limit,
-    NULL,
+    cw_bench_form,  cw_bench_checkpoint, cw_bench_pipeline, cw_bench_server,
+    cw_bench_limit, NULL,
 };
 
 enum {
