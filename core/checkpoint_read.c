@@ -245,8 +245,8 @@ static cw_err try_all(struct reader *r, const struct cw_checkpoint_names *names,
         }
     }
     if (!done && names->count > 0) {
-        return cw_fail(fault, CW_ERR_CORRUPT, "%u checkpoints and none is whole; %s",
-                       found->refused, found->why);
+        return cw_fail(fault, CW_ERR_CORRUPT, "no checkpoint of %u is whole; %s",
+                       names->count, found->why);
     }
     return CW_ERR_OK;
 }
