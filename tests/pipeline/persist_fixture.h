@@ -42,23 +42,23 @@ static inline bool saved_next(const struct saved *saved, size_t *at, struct cw_r
 }
 
 /* What means nothing outside its process, made senseless: nobody may read it. */
-static inline void spoil(uint8_t table, char *value)
+static inline void spoil(uint8_t table, void *value)
 {
     const uint64_t nowhere = UINT64_C(0xdeadbeefdeadbeef);
     if (table == CW_TABLE_customers) {
-        struct cw_customer_row *at = (struct cw_customer_row *)value;
+        struct cw_customer_row *at = value;
         at->in_flight = at->history = at->carts = at->watched = at->seen = nowhere;
         at->timer = 12345;
         at->timer_due = INT64_MIN + 1;
         at->in_flight_count = at->watched_count = 77;
     } else if (table == CW_TABLE_carts) {
-        struct cw_cart_row *at = (struct cw_cart_row *)value;
+        struct cw_cart_row *at = value;
         at->next = at->prev = at->watched_next = at->watched_prev = nowhere;
     } else if (table == CW_TABLE_seen) {
-        struct cw_seen_row *at = (struct cw_seen_row *)value;
+        struct cw_seen_row *at = value;
         at->next = at->prev = nowhere;
     } else if (table == CW_TABLE_candidates) {
-        struct cw_candidate_row *at = (struct cw_candidate_row *)value;
+        struct cw_candidate_row *at = value;
         at->next = at->prev = at->score_next = at->score_prev = nowhere;
         at->value_next = at->value_prev = nowhere;
         at->score_bucket = at->value_bucket = 999999;
