@@ -78,7 +78,7 @@ static uint64_t insert_batch(struct state *state, uint64_t first, uint64_t count
         cw_row row =
             cw_table_put(state->table, hashes[i], keys[i].bytes, KEY_BYTES, VALUE_BYTES, &added);
         CW_ASSERT(row != CW_ROW_NONE && added);
-        *(uint64_t *)cw_table_value(state->table, row) = first + i;
+        *(uint64_t *)cw_table_edit(state->table, row) = first + i;
         sum += row;
     }
     return sum;
@@ -187,7 +187,7 @@ static uint64_t find_batches(struct state *state, uint64_t absent, uint64_t *uni
             cw_row row = cw_table_find(state->table, hashes[i], keys[i].bytes, KEY_BYTES);
             CW_ASSERT((row == CW_ROW_NONE) == (absent != 0));
             if (row != CW_ROW_NONE) {
-                uint64_t *value = cw_table_value(state->table, row);
+                uint64_t *value = cw_table_edit(state->table, row);
                 sum += *value;
                 *value += update;
             }

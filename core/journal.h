@@ -11,6 +11,7 @@
  * Life:    open -> { tables change rows -> cw_journal_write }* -> close.
  * Memory:  lists that grow by use; they follow what one commit holds.
  * Threads: its shard only.
+ * Fails:   open; misuse asserts.
  */
 #ifndef CW_CORE_JOURNAL_H
 #define CW_CORE_JOURNAL_H
@@ -27,19 +28,22 @@ void cw_journal_close(struct cw_journal *journal);
 
 /* From now on the table's changes are noted under this number, below CW_JOURNAL_TABLES_MAX, which
    is what its records say. The table must be empty or unchanged since the last commit. The journal
-   outlives the table or is taken away with journal NULL. */
+   outlives the table or is taken away with journal NULL. Taking it away, like closing the table,
+   forgets all that is noted, also of other tables: a commit without one of them is none. */
 void cw_table_journal(struct cw_table *table, struct cw_journal *journal, uint8_t number);
 
 /* True when nothing was changed since the last write. O(1). */
 CW_MUST_USE bool cw_journal_clean(const struct cw_journal *journal);
 
-/* How many bytes cw_journal_write would write: removals exactly, rows by their present size; a row
-   that was removed after it was changed may still be counted. O(1): kept as rows are noted (a row
-   that grows later counts with its size when it was noted), so it is an estimate, for bounds. */
-uint64_t cw_journal_estimate(const struct cw_journal *journal);
-
-/* Exactly how many bytes. O(rows changed). */
+/* Exactly how many bytes cw_journal_write would write. O(1): kept up as rows are noted, resized and
+   removed. */
 uint64_t cw_journal_bytes(const struct cw_journal *journal);
+
+/* The same, for who only wants a bound. */
+static inline uint64_t cw_journal_estimate(const struct cw_journal *journal)
+{
+    return cw_journal_bytes(journal);
+}
 
 /* Writes them all, cw_journal_bytes() of room, 8-byte aligned; nothing is noted any more. Returns
    the byte after them. */
@@ -47,5 +51,8 @@ char *cw_journal_write(struct cw_journal *journal, char *to);
 
 /* Forgets what was noted without writing it: after rows were loaded. */
 void cw_journal_forget(struct cw_journal *journal);
+
+/* Proves that the list and the marks in the rows agree. Slow: walks all rows. */
+bool cw_journal_check(const struct cw_journal *journal);
 
 #endif

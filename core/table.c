@@ -95,6 +95,7 @@ cw_err cw_table_open(struct cw_table **table, const struct cw_table_options *opt
 
 void cw_table_close(struct cw_table *table)
 {
+    cw_table_journal(table, NULL, 0);
     const struct table_map maps[] = {table->map_rows, table->map_groups, table->map_bits,
                                      table->map_directory, table->map_depths};
     for (size_t i = 0; i < CW_COUNTOF(maps); i++) {
@@ -295,6 +296,9 @@ cw_row cw_table_put(struct cw_table *table, uint64_t hash, const void *key, uint
     }
     table_index_add(&table->index, hash, &place, (uint32_t)(at / TABLE_ROW_UNIT));
     table->head->rows++;
+    if (table->journal != NULL) {
+        table_journal_note(table, at);
+    }
     *added = true;
     return at;
 }
@@ -305,7 +309,7 @@ static inline struct table_row *live(const struct cw_table *table, cw_row at)
 {
     CW_ASSERT(at % TABLE_ROW_UNIT == 0 && at >= TABLE_HEAD_BYTES && at < table->head->carved);
     struct table_row *row = table_row_at(table, at);
-    CW_ASSERT(row->state == TABLE_ROW_LIVE);
+    CW_ASSERT(table_row_live(row));
     return row;
 }
 
@@ -316,6 +320,8 @@ cw_row cw_table_resize(struct cw_table *table, cw_row row, uint32_t value_bytes)
     uint64_t value_offset = table_value_offset(from->key_bytes);
     uint32_t class = table_class_for(value_offset + value_bytes);
     uint32_t old_bytes = from->value_bytes;
+    uint64_t noted_bytes =
+        from->state == TABLE_ROW_NOTED ? cw_record_bytes(from->key_bytes, old_bytes) : 0;
     bool zeroed;
     cw_row moved = class == from->class ? row : table_heap_alloc(table, class, &zeroed);
     if (moved == CW_ROW_NONE && class < from->class) {
@@ -339,6 +345,9 @@ cw_row cw_table_resize(struct cw_table *table, cw_row row, uint32_t value_bytes)
         memset((uint8_t *)to + value_offset + old_bytes, 0, value_bytes - old_bytes);
     }
     to->value_bytes = value_bytes;
+    if (table->journal != NULL) {
+        table_journal_resized(table, row, moved, noted_bytes);
+    }
     return moved;
 }
 
@@ -347,11 +356,31 @@ void cw_table_remove(struct cw_table *table, cw_row row)
     const struct table_row *at = live(table, row);
     uint64_t hash = cw_hash(table->hash, table_row_key(at), at->key_bytes);
     table_index_remove(&table->index, hash, (uint32_t)(row / TABLE_ROW_UNIT));
+    if (table->journal != NULL) {
+        table_journal_removed(table, row);
+    }
     table_heap_free(table, row);
     table->head->rows--;
 }
 
-void *cw_table_value(const struct cw_table *table, cw_row row)
+const void *cw_table_value(const struct cw_table *table, cw_row row)
+{
+    const struct table_row *at = live(table, row);
+    return (const uint8_t *)at + table_value_offset(at->key_bytes);
+}
+
+void *cw_table_edit(struct cw_table *table, cw_row row)
+{
+    struct table_row *at = live(table, row);
+    /* Noted once a commit: the first test, on a line that is about to be written, is the only one
+       for later edits. */
+    if (at->state == TABLE_ROW_LIVE && table->journal != NULL) {
+        table_journal_note(table, row);
+    }
+    return (uint8_t *)at + table_value_offset(at->key_bytes);
+}
+
+void *cw_table_link(const struct cw_table *table, cw_row row)
 {
     struct table_row *at = live(table, row);
     return (uint8_t *)at + table_value_offset(at->key_bytes);
@@ -377,9 +406,9 @@ cw_row cw_table_next(const struct cw_table *table, uint64_t *cursor)
     CW_ASSERT(at % TABLE_ROW_UNIT == 0 && at >= TABLE_HEAD_BYTES && at <= head->carved);
     while (at < head->carved) { /* at most once per row */
         const struct table_row *row = table_row_at(table, at);
-        CW_ASSERT(row->state == TABLE_ROW_LIVE || row->state == TABLE_ROW_FREE);
+        CW_ASSERT(table_row_live(row) || row->state == TABLE_ROW_FREE);
         cw_row next = at + table_class_bytes(row->class);
-        if (row->state == TABLE_ROW_LIVE) {
+        if (table_row_live(row)) {
             *cursor = next;
             return at;
         }

@@ -13,6 +13,9 @@
  * mapping is used up; rows are never joined, so large rows may be refused then while small ones
  * are free.
  *
+ * A table may have a journal (journal.h): then it notes which rows change between two commits, and
+ * the three ways to a row's value say what they are for: reading, changing, linking.
+ *
  *     batch:  for each key  hash = cw_hash(...); cw_table_prefetch(table, hash);
  *             for each key  cw_table_prefetch_row(table, hash);   tags read, row line requested
  *             for each key  row = cw_table_find(table, hash, key, key_bytes);
@@ -92,7 +95,15 @@ CW_MUST_USE cw_row cw_table_resize(struct cw_table *table, cw_row row, uint32_t 
 void cw_table_remove(struct cw_table *table, cw_row row);
 
 /* Pointers into the row: valid until it is removed or resized. Values are 16-byte aligned. */
-void *cw_table_value(const struct cw_table *table, cw_row row);
+const void *cw_table_value(const struct cw_table *table, cw_row row);
+
+/* For changing the value: notes the row in the table's journal, before the change. The pointer is
+   good for changes until the journal is next written. */
+void *cw_table_edit(struct cw_table *table, cw_row row);
+
+/* For changing what a restart makes anew from the rows themselves (places in lists, handles of
+   timers): never noted, so what it changes may or may not be in the row's next image. */
+void *cw_table_link(const struct cw_table *table, cw_row row);
 uint32_t cw_table_value_bytes(const struct cw_table *table, cw_row row);
 struct cw_view cw_table_key(const struct cw_table *table, cw_row row);
 

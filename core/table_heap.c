@@ -154,7 +154,7 @@ cw_row table_heap_alloc(struct cw_table *table, uint32_t class, bool *zeroed)
 void table_heap_free(struct cw_table *table, cw_row row)
 {
     const struct table_row *at = table_row_at(table, row);
-    CW_ASSERT(at->state == TABLE_ROW_LIVE);
+    CW_ASSERT(table_row_live(at));
     uint32_t class = at->class;
     table->head->rows_bytes -= table_class_bytes(class);
     push_free(table, row, class);
@@ -173,7 +173,10 @@ static bool row_check(const struct cw_table *table, cw_row at)
     if (row->state == TABLE_ROW_FREE) {
         return true;
     }
-    return row->state == TABLE_ROW_LIVE && row->key_bytes > 0 &&
+    if (row->state == TABLE_ROW_NOTED && table->journal == NULL) {
+        return false;
+    }
+    return table_row_live(row) && row->key_bytes > 0 &&
            row->key_bytes <= CW_TABLE_KEY_BYTES_MAX && row->value_bytes <= CW_TABLE_VALUE_MAX &&
            table_value_offset(row->key_bytes) + row->value_bytes <= room;
 }
@@ -210,7 +213,7 @@ bool table_heap_check(const struct cw_table *table)
         }
         const struct table_row *row = table_row_at(table, at);
         uint64_t room = table_class_bytes(row->class);
-        if (row->state == TABLE_ROW_LIVE) {
+        if (table_row_live(row)) {
             rows++;
             bytes += room;
         } else {

@@ -296,7 +296,7 @@ static bool slot_check(const struct cw_table *table, uint32_t segment, uint32_t 
         return false;
     }
     const struct table_row *body = table_row_at(table, row);
-    if (body->state != TABLE_ROW_LIVE) {
+    if (!table_row_live(body)) {
         return false;
     }
     const uint8_t *key = table_row_key(body);

@@ -19,10 +19,14 @@
  * each group it passes by counts it in passed[tag & 3], so a search stops at the first group that
  * no row of that kind went past, and removal leaves no tombstones. When all 8 are full the segment
  * splits by hash bit d: `bits` tells each slot's side, no row is touched.
+ *
+ * A row that is noted in the table's journal (journal.h) says so in its state. Without a journal
+ * none is.
  */
 #ifndef CW_CORE_TABLE_PRIV_H
 #define CW_CORE_TABLE_PRIV_H
 
+#include "core/journal.h"
 #include "core/table.h"
 
 #include <emmintrin.h>
@@ -37,6 +41,7 @@ enum {
     TABLE_ROW_UNIT = 16,     /* rows start and end on it */
     TABLE_ROW_KEY = 8,       /* where the key starts in a row */
     TABLE_ROW_LIVE = 0xa7,   /* row->state: odd values, so that zeroed or text bytes differ */
+    TABLE_ROW_NOTED = 0xa5,  /* live, and changed since the last commit: in the journal's list */
     TABLE_ROW_FREE = 0x9d,
 };
 
@@ -63,6 +68,7 @@ struct table_row {
     uint64_t next_free; /* of a free row: the offset of the next of its class, or 0 */
 };
 
+static_assert((TABLE_ROW_LIVE ^ TABLE_ROW_NOTED) == 2, "table_row_live() looks past one bit");
 static_assert(offsetof(struct table_row, next_free) == TABLE_ROW_KEY, "a free row has no key");
 static_assert(sizeof(struct table_row) == TABLE_ROW_UNIT, "the smallest class holds a free row");
 
@@ -112,9 +118,11 @@ struct cw_table {
     struct table_index index;
     uint8_t *rows; /* the mapping; offsets count from it */
     struct table_head *head;
+    struct cw_journal *journal; /* or NULL; on the line that every call reads */
     struct cw_hash_key hash;
     uint64_t rows_max;
     uint32_t row_lines; /* that cw_table_prefetch_row() asks for */
+    uint8_t number;     /* in the journal */
     const char *name;
     struct table_map map_rows, map_groups, map_bits, map_directory, map_depths;
     int file; /* -1: anonymous */
@@ -142,6 +150,17 @@ void table_heap_init(struct cw_table *table, uint64_t bytes_max);
 CW_MUST_USE cw_row table_heap_alloc(struct cw_table *table, uint32_t class, bool *zeroed);
 void table_heap_free(struct cw_table *table, cw_row row);
 bool table_heap_check(const struct cw_table *table);
+
+/* journal.c: what a table with a journal tells it. Of a row that is noted nothing need be told but
+   that it changes its size or goes. */
+void table_journal_note(struct cw_table *table, cw_row row);
+
+/* After the row became as long as it is now: it was `from` with an image of noted_bytes, 0: was not
+   noted. */
+void table_journal_resized(struct cw_table *table, cw_row from, cw_row row, uint64_t noted_bytes);
+
+/* Before the row is freed. */
+void table_journal_removed(struct cw_table *table, cw_row row);
 
 /* Address space, huge pages asked for when it is large enough to have one. */
 CW_MUST_USE cw_err table_reserve(struct table_map *map, uint64_t bytes, const char *name,
@@ -181,6 +200,11 @@ static inline uint32_t table_match(const struct table_group *group, uint8_t tag)
 static inline struct table_row *table_row_at(const struct cw_table *table, cw_row row)
 {
     return (struct table_row *)(void *)(table->rows + row);
+}
+
+static inline bool table_row_live(const struct table_row *row)
+{
+    return (row->state | 2u) == TABLE_ROW_LIVE;
 }
 
 static inline const uint8_t *table_row_key(const struct table_row *row)

@@ -165,7 +165,7 @@ enum cw_item_fate cw_stage_place(struct cw_pipeline *p, struct cw_item *item)
         return fate;
     }
     for (cw_row row = item->customer->at->in_flight; row != CW_ROW_NONE;) {
-        struct cw_candidate_row *other = cw_candidate_at(p, row);
+        const struct cw_candidate_row *other = cw_candidate_at(p, row);
         cw_row next = other->next;
         if (cw_standing_of(p, item, row) == CW_STANDING_GIVES_WAY) {
             decide_superseded(p, item, cw_candidate_texts(other).cart);
@@ -198,7 +198,7 @@ static void write_entry(struct cw_pipeline *p, const struct cw_item *item, cw_ro
     row =
         cw_table_resize(p->dedup, row, (uint32_t)sizeof(struct cw_dedup_row) + item->content.bytes);
     CW_ASSERT(row != CW_ROW_NONE); /* to make a value shorter never fails */
-    struct cw_dedup_row *entry = cw_table_value(p->dedup, row);
+    struct cw_dedup_row *entry = cw_table_edit(p->dedup, row);
     if (!item->again || item->dedup == CW_ROW_NONE) {
         entry->until = p->now + item->program->dedup.ttl_ms;
     }
@@ -249,7 +249,7 @@ enum cw_item_fate cw_look_schedule(struct cw_pipeline *p, struct cw_item *item)
 /* Reads: the stored candidate. Writes: the customer's timer. Ends the path. */
 enum cw_item_fate cw_stage_schedule(struct cw_pipeline *p, struct cw_item *item)
 {
-    struct cw_candidate_row *candidate = cw_candidate_at(p, item->candidate);
+    const struct cw_candidate_row *candidate = cw_candidate_at(p, item->candidate);
     const struct cw_touch_row *touches = cw_candidate_touches(candidate);
     struct cw_decision decision = {
         .u.candidate = {.score = candidate->score,
@@ -303,5 +303,5 @@ void cw_abandon_run(struct cw_pipeline *p, struct cw_customer *customer,
         cw_tell_before(p, event, &item);
         run_item(p, &item);
     }
-    customer->at->abandonments++;
+    cw_customer_edit(p, customer)->abandonments++;
 }

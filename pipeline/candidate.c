@@ -30,7 +30,7 @@ static void word(struct cw_text *json, const char *name, const char *text)
 }
 
 /* As ids of messages are made, with a number that no touch has: never that of another candidate. */
-static void write_id(const struct cw_pipeline *p, struct cw_candidate_row *candidate,
+static void write_id(const struct cw_pipeline *p, const struct cw_candidate_row *candidate,
                      struct cw_view customer, struct cw_text *json)
 {
     struct cw_candidate_texts texts = cw_candidate_texts(candidate);
@@ -40,7 +40,7 @@ static void write_id(const struct cw_pipeline *p, struct cw_candidate_row *candi
     cw_text_json(json, (struct cw_view){id, sizeof id});
 }
 
-static void write_items(struct cw_candidate_row *candidate, struct cw_text *json)
+static void write_items(const struct cw_candidate_row *candidate, struct cw_text *json)
 {
     const struct cw_item_row *items = cw_candidate_items(candidate);
     const char *text = cw_candidate_texts(candidate).items;
@@ -60,7 +60,7 @@ static void write_items(struct cw_candidate_row *candidate, struct cw_text *json
     }
 }
 
-static void write_touches(struct cw_candidate_row *candidate, struct cw_text *json)
+static void write_touches(const struct cw_candidate_row *candidate, struct cw_text *json)
 {
     const struct cw_touch_row *touches = cw_candidate_touches(candidate);
     bool over = candidate->status >= CW_STATUS_CONVERTED;
@@ -89,7 +89,7 @@ static void write_touches(struct cw_candidate_row *candidate, struct cw_text *js
     }
 }
 
-static void write_code(const struct cw_pipeline *p, struct cw_candidate_row *candidate,
+static void write_code(const struct cw_pipeline *p, const struct cw_candidate_row *candidate,
                        struct cw_view customer, struct cw_text *json)
 {
     const struct cw_program *program =
@@ -112,7 +112,7 @@ static void write_code(const struct cw_pipeline *p, struct cw_candidate_row *can
 static void write_candidate(const struct cw_pipeline *p, cw_row row, struct cw_view customer,
                             struct cw_text *json)
 {
-    struct cw_candidate_row *candidate = cw_candidate_at(p, row);
+    const struct cw_candidate_row *candidate = cw_candidate_at(p, row);
     struct cw_candidate_texts texts = cw_candidate_texts(candidate);
     cw_text_puts(json, "{\"candidateId\":");
     write_id(p, candidate, customer, json);
@@ -176,7 +176,7 @@ static uint32_t take(const struct cw_pipeline *p, cw_row head, struct cw_view pr
 {
     uint32_t count = 0;
     for (cw_row row = head; row != CW_ROW_NONE; row = cw_candidate_at(p, row)->next) {
-        struct cw_candidate_row *candidate = cw_candidate_at(p, row);
+        const struct cw_candidate_row *candidate = cw_candidate_at(p, row);
         if (!cw_candidate_over(p, candidate) &&
             cw_view_equal(cw_candidate_texts(candidate).program, program)) {
             list[count++] = (struct found){.row = row,

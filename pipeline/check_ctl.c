@@ -33,7 +33,7 @@ static bool wrong(const struct look *look, const char *what)
         }                                 \
     } while (0)
 
-static uint32_t score_bucket_of(struct cw_candidate_row *candidate)
+static uint32_t score_bucket_of(const struct cw_candidate_row *candidate)
 {
     const struct cw_touch_row *touches = cw_candidate_touches(candidate);
     for (uint32_t i = 0; i < candidate->touch_count; i++) {
@@ -56,7 +56,8 @@ static uint32_t value_bucket_of(const struct cw_candidate_row *candidate)
     return (uint32_t)day * CW_VALUE_CLASSES + class;
 }
 
-static bool check_texts(const struct look *look, struct cw_candidate_row *candidate, cw_row row)
+static bool check_texts(const struct look *look, const struct cw_candidate_row *candidate,
+                        cw_row row)
 {
     const struct cw_pipeline *p = look->p;
     struct cw_candidate_texts texts = cw_candidate_texts(candidate);
@@ -87,7 +88,7 @@ static bool check_texts(const struct look *look, struct cw_candidate_row *candid
 static bool check_candidate(struct look *look, cw_row row, bool in_flight)
 {
     const struct cw_pipeline *p = look->p;
-    struct cw_candidate_row *candidate = cw_candidate_at(p, row);
+    const struct cw_candidate_row *candidate = cw_candidate_at(p, row);
     struct cw_view key = cw_table_key(p->candidates, row);
     struct cw_view owner = {key.data, key.bytes - (uint32_t)sizeof candidate->serial};
     PROVE(look, cw_view_equal(owner, look->customer.id), "a candidate in another customer's list");
@@ -133,7 +134,7 @@ static void sooner(int64_t *due, bool *any, int64_t next)
 }
 
 /* What a candidate in flight keeps of its touches, against the touches. */
-static bool check_waiting(const struct look *look, struct cw_candidate_row *candidate)
+static bool check_waiting(const struct look *look, const struct cw_candidate_row *candidate)
 {
     const struct cw_touch_row *touches = cw_candidate_touches(candidate);
     uint32_t pending[CW_CHANNEL_COUNT] = {0};
@@ -163,7 +164,7 @@ static bool check_candidates(struct look *look, cw_row head, bool in_flight, int
     cw_row prev = CW_ROW_NONE;
     for (cw_row row = head; row != CW_ROW_NONE;) {
         PROVE(look, most-- > 0, "a list of candidates runs in a circle");
-        struct cw_candidate_row *candidate = cw_candidate_at(p, row);
+        const struct cw_candidate_row *candidate = cw_candidate_at(p, row);
         PROVE(look, candidate->prev == prev, "a candidate's list is broken");
         if (!check_candidate(look, row, in_flight)) {
             return false;
@@ -381,7 +382,7 @@ static bool check_messages(struct look *look)
         cw_row of =
             cw_table_find(p->candidates, cw_table_hash(p->candidates, key, bytes), key, bytes);
         PROVE(look, of != CW_ROW_NONE, "a message of no candidate");
-        struct cw_candidate_row *candidate = cw_candidate_at(p, of);
+        const struct cw_candidate_row *candidate = cw_candidate_at(p, of);
         struct cw_candidate_texts texts = cw_candidate_texts(candidate);
         PROVE(look,
               message->touch >= 1 && message->touch <= candidate->touch_count &&
@@ -405,7 +406,7 @@ static bool check_links(const struct look *look)
         const struct cw_link_row *link = cw_table_value(p->links, row);
         struct cw_view id = {link->message_id, sizeof link->message_id};
         uint8_t key[10];
-        PROVE(look, cw_message_find(p, id, 0) != NULL, "a short link to no message");
+        PROVE(look, cw_message_find(p, id, 0) != CW_ROW_NONE, "a short link to no message");
         PROVE(look, p->options.links != NULL, "short links without a key");
         cw_link_brief_key(p->options.links, link->message_id, key);
         PROVE(look, memcmp(key, cw_table_key(p->links, row).data, sizeof key) == 0,

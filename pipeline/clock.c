@@ -8,7 +8,7 @@
 
 void cw_customer_arm(struct cw_pipeline *p, struct cw_customer *customer, int64_t due)
 {
-    struct cw_customer_row *at = customer->at;
+    struct cw_customer_row *at = cw_customer_link(p, customer);
     if (at->timer != CW_TIMER_NONE) {
         if (at->timer_due <= due) {
             return; /* fires early enough; what it finds then decides the next */
@@ -60,7 +60,7 @@ static void offer(const struct cw_pipeline *p, struct due *best, bool *found,
 }
 
 static void offer_candidate(const struct cw_pipeline *p, cw_row row,
-                            struct cw_candidate_row *candidate, struct due *best, bool *found)
+                            const struct cw_candidate_row *candidate, struct due *best, bool *found)
 {
     const struct cw_touch_row *touches = cw_candidate_touches(candidate);
     struct cw_candidate_texts texts = cw_candidate_texts(candidate);
@@ -85,14 +85,14 @@ static bool earliest(const struct cw_pipeline *p, const struct cw_customer *cust
 {
     bool found = false;
     for (cw_row row = customer->at->in_flight; row != CW_ROW_NONE;) {
-        struct cw_candidate_row *candidate = cw_candidate_at(p, row);
+        const struct cw_candidate_row *candidate = cw_candidate_at(p, row);
         if (!found || candidate->next_due <= best->due) {
             offer_candidate(p, row, candidate, best, &found);
         }
         row = candidate->next;
     }
     for (cw_row row = customer->at->watched; row != CW_ROW_NONE;) {
-        const struct cw_cart_row *cart = cw_table_value(p->carts, row);
+        const struct cw_cart_row *cart = cw_cart_at(p, row);
         for (uint64_t left = cart->sessions; left != 0; left &= left - 1) {
             uint32_t slot = (uint32_t)__builtin_ctzll(left);
             const struct cw_program *program = p->slots[slot].program;
@@ -113,7 +113,7 @@ static bool earliest(const struct cw_pipeline *p, const struct cw_customer *cust
 
 static void expire(struct cw_pipeline *p, struct cw_customer *customer, cw_row row)
 {
-    struct cw_candidate_row *candidate = cw_candidate_at(p, row);
+    const struct cw_candidate_row *candidate = cw_candidate_at(p, row);
     struct cw_candidate_texts texts = cw_candidate_texts(candidate);
     struct cw_decision decision;
     cw_candidate_end(p, customer, row, CW_STATUS_EXPIRED);

@@ -21,8 +21,8 @@ enum {
 struct sending {
     struct cw_customer customer;
     cw_row row;
-    struct cw_candidate_row *candidate;
-    struct cw_touch_row *touch;
+    const struct cw_candidate_row *candidate;
+    const struct cw_touch_row *touch;
     uint32_t number; /* of the touch, from 0 */
     struct cw_view id;
     bool goes_on; /* the candidate is in flight still */
@@ -51,18 +51,21 @@ bool cw_touch_arrived(const struct cw_touch_row *touch)
            touch->clicked_at != CW_TIME_NONE;
 }
 
-void cw_touch_uncharge(struct cw_pipeline *p, struct cw_customer *customer,
-                       struct cw_touch_row *touch)
+void cw_touch_uncharge(struct cw_pipeline *p, struct cw_customer *customer, cw_row row,
+                       uint32_t number)
 {
+    struct cw_touch_row *touch = cw_touch_edit(p, row, number);
     cw_sends_take_back(p, customer, (enum cw_channel)touch->channel, touch->sent_at);
-    customer->at->emails_sent -= touch->channel == CW_CHANNEL_EMAIL;
+    if (touch->channel == CW_CHANNEL_EMAIL) {
+        cw_customer_edit(p, customer)->emails_sent--;
+    }
     touch->flags &= (uint8_t)~CW_TOUCH_CHARGED;
 }
 
 void cw_touch_become(struct cw_pipeline *p, cw_row row, uint32_t number, enum cw_touch_state state)
 {
-    struct cw_candidate_row *candidate = cw_candidate_at(p, row);
-    struct cw_touch_row *touch = &cw_candidate_touches(candidate)[number];
+    const struct cw_candidate_row *candidate = cw_candidate_at(p, row);
+    struct cw_touch_row *touch = cw_touch_edit(p, row, number);
     p->fates.sending -= touch->state == CW_TOUCH_SENDING;
     p->fates.sending += state == CW_TOUCH_SENDING;
     if (candidate->status >= CW_STATUS_CONVERTED) {
@@ -71,7 +74,7 @@ void cw_touch_become(struct cw_pipeline *p, cw_row row, uint32_t number, enum cw
     }
     cw_candidate_unindex(p, row);
     touch->state = (uint8_t)state;
-    cw_candidate_settle(candidate);
+    cw_candidate_settle(p, row);
     cw_candidate_index(p, row);
 }
 
@@ -79,7 +82,7 @@ void cw_touch_become(struct cw_pipeline *p, cw_row row, uint32_t number, enum cw
 static void tell(struct cw_pipeline *p, const struct cw_customer *customer, cw_row row,
                  uint32_t number, struct cw_decision *decision)
 {
-    struct cw_candidate_row *candidate = cw_candidate_at(p, row);
+    const struct cw_candidate_row *candidate = cw_candidate_at(p, row);
     const struct cw_touch_row *touch = &cw_candidate_touches(candidate)[number];
     if (candidate->status >= CW_STATUS_CONVERTED) {
         return;
@@ -99,19 +102,19 @@ static void tell(struct cw_pipeline *p, const struct cw_customer *customer, cw_r
 }
 
 /* A touch that went out, or may have, makes its candidate an active one. */
-static void make_active(struct cw_candidate_row *candidate)
+static void make_active(struct cw_pipeline *p, cw_row row)
 {
-    if (candidate->status == CW_STATUS_SCHEDULED) {
-        candidate->status = CW_STATUS_ACTIVE;
+    if (cw_candidate_at(p, row)->status == CW_STATUS_SCHEDULED) {
+        cw_candidate_edit(p, row)->status = CW_STATUS_ACTIVE;
     }
 }
 
 void cw_touch_went_out(struct cw_pipeline *p, struct cw_customer *customer, cw_row row,
                        uint32_t number, struct cw_view message_id)
 {
-    struct cw_candidate_row *candidate = cw_candidate_at(p, row);
+    const struct cw_candidate_row *candidate = cw_candidate_at(p, row);
     cw_touch_become(p, row, number, CW_TOUCH_SENT);
-    make_active(candidate);
+    make_active(p, row);
     p->fates.sent[cw_candidate_touches(candidate)[number].channel]++;
     p->fates.sent_by_touch[number + 1]++;
     struct cw_decision decision = {
@@ -122,14 +125,14 @@ void cw_touch_went_out(struct cw_pipeline *p, struct cw_customer *customer, cw_r
 void cw_touch_in_doubt(struct cw_pipeline *p, struct cw_customer *customer, cw_row row,
                        uint32_t number, enum cw_touch_reason reason)
 {
-    struct cw_candidate_row *candidate = cw_candidate_at(p, row);
+    const struct cw_candidate_row *candidate = cw_candidate_at(p, row);
     struct cw_candidate_texts texts = cw_candidate_texts(candidate);
     char id[CW_MESSAGE_ID_BYTES];
     cw_message_id(p->options.partitions, texts.program, customer->id, texts.cart,
                   candidate->first_t0, number + 1, id);
     cw_touch_become(p, row, number, CW_TOUCH_UNKNOWN);
-    cw_candidate_touches(candidate)[number].reason = (uint8_t)reason;
-    make_active(candidate);
+    cw_touch_edit(p, row, number)->reason = (uint8_t)reason;
+    make_active(p, row);
     p->fates.unknown++;
     struct cw_decision decision = {.u.touch = {.outcome = CW_OUTCOME_UNKNOWN,
                                                .reason = reason,
@@ -144,8 +147,8 @@ static void fail(struct cw_pipeline *p, struct sending *s)
         cw_touch_in_doubt(p, &s->customer, s->row, s->number, CW_TOUCH_REASON_PROVIDER);
         return;
     }
-    cw_touch_uncharge(p, &s->customer, s->touch);
-    s->touch->reason = CW_TOUCH_REASON_PROVIDER;
+    cw_touch_uncharge(p, &s->customer, s->row, s->number);
+    cw_touch_edit(p, s->row, s->number)->reason = CW_TOUCH_REASON_PROVIDER;
     cw_touch_become(p, s->row, s->number, CW_TOUCH_FAILED);
     p->fates.failed++;
     struct cw_decision decision = {
@@ -156,7 +159,7 @@ static void fail(struct cw_pipeline *p, struct sending *s)
 /* Nobody needs it any more: as a pending touch when the journey ended. */
 static void cut_off(struct cw_pipeline *p, struct sending *s)
 {
-    cw_touch_uncharge(p, &s->customer, s->touch);
+    cw_touch_uncharge(p, &s->customer, s->row, s->number);
     cw_touch_become(p, s->row, s->number, CW_TOUCH_PENDING);
     p->fates.cut_off++;
 }
@@ -181,9 +184,9 @@ static void try_again(struct cw_pipeline *p, struct sending *s, const struct cw_
 {
     const struct cw_program *program = cw_candidate_program(p, s->candidate);
     const struct cw_touch *of_program = cw_candidate_touch(p, s->candidate, s->number);
-    struct cw_touch_row *touch = s->touch;
+    struct cw_touch_row *touch = cw_touch_edit(p, s->row, s->number);
     if ((touch->flags & CW_TOUCH_DOUBTED) == 0) {
-        cw_touch_uncharge(p, &s->customer, touch);
+        cw_touch_uncharge(p, &s->customer, s->row, s->number);
     }
     uint32_t times = count_wait(touch, result->untried);
     int64_t wait = back_off(s->id, times, RETRY_FIRST_MS, RETRY_MOST_MS);
@@ -205,10 +208,11 @@ static void try_again(struct cw_pipeline *p, struct sending *s, const struct cw_
 static bool find(struct cw_pipeline *p, const struct cw_post_result *result, struct sending *s)
 {
     s->id = (struct cw_view){result->key, CW_POST_KEY_BYTES};
-    const struct cw_message_row *message = cw_message_find(p, s->id, 0);
-    if (message == NULL) {
+    cw_row row = cw_message_find(p, s->id, 0);
+    if (row == CW_ROW_NONE) {
         return false;
     }
+    const struct cw_message_row *message = cw_message_at(p, row);
     struct cw_view owner = cw_message_owner(message);
     s->row = cw_candidate_by_serial(p, owner, message->serial);
     if (s->row == CW_ROW_NONE || !cw_customer_find(p, owner, &s->customer)) {
@@ -243,7 +247,7 @@ static void settle(struct cw_pipeline *p, struct sending *s, const struct cw_pos
     /* What came back from the customer's side is surer than what the provider said. */
     enum cw_posted outcome = cw_touch_arrived(s->touch) ? CW_POSTED_SENT : result->outcome;
     if (outcome == CW_POSTED_UNKNOWN) {
-        s->touch->flags |= CW_TOUCH_DOUBTED;
+        cw_touch_edit(p, s->row, s->number)->flags |= CW_TOUCH_DOUBTED;
     }
     if (outcome == CW_POSTED_SENT) {
         cw_touch_went_out(p, &s->customer, s->row, s->number, s->id);
@@ -262,7 +266,7 @@ void cw_touch_settle_unknown(struct cw_pipeline *p, struct cw_customer *customer
                              uint32_t number)
 {
     struct cw_post_result result = {.outcome = CW_POSTED_UNKNOWN};
-    struct cw_candidate_row *candidate = cw_candidate_at(p, row);
+    const struct cw_candidate_row *candidate = cw_candidate_at(p, row);
     struct cw_candidate_texts texts = cw_candidate_texts(candidate);
     struct sending s = {.customer = *customer,
                         .row = row,

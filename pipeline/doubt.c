@@ -29,7 +29,7 @@ static bool walk(struct cw_pipeline *p, uint32_t most,
 static void settle(struct cw_pipeline *p, struct cw_customer *customer, cw_row row, int64_t with)
 {
     (void)with;
-    struct cw_candidate_row *candidate = cw_candidate_at(p, row);
+    const struct cw_candidate_row *candidate = cw_candidate_at(p, row);
     for (uint32_t i = 0; i < candidate->touch_count; i++) {
         if (cw_candidate_touches(candidate)[i].state == CW_TOUCH_SENDING) {
             cw_touch_settle_unknown(p, customer, row, i);
@@ -49,7 +49,7 @@ bool cw_pipeline_settle_in_doubt(struct cw_pipeline *p, uint32_t most)
 /* When the touch may have been sent by who had the newer state: a hold or a pause has put it off
    here, but not there. */
 static int64_t may_have_been(const struct cw_pipeline *p, struct cw_view customer,
-                             struct cw_candidate_row *candidate, uint32_t number)
+                             const struct cw_candidate_row *candidate, uint32_t number)
 {
     const struct cw_touch_row *touch = &cw_candidate_touches(candidate)[number];
     const struct cw_touch *of_program = cw_candidate_touch(p, candidate, number);
@@ -63,7 +63,7 @@ static int64_t may_have_been(const struct cw_pipeline *p, struct cw_view custome
 
 static void assume(struct cw_pipeline *p, struct cw_customer *customer, cw_row row, int64_t until)
 {
-    struct cw_candidate_row *candidate = cw_candidate_at(p, row);
+    const struct cw_candidate_row *candidate = cw_candidate_at(p, row);
     if (candidate->status >= CW_STATUS_CONVERTED) {
         return;
     }

@@ -11,12 +11,10 @@ static uint32_t candidate_key(struct cw_view customer, uint32_t serial,
     return customer.bytes + (uint32_t)sizeof serial;
 }
 
-struct cw_message_row *cw_message_find(const struct cw_pipeline *p, struct cw_view id,
-                                       uint64_t hash)
+cw_row cw_message_find(const struct cw_pipeline *p, struct cw_view id, uint64_t hash)
 {
-    cw_row row = cw_table_find(p->messages, cw_hint_or(hash, p->messages, id.data, id.bytes),
-                               id.data, id.bytes);
-    return row == CW_ROW_NONE ? NULL : cw_table_value(p->messages, row);
+    return cw_table_find(p->messages, cw_hint_or(hash, p->messages, id.data, id.bytes), id.data,
+                         id.bytes);
 }
 
 struct cw_view cw_message_owner(const struct cw_message_row *message)
@@ -27,10 +25,11 @@ struct cw_view cw_message_owner(const struct cw_message_row *message)
 void cw_engage_prefetch(const struct cw_pipeline *p, const struct cw_event *event,
                         struct cw_hints *hints)
 {
-    const struct cw_message_row *message = cw_message_find(p, event->u.message.id, hints->cart);
-    if (message == NULL) {
+    cw_row row = cw_message_find(p, event->u.message.id, hints->cart);
+    if (row == CW_ROW_NONE) {
         return;
     }
+    const struct cw_message_row *message = cw_message_at(p, row);
     struct cw_view owner = cw_message_owner(message);
     char key[CW_KEY_BYTES];
     uint32_t bytes = candidate_key(owner, message->serial, key);
@@ -43,9 +42,14 @@ void cw_engage_prefetch(const struct cw_pipeline *p, const struct cw_event *even
     }
 }
 
-static void note(struct cw_pipeline *p, struct cw_customer *customer, struct cw_touch_row *touch,
+/* number: of the touch, from 1. */
+static void note(struct cw_pipeline *p, struct cw_customer *customer, cw_row candidate,
                  uint32_t number, enum cw_event_type type, int64_t time)
 {
+    if (type < CW_EVENT_DELIVERED || type > CW_EVENT_CLICKED) {
+        return;
+    }
+    struct cw_touch_row *touch = cw_touch_edit(p, candidate, number - 1);
     bool engaged = touch->opened_at != CW_TIME_NONE || touch->clicked_at != CW_TIME_NONE;
     switch (type) {
     case CW_EVENT_DELIVERED:
@@ -66,42 +70,42 @@ static void note(struct cw_pipeline *p, struct cw_customer *customer, struct cw_
     bool engages = type == CW_EVENT_OPENED || type == CW_EVENT_CLICKED;
     if (engages && !engaged && touch->channel == CW_CHANNEL_EMAIL &&
         (touch->flags & CW_TOUCH_CHARGED) != 0) {
-        customer->at->emails_engaged++;
+        cw_customer_edit(p, customer)->emails_engaged++;
     }
 }
 
 enum cw_event_fate cw_engage_note(struct cw_pipeline *p, struct cw_customer *customer,
-                                  struct cw_candidate_row *candidate,
-                                  struct cw_message_row *message, enum cw_event_type type,
+                                  cw_row candidate, cw_row row, enum cw_event_type type,
                                   int64_t time)
 {
+    const struct cw_message_row *message = cw_message_at(p, row);
     uint32_t bit = 1u << (type - CW_EVENT_DELIVERED);
     p->fates.opened_raw[message->touch] += type == CW_EVENT_OPENED;
     p->fates.clicked_raw[message->touch] += type == CW_EVENT_CLICKED;
     if ((message->feedback & bit) != 0) {
         return CW_EVENT_FATE_REPEATED;
     }
-    message->feedback |= bit;
-    note(p, customer, &cw_candidate_touches(candidate)[message->touch - 1], message->touch, type,
-         time);
+    struct cw_message_row *noted = cw_table_edit(p->messages, row);
+    noted->feedback |= bit;
+    note(p, customer, candidate, message->touch, type, time);
     return CW_EVENT_FATE_APPLIED;
 }
 
 enum cw_event_fate cw_engage(struct cw_pipeline *p, const struct cw_event *event)
 {
     const struct cw_hints *hints = p->hints;
-    struct cw_message_row *message =
-        cw_message_find(p, event->u.message.id, hints != NULL ? hints->cart : 0);
-    if (message == NULL) {
+    cw_row told = cw_message_find(p, event->u.message.id, hints != NULL ? hints->cart : 0);
+    if (told == CW_ROW_NONE) {
         return CW_EVENT_FATE_UNKNOWN_MESSAGE;
     }
+    const struct cw_message_row *message = cw_message_at(p, told);
     struct cw_view owner = cw_message_owner(message);
     struct cw_customer customer;
     cw_row row = cw_candidate_by_serial(p, owner, message->serial);
     if (row == CW_ROW_NONE || !cw_customer_find(p, owner, &customer)) {
         return CW_EVENT_FATE_UNKNOWN_MESSAGE;
     }
-    struct cw_candidate_row *candidate = cw_candidate_at(p, row);
+    const struct cw_candidate_row *candidate = cw_candidate_at(p, row);
     if (candidate->status >= CW_STATUS_CONVERTED && candidate->ended_at + CW_HISTORY_MS <= p->now) {
         return CW_EVENT_FATE_UNKNOWN_MESSAGE; /* whether or not it has been cleaned away yet */
     }
@@ -110,7 +114,7 @@ enum cw_event_fate cw_engage(struct cw_pipeline *p, const struct cw_event *event
         return CW_EVENT_FATE_REPEATED;
     }
     enum cw_event_fate fate =
-        cw_engage_note(p, &customer, candidate, message, event->type, event->time);
+        cw_engage_note(p, &customer, row, told, event->type, event->time);
     if (fate == CW_EVENT_FATE_APPLIED &&
         (event->type == CW_EVENT_UNSUBSCRIBED || event->type == CW_EVENT_COMPLAINED)) {
         const struct cw_touch_row *touch = &cw_candidate_touches(candidate)[message->touch - 1];

@@ -358,7 +358,7 @@ static void show_place(const struct cw_explained *x, struct cw_text *out)
     word(out, "onNewCart", cw_explain_new_cart_name(x->item.program->on_new_cart));
     open(out, "others", '[');
     for (cw_row at = x->item.customer->at->in_flight; at != CW_ROW_NONE;) {
-        struct cw_candidate_row *other = cw_candidate_at(x->p, at);
+        const struct cw_candidate_row *other = cw_candidate_at(x->p, at);
         if (other->slot == x->item.slot && at != x->item.candidate) {
             open(out, NULL, '{');
             string(out, "cartId", cw_candidate_texts(other).cart);

@@ -504,7 +504,7 @@ static void show_place(struct pen *pen, const struct cw_explained *x)
 {
     uint32_t others = 0;
     for (cw_row link = x->item.customer->at->in_flight; link != CW_ROW_NONE;) {
-        struct cw_candidate_row *other = cw_candidate_at(x->p, link);
+        const struct cw_candidate_row *other = cw_candidate_at(x->p, link);
         if (other->slot == x->item.slot && link != x->item.candidate) {
             enum cw_standing standing = cw_standing_of(x->p, &x->item, link);
             row(pen, "other cart", standing == CW_STANDING_STAYS ? MARK_BAD : MARK_GOOD,

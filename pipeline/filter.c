@@ -101,7 +101,7 @@ static uint32_t pending(const struct cw_pipeline *p, const struct cw_item *item,
 {
     uint32_t count = 0;
     for (cw_row row = item->customer->at->in_flight; row != CW_ROW_NONE;) {
-        struct cw_candidate_row *other = cw_candidate_at(p, row);
+        const struct cw_candidate_row *other = cw_candidate_at(p, row);
         if (row != item->candidate && cw_standing_of(p, item, row) != CW_STANDING_GIVES_WAY) {
             for (uint32_t channel = 0; channel < CW_CHANNEL_COUNT; channel++) {
                 count += cap == CW_CAP_MESSAGES || cap == channel ? other->pending[channel] : 0;

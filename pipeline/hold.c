@@ -48,12 +48,22 @@ static bool passes(int64_t *next_us, double rate, int64_t now, int64_t end, int6
     return free;
 }
 
+/* Which slots of its own the touch has: CW_TOUCH_SLOT_*. */
+static void set_slots(struct cw_pipeline *p, cw_row row, uint32_t number, uint32_t slots)
+{
+    uint32_t both = CW_TOUCH_SLOT_OWN | CW_TOUCH_SLOT_CHANNEL;
+    uint32_t flags = cw_candidate_touches(cw_candidate_at(p, row))[number].flags;
+    if ((flags & both) != slots) {
+        cw_touch_edit(p, row, number)->flags = (uint8_t)((flags & ~both) | slots);
+    }
+}
+
 int64_t cw_touch_hold(struct cw_pipeline *p, const struct cw_customer *customer, cw_row row,
                       uint32_t number, enum cw_touch_reason *reason)
 {
-    struct cw_candidate_row *candidate = cw_candidate_at(p, row);
+    const struct cw_candidate_row *candidate = cw_candidate_at(p, row);
     const struct cw_touch *of_program = cw_candidate_touch(p, candidate, number);
-    struct cw_touch_row *touch = &cw_candidate_touches(candidate)[number];
+    const struct cw_touch_row *touch = &cw_candidate_touches(candidate)[number];
     if (p->sends_held || (p->paused[candidate->slot] >> touch->channel & 1u) != 0) {
         *reason = CW_TOUCH_REASON_PAUSED;
         return pause_ends(p, customer->id);
@@ -62,19 +72,19 @@ int64_t cw_touch_hold(struct cw_pipeline *p, const struct cw_customer *customer,
     uint32_t held = touch->due == p->now ? touch->flags : 0;
     uint32_t cores = p->options.cores > 0 ? p->options.cores : 1;
     int64_t until;
-    touch->flags &= (uint8_t) ~(CW_TOUCH_SLOT_OWN | CW_TOUCH_SLOT_CHANNEL);
     if ((held & CW_TOUCH_SLOT_OWN) == 0 &&
         !passes(&p->program_next[candidate->slot][touch->place],
                 of_program->rate_per_second / cores, p->now, candidate->expires_at, &until)) {
-        touch->flags |= CW_TOUCH_SLOT_OWN;
+        set_slots(p, row, number, CW_TOUCH_SLOT_OWN);
         return until;
     }
     if ((held & CW_TOUCH_SLOT_CHANNEL) == 0 &&
         !passes(&p->channel_next[touch->channel], p->options.rates[touch->channel], p->now,
                 candidate->expires_at, &until)) {
-        touch->flags |= CW_TOUCH_SLOT_OWN | CW_TOUCH_SLOT_CHANNEL;
+        set_slots(p, row, number, CW_TOUCH_SLOT_OWN | CW_TOUCH_SLOT_CHANNEL);
         return until;
     }
+    set_slots(p, row, number, 0);
     *reason = CW_TOUCH_REASON_NONE;
     return CW_TIME_NONE;
 }

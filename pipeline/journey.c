@@ -30,7 +30,7 @@ static struct chosen *choose(struct cw_pipeline *p, const struct cw_customer *cu
     *count = 0;
     for (cw_row row = customer->at->in_flight; row != CW_ROW_NONE;) {
         cw_row at = row;
-        struct cw_candidate_row *candidate = cw_candidate_at(p, at);
+        const struct cw_candidate_row *candidate = cw_candidate_at(p, at);
         row = candidate->next;
         if (candidate->t0 > latest || (cart.data != NULL && candidate->cart_hash != hash)) {
             continue;
@@ -97,16 +97,11 @@ void cw_cancel_opted_out(struct cw_pipeline *p, struct cw_customer *customer)
     }
 }
 
-static void later(int64_t *latest, int64_t time)
-{
-    *latest = time > *latest ? time : *latest;
-}
-
 /*
  * Attribution by the order's own time: the last touch clicked in the window, else the last one
  * delivered in it. On a tie the higher touch number.
  */
-static uint32_t attribute(struct cw_candidate_row *candidate, int64_t ordered_at)
+static uint32_t attribute(const struct cw_candidate_row *candidate, int64_t ordered_at)
 {
     if (candidate->holdout) {
         return CW_ATTRIBUTED_HOLDOUT;
@@ -143,7 +138,7 @@ static uint32_t attribute(struct cw_candidate_row *candidate, int64_t ordered_at
 static void convert(struct cw_pipeline *p, struct cw_customer *customer,
                     const struct cw_event *event, cw_row row)
 {
-    struct cw_candidate_row *candidate = cw_candidate_at(p, row);
+    const struct cw_candidate_row *candidate = cw_candidate_at(p, row);
     struct cw_candidate_texts texts = cw_candidate_texts(candidate);
     struct cw_view currency = event->u.order.currency;
     struct cw_decision decision = {
@@ -164,11 +159,12 @@ static void convert(struct cw_pipeline *p, struct cw_customer *customer,
 void cw_order_placed(struct cw_pipeline *p, struct cw_customer *customer,
                      const struct cw_event *event)
 {
-    cw_profile_order(customer, event);
+    cw_profile_order(p, customer, event);
     if (event->cart.data == NULL) {
-        later(&customer->at->purchased_at, event->time);
+        struct cw_customer_row *at = cw_customer_edit(p, customer);
+        at->purchased_at = event->time > at->purchased_at ? event->time : at->purchased_at;
         for (cw_row row = customer->at->watched; row != CW_ROW_NONE;) {
-            const struct cw_cart_row *cart = cw_table_value(p->carts, row);
+            const struct cw_cart_row *cart = cw_cart_at(p, row);
             cw_row next = cart->watched_next;
             if (cart->session_time <= event->time) {
                 cw_cart_unwatch(p, customer, row);
@@ -177,11 +173,13 @@ void cw_order_placed(struct cw_pipeline *p, struct cw_customer *customer,
         }
     } else {
         cw_row row;
-        struct cw_cart_row *cart = cw_cart_make(p, customer, event->cart, &row);
+        const struct cw_cart_row *cart = cw_cart_make(p, customer, event->cart, &row);
         if (cart == NULL) {
             p->fates.not_remembered++;
         } else {
-            later(&cart->purchased_at, event->time);
+            if (event->time > cart->purchased_at) {
+                cw_cart_edit(p, row)->purchased_at = event->time;
+            }
             if (cart->session_time <= event->time) {
                 cw_cart_unwatch(p, customer, row);
             }
@@ -198,11 +196,13 @@ void cw_cart_cleared(struct cw_pipeline *p, struct cw_customer *customer,
                      const struct cw_event *event)
 {
     cw_row row;
-    struct cw_cart_row *cart = cw_cart_make(p, customer, event->cart, &row);
+    const struct cw_cart_row *cart = cw_cart_make(p, customer, event->cart, &row);
     if (cart == NULL) {
         p->fates.not_remembered++;
     } else {
-        later(&cart->cleared_at, event->time);
+        if (event->time > cart->cleared_at) {
+            cw_cart_edit(p, row)->cleared_at = event->time;
+        }
         if (cart->session_time <= event->time) {
             cw_cart_unwatch(p, customer, row);
         }
@@ -231,7 +231,7 @@ static void forget_entries(struct cw_pipeline *p, const struct cw_customer *cust
 static void arm_sessions(struct cw_pipeline *p, struct cw_customer *customer, cw_row row,
                          int64_t time)
 {
-    struct cw_cart_row *cart = cw_table_value(p->carts, row);
+    struct cw_cart_row *cart = cw_cart_edit(p, row);
     uint64_t slots = 0;
     int64_t due = INT64_MAX;
     cw_cart_unwatch(p, customer, row);
@@ -265,16 +265,14 @@ static bool learn_content(struct cw_pipeline *p, struct cw_customer *customer, c
                           const struct cw_event *event)
 {
     const struct cw_event_cart *content = &event->u.abandoned;
-    struct cw_cart_row *cart = cw_table_value(p->carts, *row);
     if (content->raw.data == NULL || !content->has_items || !(content->value >= 0) ||
-        event->time < cart->raw_time) {
+        event->time < cw_cart_at(p, *row)->raw_time) {
         return true;
     }
     if (!cw_cart_set_raw(p, customer, row, content->raw)) {
         return false;
     }
-    cart = cw_table_value(p->carts, *row);
-    cart->raw_time = event->time;
+    cw_cart_edit(p, *row)->raw_time = event->time;
     return true;
 }
 
@@ -282,12 +280,12 @@ void cw_cart_updated(struct cw_pipeline *p, struct cw_customer *customer,
                      const struct cw_event *event)
 {
     cw_row row;
-    struct cw_cart_row *cart = cw_cart_make(p, customer, event->cart, &row);
+    const struct cw_cart_row *cart = cw_cart_make(p, customer, event->cart, &row);
     bool latest = cart != NULL && event->time >= cart->updated_at;
     if (cart == NULL) {
         p->fates.not_remembered++;
-    } else {
-        later(&cart->updated_at, event->time);
+    } else if (event->time > cart->updated_at) {
+        cw_cart_edit(p, row)->updated_at = event->time;
     }
     cancel_all(p, customer, event->cart, event->time - 1, CW_CANCEL_ACTIVE_AGAIN);
     forget_entries(p, customer, event);
@@ -306,12 +304,14 @@ void cw_cart_abandoned(struct cw_pipeline *p, struct cw_customer *customer,
         return;
     }
     cw_row row;
-    struct cw_cart_row *cart = cw_cart_make(p, customer, event->cart, &row);
+    const struct cw_cart_row *cart = cw_cart_make(p, customer, event->cart, &row);
     if (cart == NULL) {
         p->fates.not_remembered++;
         return;
     }
-    later(&cart->abandoned_at, event->time);
+    if (event->time > cart->abandoned_at) {
+        cw_cart_edit(p, row)->abandoned_at = event->time;
+    }
     if (event->time >= cart->session_time) {
         cw_cart_unwatch(p, customer, row);
     }

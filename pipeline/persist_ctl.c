@@ -120,7 +120,7 @@ static void dump_carts(struct dump *d, cw_row row)
     bytes_of(d, (struct cw_view){(const char *)(at + 1), at->raw_bytes});
 }
 
-static void dump_touch(struct dump *d, struct cw_candidate_row *at, uint32_t i)
+static void dump_touch(struct dump *d, const struct cw_candidate_row *at, uint32_t i)
 {
     const struct cw_touch_row *touch = &cw_candidate_touches(at)[i];
     const int64_t list[] = {touch->due, touch->sent_at, touch->delivered_at, touch->opened_at,
@@ -141,7 +141,7 @@ static void dump_touch(struct dump *d, struct cw_candidate_row *at, uint32_t i)
 
 static void dump_candidates(struct dump *d, cw_row row)
 {
-    struct cw_candidate_row *at = cw_candidate_at(d->p, row);
+    const struct cw_candidate_row *at = cw_candidate_at(d->p, row);
     struct cw_candidate_texts texts = cw_candidate_texts(at);
     const int64_t list[] = {at->t0,         at->expires_at, at->first_t0,
                             at->created_at, at->ended_at,   at->code_expires_at};

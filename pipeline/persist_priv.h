@@ -80,9 +80,6 @@ struct cw_core_before {
     struct cw_program_before *by_slot[CW_SLOTS_MAX]; /* NULL: there was none */
 };
 
-#define cw_table_edit cw_table_value
-#define cw_table_link cw_table_value
-
 CW_MUST_USE cw_err cw_damaged(struct cw_fault *fault, const char *what);
 
 static inline bool cw_row_time(int64_t time)

@@ -116,13 +116,12 @@ static cw_err clear_customers(struct relink *r)
 /* Slot and places under the programs that hold now. */
 static void take_over(struct cw_pipeline *p, const struct cw_core_before *core, cw_row row)
 {
-    struct cw_candidate_row *at = cw_candidate_at(p, row);
+    struct cw_candidate_row *at = cw_candidate_link(p, row);
     struct cw_view program = cw_candidate_texts(at).program;
     const struct cw_program_before *old = program_of(core, program);
     uint32_t slot = CW_SLOT_GONE;
     bool there = cw_slot_find(p, program, &slot);
-    struct cw_touch_row *touches = cw_candidate_touches(cw_table_link(p->candidates, row));
-    at = cw_table_link(p->candidates, row);
+    const struct cw_touch_row *touches = cw_candidate_touches(at);
     at->slot = slot;
     for (uint32_t i = 0; i < at->touch_count; i++) {
         const uint8_t slots = CW_TOUCH_SLOT_OWN | CW_TOUCH_SLOT_CHANNEL;
@@ -131,9 +130,9 @@ static void take_over(struct cw_pipeline *p, const struct cw_core_before *core, 
             place = old->places[place];
         }
         if (place != touches[i].place || (touches[i].flags & slots) != 0) {
-            touches = cw_candidate_touches(cw_table_edit(p->candidates, row));
-            touches[i].place = place;
-            touches[i].flags &= (uint8_t)~slots;
+            struct cw_touch_row *touch = cw_touch_edit(p, row, i);
+            touch->place = place;
+            touch->flags &= (uint8_t)~slots;
         }
     }
 }
@@ -142,7 +141,8 @@ static void take_over(struct cw_pipeline *p, const struct cw_core_before *core, 
 static bool lead_to_products(struct cw_pipeline *p, cw_row row)
 {
     struct cw_candidate_row *at = cw_table_link(p->candidates, row);
-    struct cw_item_row *items = cw_candidate_items(at);
+    struct cw_item_row *items =
+        (struct cw_item_row *)((struct cw_touch_row *)(at + 1) + at->touch_count);
     const char *text = cw_candidate_texts(at).items;
     for (uint32_t i = 0; i < at->item_count; i++) {
         items[i].product = cw_product_make(p, (struct cw_view){text, items[i].id_bytes});
@@ -336,7 +336,7 @@ static bool message_good(struct cw_pipeline *p, cw_row row)
     if (of == CW_ROW_NONE) {
         return false;
     }
-    struct cw_candidate_row *candidate = cw_candidate_at(p, of);
+    const struct cw_candidate_row *candidate = cw_candidate_at(p, of);
     if (message->touch > candidate->touch_count ||
         cw_candidate_touches(candidate)[message->touch - 1].attempts == 0) {
         return false;
@@ -364,7 +364,7 @@ static cw_err look_at_messages(struct relink *r)
     while ((row = cw_table_next(p->links, &cursor)) != CW_ROW_NONE) {
         const struct cw_link_row *link = cw_table_value(p->links, row);
         struct cw_view id = {link->message_id, sizeof link->message_id};
-        if (cw_message_find(p, id, 0) == NULL) {
+        if (cw_message_find(p, id, 0) == CW_ROW_NONE) {
             cw_table_remove(p->links, row);
         }
     }
@@ -385,7 +385,7 @@ static void wind_up(struct cw_pipeline *p, struct cw_customer *customer)
     at->history = sort(p, at->history);
     for (cw_row row = at->in_flight; row != CW_ROW_NONE;) {
         struct cw_candidate_row *candidate = cw_table_link(p->candidates, row);
-        cw_candidate_settle(candidate);
+        cw_candidate_settle(p, row);
         cw_candidate_index(p, row);
         sooner(&due, candidate->next_due);
         row = candidate->next;

@@ -149,8 +149,8 @@ cw_row cw_product_make(struct cw_pipeline *p, struct cw_view id)
     cw_row row = cw_table_put(p->products, cw_table_hash(p->products, id.data, id.bytes), id.data,
                               id.bytes, sizeof(struct cw_product_row), &added);
     if (added) {
-        *(struct cw_product_row *)cw_table_value(p->products, row) =
-            (struct cw_product_row){.time = CW_TIME_NONE, .available = CW_AVAILABLE_ALWAYS};
+        struct cw_product_row *product = cw_table_edit(p->products, row);
+        *product = (struct cw_product_row){.time = CW_TIME_NONE, .available = CW_AVAILABLE_ALWAYS};
     }
     return row;
 }
@@ -168,8 +168,9 @@ static enum cw_event_fate update_product(struct cw_pipeline *p, const struct cw_
     if (row == CW_ROW_NONE) {
         p->fates.not_remembered++;
     } else {
-        struct cw_product_row *product = cw_table_value(p->products, row);
-        if (event->time >= product->time) {
+        const struct cw_product_row *known = cw_table_value(p->products, row);
+        if (event->time >= known->time) {
+            struct cw_product_row *product = cw_table_edit(p->products, row);
             product->time = event->time;
             product->available = event->u.product.available;
         }
@@ -221,10 +222,12 @@ static enum cw_event_fate apply_to_customer(struct cw_pipeline *p, const struct 
         }
         break;
     case CW_EVENT_CUSTOMER_ERASED: erase(p, &customer, event); break;
-    case CW_EVENT_FEEDBACK:
-        customer.at->ratings++;
-        customer.at->rating_sum += (double)event->u.feedback.rating;
+    case CW_EVENT_FEEDBACK: {
+        struct cw_customer_row *row = cw_customer_edit(p, &customer);
+        row->ratings++;
+        row->rating_sum += (double)event->u.feedback.rating;
         break;
+    }
     default: CW_ASSERT(false);
     }
     return CW_EVENT_FATE_APPLIED;
@@ -361,7 +364,7 @@ static void fire(struct cw_pipeline *p, const struct cw_wheel_fired *fired, int6
     cw_row row = fired->cookie;
     struct cw_customer customer = {.row = row, .at = cw_table_value(p->customers, row)};
     CW_ASSERT_HOT(customer.at->timer == fired->timer);
-    customer.at->timer = CW_TIMER_NONE;
+    cw_customer_link(p, &customer)->timer = CW_TIMER_NONE;
     p->now = tick > p->now ? tick : p->now;
     /* The row may move while its customer is at work, so the id is kept apart. */
     char id[CW_ID_BYTES_MAX];
@@ -424,7 +427,7 @@ void cw_pipeline_count(const struct cw_pipeline *p, uint64_t *in_flight, uint64_
     cw_row row;
     *in_flight = *pending = 0;
     while ((row = cw_table_next(p->candidates, &cursor)) != CW_ROW_NONE) {
-        struct cw_candidate_row *candidate = cw_candidate_at(p, row);
+        const struct cw_candidate_row *candidate = cw_candidate_at(p, row);
         if (candidate->status >= CW_STATUS_CONVERTED) {
             continue;
         }

@@ -103,8 +103,83 @@ struct cw_pipeline {
 struct cw_customer {
     struct cw_view id;
     cw_row row; /* CW_ROW_NONE: no such customer */
-    struct cw_customer_row *at;
+    const struct cw_customer_row *at;
 };
+
+/*
+ * Rows are read through const pointers, and changed through two others (core/table.h):
+ *
+ *     edit    what outlives the process. It notes the row for the log, so it is asked for before
+ *             the change and only where there is one.
+ *     link    what is made anew from the rows after a restart, hence not worth a log record:
+ *                 customer    timer, timer_due, in_flight, history, carts, watched, seen,
+ *                             in_flight_count, watched_count
+ *                 cart        next, prev, watched_next, watched_prev
+ *                 candidate   next, prev, next_due, slot, cart_hash, pending, score_*, value_*
+ *                 touch       place;   item: product;   seen: next, prev
+ *
+ * All of them point at the same bytes, until the row is resized or removed.
+ */
+static inline struct cw_customer_row *cw_customer_edit(struct cw_pipeline *p,
+                                                       const struct cw_customer *customer)
+{
+    return cw_table_edit(p->customers, customer->row);
+}
+
+static inline struct cw_customer_row *cw_customer_link(struct cw_pipeline *p,
+                                                       const struct cw_customer *customer)
+{
+    return cw_table_link(p->customers, customer->row);
+}
+
+static inline const struct cw_cart_row *cw_cart_at(const struct cw_pipeline *p, cw_row row)
+{
+    return cw_table_value(p->carts, row);
+}
+
+static inline struct cw_cart_row *cw_cart_edit(struct cw_pipeline *p, cw_row row)
+{
+    return cw_table_edit(p->carts, row);
+}
+
+static inline struct cw_cart_row *cw_cart_link(struct cw_pipeline *p, cw_row row)
+{
+    return cw_table_link(p->carts, row);
+}
+
+static inline const struct cw_candidate_row *cw_candidate_at(const struct cw_pipeline *p,
+                                                             cw_row row)
+{
+    return cw_table_value(p->candidates, row);
+}
+
+static inline struct cw_candidate_row *cw_candidate_edit(struct cw_pipeline *p, cw_row row)
+{
+    return cw_table_edit(p->candidates, row);
+}
+
+static inline struct cw_candidate_row *cw_candidate_link(struct cw_pipeline *p, cw_row row)
+{
+    return cw_table_link(p->candidates, row);
+}
+
+/* number: of the touch, from 0. */
+static inline struct cw_touch_row *cw_touch_edit(struct cw_pipeline *p, cw_row candidate,
+                                                 uint32_t number)
+{
+    return (struct cw_touch_row *)(cw_candidate_edit(p, candidate) + 1) + number;
+}
+
+static inline struct cw_touch_row *cw_touch_link(struct cw_pipeline *p, cw_row candidate,
+                                                 uint32_t number)
+{
+    return (struct cw_touch_row *)(cw_candidate_link(p, candidate) + 1) + number;
+}
+
+static inline const struct cw_message_row *cw_message_at(const struct cw_pipeline *p, cw_row row)
+{
+    return cw_table_value(p->messages, row);
+}
 
 /* One event in one program: what the stages of graph.c work on. */
 struct cw_item {
@@ -143,12 +218,12 @@ CW_MUST_USE bool cw_customer_make(struct cw_pipeline *p, struct cw_view id,
 CW_MUST_USE bool cw_customer_resize(struct cw_pipeline *p, struct cw_customer *customer,
                                     uint32_t value_bytes);
 struct cw_view cw_customer_string(const struct cw_customer_row *row, enum cw_profile_field field);
-int64_t *cw_customer_sends(struct cw_customer_row *row);
+const int64_t *cw_customer_sends(const struct cw_customer_row *row);
 
-struct cw_cart_row *cw_cart_find(struct cw_pipeline *p, struct cw_view customer,
-                                 struct cw_view cart, cw_row *row);
-struct cw_cart_row *cw_cart_make(struct cw_pipeline *p, struct cw_customer *customer,
-                                 struct cw_view cart, cw_row *row);
+const struct cw_cart_row *cw_cart_find(struct cw_pipeline *p, struct cw_view customer,
+                                       struct cw_view cart, cw_row *row);
+const struct cw_cart_row *cw_cart_make(struct cw_pipeline *p, struct cw_customer *customer,
+                                       struct cw_view cart, cw_row *row);
 CW_MUST_USE bool cw_cart_set_raw(struct cw_pipeline *p, struct cw_customer *customer, cw_row *row,
                                  struct cw_view raw);
 /* True when nothing of the cart counts any more: it is as if it had never been seen, whether it has
@@ -177,22 +252,22 @@ uint32_t cw_dedup_key(const struct cw_key_format *format, struct cw_view program
                       struct cw_view customer, struct cw_view cart,
                       char key[CW_TABLE_KEY_BYTES_MAX]);
 
-struct cw_candidate_row *cw_candidate_at(const struct cw_pipeline *p, cw_row row);
-struct cw_touch_row *cw_candidate_touches(struct cw_candidate_row *candidate);
-struct cw_item_row *cw_candidate_items(struct cw_candidate_row *candidate);
+const struct cw_touch_row *cw_candidate_touches(const struct cw_candidate_row *candidate);
+const struct cw_item_row *cw_candidate_items(const struct cw_candidate_row *candidate);
 const struct cw_program *cw_candidate_program(const struct cw_pipeline *p,
                                               const struct cw_candidate_row *candidate);
 
 /* Its touch (from 0) as the program has it now; NULL: the program, or its channel, is no more. */
 const struct cw_touch *cw_candidate_touch(const struct cw_pipeline *p,
-                                          struct cw_candidate_row *candidate, uint32_t number);
+                                          const struct cw_candidate_row *candidate,
+                                          uint32_t number);
 
 struct cw_candidate_texts {
     struct cw_view cart, program, currency, marketplace, url;
     const char *items; /* each item's id, name, image, one after the other */
 };
 
-struct cw_candidate_texts cw_candidate_texts(struct cw_candidate_row *candidate);
+struct cw_candidate_texts cw_candidate_texts(const struct cw_candidate_row *candidate);
 
 /* The customer's candidate of that serial, or none: also when it has ended too long ago. */
 cw_row cw_candidate_by_serial(const struct cw_pipeline *p, struct cw_view customer,
@@ -225,7 +300,7 @@ void cw_candidate_end(struct cw_pipeline *p, struct cw_customer *customer, cw_ro
                       enum cw_status status);
 void cw_candidate_index(struct cw_pipeline *p, cw_row row);
 /* After its times or the state of its touches changed. */
-void cw_candidate_settle(struct cw_candidate_row *candidate);
+void cw_candidate_settle(struct cw_pipeline *p, cw_row row);
 uint32_t cw_candidate_hash(const struct cw_pipeline *p, struct cw_view cart);
 void cw_candidate_unindex(struct cw_pipeline *p, cw_row row);
 void cw_candidate_remove(struct cw_pipeline *p, struct cw_customer *customer, cw_row row);
@@ -234,18 +309,16 @@ void cw_candidate_remove(struct cw_pipeline *p, struct cw_customer *customer, cw
 void cw_customer_forget(struct cw_pipeline *p, struct cw_customer *customer);
 
 CW_MUST_USE bool cw_message_remember(struct cw_pipeline *p, struct cw_view customer,
-                                     struct cw_candidate_row *candidate, uint32_t touch,
+                                     const struct cw_candidate_row *candidate, uint32_t touch,
                                      struct cw_view id);
 void cw_message_forget(struct cw_pipeline *p, const struct cw_candidate_row *candidate,
                        struct cw_view id);
-struct cw_message_row *cw_message_find(const struct cw_pipeline *p, struct cw_view id,
-                                       uint64_t hash);
+cw_row cw_message_find(const struct cw_pipeline *p, struct cw_view id, uint64_t hash);
 struct cw_view cw_message_owner(const struct cw_message_row *message);
 
 /* Notes what came back about a message; REPEATED when it was noted before. */
 enum cw_event_fate cw_engage_note(struct cw_pipeline *p, struct cw_customer *customer,
-                                  struct cw_candidate_row *candidate,
-                                  struct cw_message_row *message, enum cw_event_type type,
+                                  cw_row candidate, cw_row message, enum cw_event_type type,
                                   int64_t time);
 
 /* program_set.c: programs in slots */
@@ -276,7 +349,8 @@ CW_MUST_USE bool cw_profile_update(struct cw_pipeline *p, struct cw_customer *cu
 void cw_profile_opt_out(struct cw_pipeline *p, struct cw_customer *customer,
                         enum cw_channel channel, int64_t time);
 void cw_profile_erase(struct cw_pipeline *p, struct cw_customer *customer);
-void cw_profile_order(struct cw_customer *customer, const struct cw_event *event);
+void cw_profile_order(struct cw_pipeline *p, struct cw_customer *customer,
+                      const struct cw_event *event);
 CW_MUST_USE bool cw_sends_add(struct cw_pipeline *p, struct cw_customer *customer,
                               enum cw_channel channel, int64_t at);
 /* Takes back what cw_sends_add noted at that time; the time of the last send follows, as far as the
@@ -297,7 +371,7 @@ enum {
 enum cw_confidence cw_features_confidence(const struct cw_features *features);
 
 /* filter.c, score.c, touch.c, engage.c, session.c */
-bool cw_items_in_stock(struct cw_pipeline *p, struct cw_candidate_row *candidate);
+bool cw_items_in_stock(struct cw_pipeline *p, const struct cw_candidate_row *candidate);
 /* The product's row, or none when nothing was told of it. */
 cw_row cw_product_find(const struct cw_pipeline *p, struct cw_view id);
 
@@ -350,8 +424,8 @@ void cw_touch_in_doubt(struct cw_pipeline *p, struct cw_customer *customer, cw_r
 void cw_touch_settle_unknown(struct cw_pipeline *p, struct cw_customer *customer, cw_row candidate,
                              uint32_t touch);
 /* Takes back what the last claim charged. */
-void cw_touch_uncharge(struct cw_pipeline *p, struct cw_customer *customer,
-                       struct cw_touch_row *touch);
+void cw_touch_uncharge(struct cw_pipeline *p, struct cw_customer *customer, cw_row candidate,
+                       uint32_t touch);
 /* When to ask a channel again that has no room. */
 int64_t cw_touch_room_at(const struct cw_pipeline *p, struct cw_view message_id, uint32_t waits);
 void cw_session_fire(struct cw_pipeline *p, struct cw_customer *customer, cw_row cart,

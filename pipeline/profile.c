@@ -92,9 +92,10 @@ static bool set_strings(struct cw_pipeline *p, struct cw_customer *customer,
     if (!cw_customer_resize(p, customer, before + bytes)) {
         return false;
     }
-    memcpy((char *)customer->at + before, copy, bytes);
+    struct cw_customer_row *row = cw_customer_edit(p, customer);
+    memcpy((char *)row + before, copy, bytes);
     for (uint32_t i = 0; i < CW_PROFILE_STRINGS; i++) {
-        customer->at->string_bytes[i] = strings[i].bytes;
+        row->string_bytes[i] = strings[i].bytes;
     }
     return true;
 }
@@ -124,19 +125,9 @@ static bool merge_strings(const struct cw_customer_row *row, const struct cw_eve
     return (fields & ((1u << CW_PROFILE_STRINGS) - 1)) != 0;
 }
 
-bool cw_profile_update(struct cw_pipeline *p, struct cw_customer *customer,
-                       const struct cw_event *event)
+static void set_fields(struct cw_customer_row *row, uint32_t fields, const struct cw_event *event)
 {
     const struct cw_event_profile *profile = &event->u.profile;
-    struct cw_view strings[CW_PROFILE_STRINGS];
-    uint32_t fields = fields_that_stand(customer->at, event);
-    /* What can fail comes first. */
-    if (merge_strings(customer->at, profile, fields, strings) &&
-        !set_strings(p, customer, strings)) {
-        p->fates.not_remembered++;
-        return false;
-    }
-    struct cw_customer_row *row = customer->at;
     for (uint32_t left = fields; left != 0; left &= left - 1) {
         uint32_t i = (uint32_t)__builtin_ctz(left);
         enum cw_profile_field field = (enum cw_profile_field)i;
@@ -150,6 +141,22 @@ bool cw_profile_update(struct cw_pipeline *p, struct cw_customer *customer,
         }
     }
     row->known = true;
+}
+
+bool cw_profile_update(struct cw_pipeline *p, struct cw_customer *customer,
+                       const struct cw_event *event)
+{
+    struct cw_view strings[CW_PROFILE_STRINGS];
+    uint32_t fields = fields_that_stand(customer->at, event);
+    /* What can fail comes first. */
+    if (merge_strings(customer->at, &event->u.profile, fields, strings) &&
+        !set_strings(p, customer, strings)) {
+        p->fates.not_remembered++;
+        return false;
+    }
+    if (fields != 0 || !customer->at->known) {
+        set_fields(cw_customer_edit(p, customer), fields, event);
+    }
     cw_cancel_opted_out(p, customer);
     return true;
 }
@@ -160,9 +167,10 @@ void cw_profile_opt_out(struct cw_pipeline *p, struct cw_customer *customer,
     enum cw_profile_field field =
         (enum cw_profile_field)(CW_PROFILE_OPT_OUT_EMAIL + (uint32_t)channel);
     if (stands(customer->at, field, time)) {
-        customer->at->field_time[field] = time;
-        customer->at->told |= 1u << field;
-        customer->at->opted_out = (uint8_t)(customer->at->opted_out | 1u << (uint32_t)channel);
+        struct cw_customer_row *row = cw_customer_edit(p, customer);
+        row->field_time[field] = time;
+        row->told |= 1u << field;
+        row->opted_out = (uint8_t)(row->opted_out | 1u << (uint32_t)channel);
         cw_cancel_opted_out(p, customer);
     }
 }
@@ -172,9 +180,10 @@ static bool counts(const struct cw_customer_row *row, enum cw_profile_field fiel
     return row->field_time[field] == CW_TIME_NONE || time > row->field_time[field];
 }
 
-void cw_profile_order(struct cw_customer *customer, const struct cw_event *event)
+void cw_profile_order(struct cw_pipeline *p, struct cw_customer *customer,
+                      const struct cw_event *event)
 {
-    struct cw_customer_row *row = customer->at;
+    struct cw_customer_row *row = cw_customer_edit(p, customer);
     row->orders++;
     row->orders_since_history += counts(row, CW_PROFILE_PURCHASE_HISTORY, event->time);
     if (counts(row, CW_PROFILE_AVG_ORDER_VALUE, event->time)) {
@@ -238,11 +247,16 @@ void cw_features_read(const struct cw_customer *customer, const struct cw_event_
                                            : told_number(row, CW_PROFILE_DISCOUNT_SENSITIVITY);
 }
 
+static int64_t *edit_sends(struct cw_customer_row *row)
+{
+    return (int64_t *)(row + 1);
+}
+
 bool cw_sends_add(struct cw_pipeline *p, struct cw_customer *customer, enum cw_channel channel,
                   int64_t at)
 {
-    struct cw_customer_row *row = customer->at;
-    int64_t *sends = cw_customer_sends(row);
+    struct cw_customer_row *row = cw_customer_edit(p, customer);
+    int64_t *sends = edit_sends(row);
     uint32_t old = 0;
     while (old < row->sends_count && (sends[old] >> 2) <= p->now - CW_WEEK_MS) {
         old++;
@@ -266,8 +280,8 @@ bool cw_sends_add(struct cw_pipeline *p, struct cw_customer *customer, enum cw_c
         }
         sends_bytes = (kept + 1) * (uint32_t)sizeof(int64_t);
     }
-    row = customer->at;
-    sends = cw_customer_sends(row);
+    row = cw_customer_edit(p, customer);
+    sends = edit_sends(row);
     uint32_t place = kept;
     for (; place > 0 && sends[place - 1] >> 2 > at; place--) {
         sends[place] = sends[place - 1];
@@ -281,8 +295,8 @@ bool cw_sends_add(struct cw_pipeline *p, struct cw_customer *customer, enum cw_c
 void cw_sends_take_back(struct cw_pipeline *p, struct cw_customer *customer,
                         enum cw_channel channel, int64_t at)
 {
-    struct cw_customer_row *row = customer->at;
-    int64_t *sends = cw_customer_sends(row);
+    struct cw_customer_row *row = cw_customer_edit(p, customer);
+    int64_t *sends = edit_sends(row);
     uint32_t place = row->sends_count;
     while (place > 0 && sends[place - 1] != (at << 2 | (int64_t)channel)) {
         place--;
@@ -294,8 +308,8 @@ void cw_sends_take_back(struct cw_pipeline *p, struct cw_customer *customer,
         row->sends_count--;
         bool shorter = cw_customer_resize(p, customer, bytes - (uint32_t)sizeof *sends);
         CW_ASSERT(shorter);
-        row = customer->at;
-        sends = cw_customer_sends(row);
+        row = cw_customer_edit(p, customer);
+        sends = edit_sends(row);
     }
     if (row->last_sent == at) {
         row->last_sent = row->sends_count > 0 ? sends[row->sends_count - 1] >> 2 : CW_TIME_NONE;

@@ -38,7 +38,7 @@ int cw_slot_compare(const struct cw_pipeline *p, uint32_t a, struct cw_view a_pr
 }
 
 const struct cw_touch *cw_candidate_touch(const struct cw_pipeline *p,
-                                          struct cw_candidate_row *candidate, uint32_t number)
+                                          const struct cw_candidate_row *candidate, uint32_t number)
 {
     const struct cw_program *program = p->slots[candidate->slot].program;
     const struct cw_touch_row *row = &cw_candidate_touches(candidate)[number];
@@ -100,7 +100,7 @@ static void each_of(struct cw_pipeline *p, uint32_t slot,
 static void move(struct cw_pipeline *p, cw_row row, uint32_t slot)
 {
     cw_candidate_unindex(p, row);
-    cw_candidate_at(p, row)->slot = slot;
+    cw_candidate_link(p, row)->slot = slot;
     cw_candidate_index(p, row);
 }
 
@@ -143,11 +143,12 @@ static struct places compare(const struct cw_program *old, const struct cw_progr
 static void replace(struct cw_pipeline *p, cw_row row, const void *with)
 {
     const struct places *places = with;
-    struct cw_candidate_row *candidate = cw_candidate_at(p, row);
-    struct cw_touch_row *touches = cw_candidate_touches(candidate);
+    const struct cw_candidate_row *candidate = cw_candidate_at(p, row);
+    const struct cw_touch_row *touches = cw_candidate_touches(candidate);
     for (uint32_t i = 0; i < candidate->touch_count; i++) {
-        if (touches[i].place != CW_PLACE_NONE) {
-            touches[i].place = places->to[touches[i].place];
+        uint8_t place = touches[i].place;
+        if (place != CW_PLACE_NONE && places->to[place] != place) {
+            cw_touch_edit(p, row, i)->place = places->to[place];
         }
     }
 }
@@ -221,7 +222,7 @@ static void review_sessions(struct cw_pipeline *p, uint64_t stop)
     uint64_t cursor = 0;
     cw_row row;
     while ((row = cw_table_next(p->carts, &cursor)) != CW_ROW_NONE) {
-        struct cw_cart_row *cart = cw_table_value(p->carts, row);
+        const struct cw_cart_row *cart = cw_cart_at(p, row);
         if (cart->sessions == 0) {
             continue;
         }
@@ -232,7 +233,9 @@ static void review_sessions(struct cw_pipeline *p, uint64_t stop)
             cw_cart_unwatch(p, &customer, row);
             continue;
         }
-        cart->sessions = left;
+        if (left != cart->sessions) {
+            cw_cart_edit(p, row)->sessions = left;
+        }
         for (; left != 0; left &= left - 1) {
             uint32_t slot = (uint32_t)__builtin_ctzll(left);
             cw_customer_arm(p, &customer,

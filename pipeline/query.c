@@ -5,7 +5,7 @@
 
 static struct cw_candidate_view view_of(const struct cw_pipeline *p, cw_row row)
 {
-    struct cw_candidate_row *candidate = cw_candidate_at(p, row);
+    const struct cw_candidate_row *candidate = cw_candidate_at(p, row);
     struct cw_candidate_texts texts = cw_candidate_texts(candidate);
     struct cw_view key = cw_table_key(p->candidates, row);
     return (struct cw_candidate_view){

@@ -84,7 +84,7 @@ static void cache(struct cw_pipeline *p, const struct cw_item *item)
     if (row == CW_ROW_NONE) {
         return;
     }
-    struct cw_score_row *at = cw_table_value(p->scores, row);
+    struct cw_score_row *at = cw_table_edit(p->scores, row);
     *at = (struct cw_score_row){.cached_at = p->now,
                                 .model = cw_model_content(item->program->model),
                                 .score = item->score,

@@ -84,7 +84,7 @@ static bool make_event(struct cw_pipeline *p, struct cw_view raw, int64_t left_a
 
 void cw_session_fire(struct cw_pipeline *p, struct cw_customer *customer, cw_row row, uint32_t slot)
 {
-    struct cw_cart_row *cart = cw_table_value(p->carts, row);
+    struct cw_cart_row *cart = cw_cart_edit(p, row);
     CW_ASSERT_HOT((cart->sessions >> slot & 1u) != 0);
     cart->sessions &= ~(UINT64_C(1) << slot);
     if (cart->sessions == 0) {

@@ -49,11 +49,12 @@ bool cw_customer_make(struct cw_pipeline *p, struct cw_view id, struct cw_custom
     }
     customer->at = cw_table_value(p->customers, customer->row);
     if (added) {
-        customer->at->timer_due = CW_TIME_NONE;
-        customer->at->last_sent = CW_TIME_NONE;
-        customer->at->purchased_at = CW_TIME_NONE;
+        struct cw_customer_row *at = cw_customer_edit(p, customer);
+        at->timer_due = CW_TIME_NONE;
+        at->last_sent = CW_TIME_NONE;
+        at->purchased_at = CW_TIME_NONE;
         for (uint32_t i = 0; i < CW_PROFILE_FIELD_COUNT; i++) {
-            customer->at->field_time[i] = CW_TIME_NONE;
+            at->field_time[i] = CW_TIME_NONE;
         }
     }
     return true;
@@ -70,16 +71,17 @@ bool cw_customer_resize(struct cw_pipeline *p, struct cw_customer *customer, uin
     customer->at = cw_table_value(p->customers, row);
     if (moved && customer->at->timer != CW_TIMER_NONE) {
         /* The timer's cookie is the row: give it the new one. */
-        cw_wheel_cancel(p->wheel, customer->at->timer);
-        customer->at->timer = cw_wheel_add(p->wheel, customer->at->timer_due, row);
+        struct cw_customer_row *at = cw_customer_link(p, customer);
+        cw_wheel_cancel(p->wheel, at->timer);
+        at->timer = cw_wheel_add(p->wheel, at->timer_due, row);
         CW_ASSERT(customer->at->timer != CW_TIMER_NONE); /* one was just freed */
     }
     return true;
 }
 
-int64_t *cw_customer_sends(struct cw_customer_row *row)
+const int64_t *cw_customer_sends(const struct cw_customer_row *row)
 {
-    return (int64_t *)(row + 1);
+    return (const int64_t *)(row + 1);
 }
 
 struct cw_view cw_customer_string(const struct cw_customer_row *row, enum cw_profile_field field)
@@ -106,17 +108,17 @@ bool cw_cart_forgotten(const struct cw_pipeline *p, const struct cw_cart_row *at
     return at->sessions == 0 && (last == CW_TIME_NONE || last + p->keep_cart_ms <= p->now);
 }
 
-struct cw_cart_row *cw_cart_find(struct cw_pipeline *p, struct cw_view customer,
-                                 struct cw_view cart, cw_row *row)
+const struct cw_cart_row *cw_cart_find(struct cw_pipeline *p, struct cw_view customer,
+                                       struct cw_view cart, cw_row *row)
 {
     char key[CW_KEY_BYTES];
     uint32_t bytes = cw_cart_key(customer, cart, key);
     uint64_t hash = cw_hint_or(p->hints != NULL ? p->hints->cart : 0, p->carts, key, bytes);
     *row = cw_table_find(p->carts, hash, key, bytes);
-    if (*row != CW_ROW_NONE && cw_cart_forgotten(p, cw_table_value(p->carts, *row))) {
+    if (*row != CW_ROW_NONE && cw_cart_forgotten(p, cw_cart_at(p, *row))) {
         *row = CW_ROW_NONE;
     }
-    return *row == CW_ROW_NONE ? NULL : cw_table_value(p->carts, *row);
+    return *row == CW_ROW_NONE ? NULL : cw_cart_at(p, *row);
 }
 
 static void forget_facts(struct cw_cart_row *at)
@@ -125,8 +127,8 @@ static void forget_facts(struct cw_cart_row *at)
     at->abandoned_at = at->session_time = at->raw_time = CW_TIME_NONE;
 }
 
-struct cw_cart_row *cw_cart_make(struct cw_pipeline *p, struct cw_customer *customer,
-                                 struct cw_view cart, cw_row *row)
+const struct cw_cart_row *cw_cart_make(struct cw_pipeline *p, struct cw_customer *customer,
+                                       struct cw_view cart, cw_row *row)
 {
     char key[CW_KEY_BYTES];
     uint32_t bytes = cw_cart_key(customer->id, cart, key);
@@ -136,62 +138,62 @@ struct cw_cart_row *cw_cart_make(struct cw_pipeline *p, struct cw_customer *cust
     if (*row == CW_ROW_NONE) {
         return NULL;
     }
-    struct cw_cart_row *at = cw_table_value(p->carts, *row);
     if (added) {
+        struct cw_cart_row *at = cw_cart_edit(p, *row);
         forget_facts(at);
         at->next = customer->at->carts;
         if (at->next != CW_ROW_NONE) {
-            struct cw_cart_row *next = cw_table_value(p->carts, at->next);
-            next->prev = *row;
+            cw_cart_link(p, at->next)->prev = *row;
         }
-        customer->at->carts = *row;
-    } else if (cw_cart_forgotten(p, at)) {
+        cw_customer_link(p, customer)->carts = *row;
+    } else if (cw_cart_forgotten(p, cw_cart_at(p, *row))) {
         bool shorter = cw_cart_set_raw(p, customer, row, CW_VIEW(""));
         CW_ASSERT(shorter);
-        at = cw_table_value(p->carts, *row);
-        forget_facts(at);
+        forget_facts(cw_cart_edit(p, *row));
     }
-    return at;
+    return cw_cart_at(p, *row);
 }
 
 bool cw_cart_watch(struct cw_pipeline *p, struct cw_customer *customer, cw_row row, uint64_t slots)
 {
-    struct cw_cart_row *at = cw_table_value(p->carts, row);
-    CW_ASSERT_HOT(at->sessions == 0 && slots != 0);
     if (customer->at->watched_count >= CW_WATCHED_MAX) {
         return false;
     }
+    struct cw_cart_row *at = cw_cart_edit(p, row);
+    CW_ASSERT_HOT(at->sessions == 0 && slots != 0);
     at->sessions = slots;
     at->watched_prev = CW_ROW_NONE;
     at->watched_next = customer->at->watched;
     if (at->watched_next != CW_ROW_NONE) {
-        ((struct cw_cart_row *)cw_table_value(p->carts, at->watched_next))->watched_prev = row;
+        cw_cart_link(p, at->watched_next)->watched_prev = row;
     }
-    customer->at->watched = row;
-    customer->at->watched_count++;
+    struct cw_customer_row *owner = cw_customer_link(p, customer);
+    owner->watched = row;
+    owner->watched_count++;
     return true;
 }
 
 void cw_cart_unwatch(struct cw_pipeline *p, struct cw_customer *customer, cw_row row)
 {
-    struct cw_cart_row *at = cw_table_value(p->carts, row);
-    bool first = customer->at->watched == row;
+    struct cw_cart_row *at = cw_cart_link(p, row);
+    struct cw_customer_row *owner = cw_customer_link(p, customer);
+    bool first = owner->watched == row;
     if (!first && at->watched_prev == CW_ROW_NONE) {
         return;
     }
     if (at->watched_next != CW_ROW_NONE) {
-        ((struct cw_cart_row *)cw_table_value(p->carts, at->watched_next))->watched_prev =
-            at->watched_prev;
+        cw_cart_link(p, at->watched_next)->watched_prev = at->watched_prev;
     }
     if (first) {
-        customer->at->watched = at->watched_next;
+        owner->watched = at->watched_next;
     } else {
-        ((struct cw_cart_row *)cw_table_value(p->carts, at->watched_prev))->watched_next =
-            at->watched_next;
+        cw_cart_link(p, at->watched_prev)->watched_next = at->watched_next;
     }
     at->watched_next = at->watched_prev = CW_ROW_NONE;
-    at->sessions = 0;
-    customer->at->watched_count--;
+    owner->watched_count--;
+    if (at->sessions != 0) {
+        cw_cart_edit(p, row)->sessions = 0;
+    }
 }
 
 bool cw_cart_set_raw(struct cw_pipeline *p, struct cw_customer *customer, cw_row *row,
@@ -205,25 +207,23 @@ bool cw_cart_set_raw(struct cw_pipeline *p, struct cw_customer *customer, cw_row
     if (moved == CW_ROW_NONE) {
         return false;
     }
-    struct cw_cart_row *at = cw_table_value(p->carts, moved);
+    struct cw_cart_row *at = cw_cart_edit(p, moved);
     if (moved != *row) {
         if (at->next != CW_ROW_NONE) {
-            ((struct cw_cart_row *)cw_table_value(p->carts, at->next))->prev = moved;
+            cw_cart_link(p, at->next)->prev = moved;
         }
         if (at->prev != CW_ROW_NONE) {
-            ((struct cw_cart_row *)cw_table_value(p->carts, at->prev))->next = moved;
+            cw_cart_link(p, at->prev)->next = moved;
         } else {
-            customer->at->carts = moved;
+            cw_customer_link(p, customer)->carts = moved;
         }
         if (at->watched_next != CW_ROW_NONE) {
-            ((struct cw_cart_row *)cw_table_value(p->carts, at->watched_next))->watched_prev =
-                moved;
+            cw_cart_link(p, at->watched_next)->watched_prev = moved;
         }
         if (at->watched_prev != CW_ROW_NONE) {
-            ((struct cw_cart_row *)cw_table_value(p->carts, at->watched_prev))->watched_next =
-                moved;
+            cw_cart_link(p, at->watched_prev)->watched_next = moved;
         } else if (customer->at->watched == *row) {
-            customer->at->watched = moved;
+            cw_customer_link(p, customer)->watched = moved;
         }
         *row = moved;
     }
@@ -245,25 +245,35 @@ static void cart_unlink(struct cw_pipeline *p, struct cw_customer *customer,
                         const struct cw_cart_row *at)
 {
     if (at->next != CW_ROW_NONE) {
-        ((struct cw_cart_row *)cw_table_value(p->carts, at->next))->prev = at->prev;
+        cw_cart_link(p, at->next)->prev = at->prev;
     }
     if (at->prev != CW_ROW_NONE) {
-        ((struct cw_cart_row *)cw_table_value(p->carts, at->prev))->next = at->next;
+        cw_cart_link(p, at->prev)->next = at->next;
     } else {
-        customer->at->carts = at->next;
+        cw_customer_link(p, customer)->carts = at->next;
     }
+}
+
+static const struct cw_seen_row *seen_at(const struct cw_pipeline *p, cw_row row)
+{
+    return cw_table_value(p->seen, row);
+}
+
+static struct cw_seen_row *seen_link(struct cw_pipeline *p, cw_row row)
+{
+    return cw_table_link(p->seen, row);
 }
 
 static void seen_unlink(struct cw_pipeline *p, struct cw_customer *customer,
                         const struct cw_seen_row *at)
 {
     if (at->next != CW_ROW_NONE) {
-        ((struct cw_seen_row *)cw_table_value(p->seen, at->next))->prev = at->prev;
+        seen_link(p, at->next)->prev = at->prev;
     }
     if (at->prev != CW_ROW_NONE) {
-        ((struct cw_seen_row *)cw_table_value(p->seen, at->prev))->next = at->next;
+        seen_link(p, at->prev)->next = at->next;
     } else if (customer != NULL) {
-        customer->at->seen = at->next;
+        cw_customer_link(p, customer)->seen = at->next;
     }
 }
 
@@ -295,18 +305,18 @@ bool cw_seen_before(struct cw_pipeline *p, struct cw_customer *customer, char ki
         p->fates.not_remembered++;
         return false;
     }
-    struct cw_seen_row *at = cw_table_value(p->seen, row);
+    if (!added && is_recent(p, seen_at(p, row))) {
+        return true;
+    }
+    struct cw_seen_row *at = cw_table_edit(p->seen, row);
+    at->first_at = p->now;
     if (added && customer != NULL) {
         at->next = customer->at->seen;
         if (at->next != CW_ROW_NONE) {
-            ((struct cw_seen_row *)cw_table_value(p->seen, at->next))->prev = row;
+            seen_link(p, at->next)->prev = row;
         }
-        customer->at->seen = row;
+        cw_customer_link(p, customer)->seen = row;
     }
-    if (!added && is_recent(p, at)) {
-        return true;
-    }
-    at->first_at = p->now;
     return false;
 }
 
@@ -317,7 +327,7 @@ void cw_seen_forget(struct cw_pipeline *p, struct cw_customer *customer,
     uint32_t bytes = cw_seen_key('e', customer->id, event->source, event->id, key);
     cw_row row = cw_table_find(p->seen, cw_table_hash(p->seen, key, bytes), key, bytes);
     if (event->id.data != NULL && row != CW_ROW_NONE) {
-        seen_unlink(p, customer, cw_table_value(p->seen, row));
+        seen_unlink(p, customer, seen_at(p, row));
         cw_table_remove(p->seen, row);
     }
 }
@@ -358,22 +368,21 @@ void cw_customer_forget(struct cw_pipeline *p, struct cw_customer *customer)
 {
     char key[CW_TABLE_KEY_BYTES_MAX];
     for (cw_row row = customer->at->carts; row != CW_ROW_NONE;) {
-        const struct cw_cart_row *at = cw_table_value(p->carts, row);
-        cw_row next = at->next;
+        cw_row next = cw_cart_at(p, row)->next;
         cw_table_remove(p->carts, row);
         row = next;
     }
-    customer->at->carts = customer->at->watched = CW_ROW_NONE;
-    customer->at->watched_count = 0;
+    struct cw_customer_row *owner = cw_customer_link(p, customer);
+    owner->carts = owner->watched = CW_ROW_NONE;
+    owner->watched_count = 0;
     for (cw_row row = customer->at->seen; row != CW_ROW_NONE;) {
-        const struct cw_seen_row *at = cw_table_value(p->seen, row);
-        cw_row next = at->next;
+        cw_row next = seen_at(p, row)->next;
         cw_table_remove(p->seen, row);
         row = next;
     }
-    customer->at->seen = CW_ROW_NONE;
+    owner->seen = CW_ROW_NONE;
     for (cw_row row = customer->at->history; row != CW_ROW_NONE;) {
-        struct cw_candidate_row *candidate = cw_candidate_at(p, row);
+        const struct cw_candidate_row *candidate = cw_candidate_at(p, row);
         cw_row next = candidate->next;
         struct cw_view cart = cw_candidate_texts(candidate).cart;
         for (uint32_t i = 0; i < p->programs->count; i++) {
@@ -405,7 +414,7 @@ static bool customer_of_key(struct cw_pipeline *p, struct cw_view key, struct cw
 /* Cleaning. Each visits a row and frees it when nothing can ask for it any more. */
 static void clean_cart(struct cw_pipeline *p, cw_row row)
 {
-    const struct cw_cart_row *at = cw_table_value(p->carts, row);
+    const struct cw_cart_row *at = cw_cart_at(p, row);
     if (!cw_cart_forgotten(p, at)) {
         return;
     }
@@ -432,7 +441,7 @@ static bool says_nothing(const struct cw_pipeline *p, const struct cw_customer *
 
 static void clean_seen(struct cw_pipeline *p, cw_row row)
 {
-    struct cw_seen_row *at = cw_table_value(p->seen, row);
+    const struct cw_seen_row *at = seen_at(p, row);
     if (is_recent(p, at)) {
         return;
     }

@@ -6,19 +6,14 @@
 
 #define NO_IMAGE UINT32_MAX
 
-struct cw_candidate_row *cw_candidate_at(const struct cw_pipeline *p, cw_row row)
+const struct cw_touch_row *cw_candidate_touches(const struct cw_candidate_row *candidate)
 {
-    return cw_table_value(p->candidates, row);
+    return (const struct cw_touch_row *)(candidate + 1);
 }
 
-struct cw_touch_row *cw_candidate_touches(struct cw_candidate_row *candidate)
+const struct cw_item_row *cw_candidate_items(const struct cw_candidate_row *candidate)
 {
-    return (struct cw_touch_row *)(candidate + 1);
-}
-
-struct cw_item_row *cw_candidate_items(struct cw_candidate_row *candidate)
-{
-    return (struct cw_item_row *)(cw_candidate_touches(candidate) + candidate->touch_count);
+    return (const struct cw_item_row *)(cw_candidate_touches(candidate) + candidate->touch_count);
 }
 
 const struct cw_program *cw_candidate_program(const struct cw_pipeline *p,
@@ -34,7 +29,7 @@ static struct cw_view take(const char **text, uint32_t bytes)
     return view;
 }
 
-struct cw_candidate_texts cw_candidate_texts(struct cw_candidate_row *candidate)
+struct cw_candidate_texts cw_candidate_texts(const struct cw_candidate_row *candidate)
 {
     const char *text = (const char *)(cw_candidate_items(candidate) + candidate->item_count);
     struct cw_candidate_texts texts = {.cart = take(&text, candidate->cart_bytes),
@@ -67,8 +62,9 @@ uint32_t cw_candidate_hash(const struct cw_pipeline *p, struct cw_view cart)
     return (uint32_t)cw_table_hash(p->candidates, cart.data, cart.bytes);
 }
 
-void cw_candidate_settle(struct cw_candidate_row *candidate)
+void cw_candidate_settle(struct cw_pipeline *p, cw_row row)
 {
+    struct cw_candidate_row *candidate = cw_candidate_link(p, row);
     const struct cw_touch_row *touches = cw_candidate_touches(candidate);
     int64_t due = candidate->expires_at;
     memset(candidate->pending, 0, sizeof candidate->pending);
@@ -86,7 +82,7 @@ cw_row cw_candidate_find(const struct cw_pipeline *p, const struct cw_customer *
 {
     uint32_t hash = cw_candidate_hash(p, cart);
     for (cw_row row = customer->at->in_flight; row != CW_ROW_NONE;) {
-        struct cw_candidate_row *candidate = cw_candidate_at(p, row);
+        const struct cw_candidate_row *candidate = cw_candidate_at(p, row);
         if (candidate->slot == slot && candidate->cart_hash == hash &&
             cw_view_equal(cw_candidate_texts(candidate).cart, cart)) {
             return row;
@@ -96,15 +92,14 @@ cw_row cw_candidate_find(const struct cw_pipeline *p, const struct cw_customer *
     return CW_ROW_NONE;
 }
 
-static void list_add(struct cw_pipeline *p, struct cw_customer_row *customer, cw_row *head,
-                     cw_row row)
+static void list_add(struct cw_pipeline *p, struct cw_customer *customer, cw_row *head, cw_row row)
 {
-    struct cw_candidate_row *candidate = cw_candidate_at(p, row);
-    candidate->listed = ++customer->listings;
+    struct cw_candidate_row *candidate = cw_candidate_edit(p, row);
+    candidate->listed = ++cw_customer_edit(p, customer)->listings;
     candidate->prev = CW_ROW_NONE;
     candidate->next = *head;
     if (*head != CW_ROW_NONE) {
-        cw_candidate_at(p, *head)->prev = row;
+        cw_candidate_link(p, *head)->prev = row;
     }
     *head = row;
 }
@@ -113,10 +108,10 @@ static void list_take(struct cw_pipeline *p, cw_row *head, cw_row row)
 {
     const struct cw_candidate_row *candidate = cw_candidate_at(p, row);
     if (candidate->next != CW_ROW_NONE) {
-        cw_candidate_at(p, candidate->next)->prev = candidate->prev;
+        cw_candidate_link(p, candidate->next)->prev = candidate->prev;
     }
     if (candidate->prev != CW_ROW_NONE) {
-        cw_candidate_at(p, candidate->prev)->next = candidate->next;
+        cw_candidate_link(p, candidate->prev)->next = candidate->next;
     } else {
         CW_ASSERT_HOT(*head == row);
         *head = candidate->next;
@@ -152,7 +147,7 @@ static uint32_t value_class(double value)
 
 void cw_candidate_index(struct cw_pipeline *p, cw_row row)
 {
-    struct cw_candidate_row *candidate = cw_candidate_at(p, row);
+    struct cw_candidate_row *candidate = cw_candidate_link(p, row);
     const struct cw_touch_row *touches = cw_candidate_touches(candidate);
     uint32_t next = 0;
     while (next < candidate->touch_count && touches[next].state != CW_TOUCH_PENDING) {
@@ -166,7 +161,7 @@ void cw_candidate_index(struct cw_pipeline *p, cw_row row)
         candidate->score_prev = CW_ROW_NONE;
         candidate->score_next = *head;
         if (*head != CW_ROW_NONE) {
-            cw_candidate_at(p, *head)->score_prev = row;
+            cw_candidate_link(p, *head)->score_prev = row;
         }
         *head = row;
     }
@@ -176,20 +171,20 @@ void cw_candidate_index(struct cw_pipeline *p, cw_row row)
     candidate->value_prev = CW_ROW_NONE;
     candidate->value_next = *head;
     if (*head != CW_ROW_NONE) {
-        cw_candidate_at(p, *head)->value_prev = row;
+        cw_candidate_link(p, *head)->value_prev = row;
     }
     *head = row;
 }
 
 void cw_candidate_unindex(struct cw_pipeline *p, cw_row row)
 {
-    struct cw_candidate_row *candidate = cw_candidate_at(p, row);
+    struct cw_candidate_row *candidate = cw_candidate_link(p, row);
     if (candidate->score_bucket != CW_BUCKET_NONE) {
         if (candidate->score_next != CW_ROW_NONE) {
-            cw_candidate_at(p, candidate->score_next)->score_prev = candidate->score_prev;
+            cw_candidate_link(p, candidate->score_next)->score_prev = candidate->score_prev;
         }
         if (candidate->score_prev != CW_ROW_NONE) {
-            cw_candidate_at(p, candidate->score_prev)->score_next = candidate->score_next;
+            cw_candidate_link(p, candidate->score_prev)->score_next = candidate->score_next;
         } else {
             *score_bucket(p, candidate) = candidate->score_next;
         }
@@ -197,10 +192,10 @@ void cw_candidate_unindex(struct cw_pipeline *p, cw_row row)
     }
     if (candidate->value_bucket != CW_BUCKET_NONE) {
         if (candidate->value_next != CW_ROW_NONE) {
-            cw_candidate_at(p, candidate->value_next)->value_prev = candidate->value_prev;
+            cw_candidate_link(p, candidate->value_next)->value_prev = candidate->value_prev;
         }
         if (candidate->value_prev != CW_ROW_NONE) {
-            cw_candidate_at(p, candidate->value_prev)->value_next = candidate->value_next;
+            cw_candidate_link(p, candidate->value_prev)->value_next = candidate->value_next;
         } else {
             *value_bucket(p, candidate) = candidate->value_next;
         }
@@ -261,7 +256,8 @@ static void write_texts(struct cw_pipeline *p, struct cw_candidate_row *candidat
     candidate->currency_bytes = shape->currency.bytes;
     candidate->marketplace_bytes = shape->marketplace.bytes;
     candidate->url_bytes = shape->url.bytes;
-    struct cw_item_row *items = cw_candidate_items(candidate);
+    struct cw_touch_row *touches = (struct cw_touch_row *)(candidate + 1);
+    struct cw_item_row *items = (struct cw_item_row *)(touches + candidate->touch_count);
     char *to = (char *)(items + candidate->item_count);
     to = put(to, item->event->cart);
     to = put(to, item->program->id);
@@ -298,9 +294,9 @@ static cw_row make(struct cw_pipeline *p, const struct cw_item *item, const stru
         return CW_ROW_NONE;
     }
     CW_ASSERT(added);
-    customer->at->candidate_serial = serial;
-    customer->at->in_flight_count++;
-    struct cw_candidate_row *candidate = cw_candidate_at(p, row);
+    cw_customer_edit(p, customer)->candidate_serial = serial;
+    cw_customer_link(p, customer)->in_flight_count++;
+    struct cw_candidate_row *candidate = cw_candidate_edit(p, row);
     candidate->serial = serial;
     candidate->slot = item->slot;
     candidate->cart_hash = cw_candidate_hash(p, item->event->cart);
@@ -309,7 +305,7 @@ static cw_row make(struct cw_pipeline *p, const struct cw_item *item, const stru
     candidate->ended_at = candidate->code_expires_at = CW_TIME_NONE;
     candidate->status = CW_STATUS_SCHEDULED;
     candidate->touch_count = (uint8_t)shape->touch_count;
-    struct cw_touch_row *touches = cw_candidate_touches(candidate);
+    struct cw_touch_row *touches = cw_touch_edit(p, row, 0);
     for (uint32_t i = 0; i < shape->touch_count; i++) {
         touches[i] = (struct cw_touch_row){.channel = (uint8_t)item->program->touches[i].channel,
                                            .place = (uint8_t)i,
@@ -331,7 +327,7 @@ struct cw_plan cw_candidate_plan(const struct cw_pipeline *p, const struct cw_it
                            .touch_count = item->holdout ? 0 : program->touch_count};
     const struct cw_touch_row *touches = NULL;
     if (!fresh) {
-        struct cw_candidate_row *candidate = cw_candidate_at(p, item->candidate);
+        const struct cw_candidate_row *candidate = cw_candidate_at(p, item->candidate);
         touches = cw_candidate_touches(candidate);
         plan.holdout = candidate->holdout;
         plan.touch_count = candidate->touch_count;
@@ -372,16 +368,16 @@ cw_row cw_candidate_write(struct cw_pipeline *p, struct cw_item *item, cw_row ro
         }
     } else {
         cw_candidate_unindex(p, row);
-        list_take(p, &customer->at->in_flight, row);
+        list_take(p, &cw_customer_link(p, customer)->in_flight, row);
         cw_row moved = cw_table_resize(p->candidates, row, shape.value_bytes);
         if (moved == CW_ROW_NONE) {
-            list_add(p, customer->at, &customer->at->in_flight, row);
+            list_add(p, customer, &cw_customer_link(p, customer)->in_flight, row);
             cw_candidate_index(p, row);
             return CW_ROW_NONE;
         }
         row = moved;
     }
-    struct cw_candidate_row *candidate = cw_candidate_at(p, row);
+    struct cw_candidate_row *candidate = cw_candidate_edit(p, row);
     candidate->holdout = plan.holdout;
     candidate->t0 = plan.t0;
     candidate->expires_at = plan.t0 + item->program->candidate_ttl_ms;
@@ -389,7 +385,7 @@ cw_row cw_candidate_write(struct cw_pipeline *p, struct cw_item *item, cw_row ro
     candidate->score = item->score;
     candidate->confidence = (uint8_t)item->confidence;
     candidate->discount = plan.discount;
-    struct cw_touch_row *touches = cw_candidate_touches(candidate);
+    struct cw_touch_row *touches = cw_touch_edit(p, row, 0);
     for (uint32_t i = 0; i < plan.touch_count; i++) {
         if (plan.pending[i] && touches[i].due != plan.due[i]) {
             touches[i].due = plan.due[i];
@@ -397,8 +393,8 @@ cw_row cw_candidate_write(struct cw_pipeline *p, struct cw_item *item, cw_row ro
         }
     }
     write_texts(p, candidate, item, &shape);
-    cw_candidate_settle(candidate);
-    list_add(p, customer->at, &customer->at->in_flight, row);
+    cw_candidate_settle(p, row);
+    list_add(p, customer, &cw_customer_link(p, customer)->in_flight, row);
     cw_candidate_index(p, row);
     return row;
 }
@@ -406,9 +402,10 @@ cw_row cw_candidate_write(struct cw_pipeline *p, struct cw_item *item, cw_row ro
 void cw_candidate_end(struct cw_pipeline *p, struct cw_customer *customer, cw_row row,
                       enum cw_status status)
 {
-    struct cw_candidate_row *candidate = cw_candidate_at(p, row);
+    struct cw_candidate_row *candidate = cw_candidate_edit(p, row);
     CW_ASSERT(candidate->status < CW_STATUS_CONVERTED);
-    struct cw_touch_row *touches = cw_candidate_touches(candidate);
+    struct cw_touch_row *touches = cw_touch_edit(p, row, 0);
+    struct cw_customer_row *owner = cw_customer_link(p, customer);
     cw_candidate_unindex(p, row);
     for (uint32_t i = 0; i < candidate->touch_count; i++) {
         if (touches[i].state != CW_TOUCH_PENDING) {
@@ -421,11 +418,11 @@ void cw_candidate_end(struct cw_pipeline *p, struct cw_customer *customer, cw_ro
             p->fates.cut_off++;
         }
     }
-    list_take(p, &customer->at->in_flight, row);
-    customer->at->in_flight_count--;
+    list_take(p, &owner->in_flight, row);
+    owner->in_flight_count--;
     candidate->status = (uint8_t)status;
     candidate->ended_at = p->now;
-    list_add(p, customer->at, &customer->at->history, row);
+    list_add(p, customer, &owner->history, row);
 }
 
 /* Short links stand in SMS alone. */
@@ -436,11 +433,15 @@ static bool remember_link(struct cw_pipeline *p, struct cw_view id)
     cw_link_brief_key(p->options.links, id.data, key);
     cw_row row = cw_table_put(p->links, cw_table_hash(p->links, key, sizeof key), key, sizeof key,
                               sizeof(struct cw_link_row), &added);
-    if (row != CW_ROW_NONE) {
-        struct cw_link_row *link = cw_table_value(p->links, row);
-        memcpy(link->message_id, id.data, sizeof link->message_id);
+    if (row == CW_ROW_NONE) {
+        return false;
     }
-    return row != CW_ROW_NONE;
+    const struct cw_link_row *link = cw_table_value(p->links, row);
+    if (added || memcmp(link->message_id, id.data, sizeof link->message_id) != 0) {
+        struct cw_link_row *to = cw_table_edit(p->links, row);
+        memcpy(to->message_id, id.data, sizeof to->message_id);
+    }
+    return true;
 }
 
 static void forget_link(struct cw_pipeline *p, struct cw_view id)
@@ -454,7 +455,8 @@ static void forget_link(struct cw_pipeline *p, struct cw_view id)
 }
 
 bool cw_message_remember(struct cw_pipeline *p, struct cw_view customer,
-                         struct cw_candidate_row *candidate, uint32_t touch, struct cw_view id)
+                         const struct cw_candidate_row *candidate, uint32_t touch,
+                         struct cw_view id)
 {
     bool added = false;
     uint32_t value_bytes = (uint32_t)sizeof(struct cw_message_row) + customer.bytes;
@@ -471,10 +473,13 @@ bool cw_message_remember(struct cw_pipeline *p, struct cw_view customer,
         }
         return false;
     }
-    struct cw_message_row *message = cw_table_value(p->messages, row);
-    if (!added && cw_candidate_by_serial(p, customer, message->serial) == CW_ROW_NONE) {
-        message->feedback = 0; /* what came back long ago is forgotten */
+    const struct cw_message_row *known = cw_message_at(p, row);
+    bool forgotten = !added && cw_candidate_by_serial(p, customer, known->serial) == CW_ROW_NONE;
+    if (!added && !forgotten && known->serial == candidate->serial && known->touch == touch) {
+        return true; /* another attempt */
     }
+    struct cw_message_row *message = cw_table_edit(p->messages, row);
+    message->feedback = forgotten ? 0 : message->feedback; /* what came back long ago */
     message->serial = candidate->serial;
     message->touch = touch;
     message->customer_bytes = customer.bytes;
@@ -488,8 +493,7 @@ void cw_message_forget(struct cw_pipeline *p, const struct cw_candidate_row *can
     cw_row row = cw_table_find(p->messages, cw_table_hash(p->messages, id.data, id.bytes), id.data,
                                id.bytes);
     if (row != CW_ROW_NONE) {
-        const struct cw_message_row *at = cw_table_value(p->messages, row);
-        if (at->serial == candidate->serial) {
+        if (cw_message_at(p, row)->serial == candidate->serial) {
             cw_table_remove(p->messages, row);
             if (p->options.links != NULL) {
                 forget_link(p, id);
@@ -500,7 +504,7 @@ void cw_message_forget(struct cw_pipeline *p, const struct cw_candidate_row *can
 
 void cw_candidate_remove(struct cw_pipeline *p, struct cw_customer *customer, cw_row row)
 {
-    struct cw_candidate_row *candidate = cw_candidate_at(p, row);
+    const struct cw_candidate_row *candidate = cw_candidate_at(p, row);
     CW_ASSERT(candidate->status >= CW_STATUS_CONVERTED);
     struct cw_candidate_texts texts = cw_candidate_texts(candidate);
     const struct cw_touch_row *touches = cw_candidate_touches(candidate);
@@ -517,6 +521,6 @@ void cw_candidate_remove(struct cw_pipeline *p, struct cw_customer *customer, cw
                       candidate->first_t0, i + 1, id);
         cw_message_forget(p, candidate, (struct cw_view){id, sizeof id});
     }
-    list_take(p, &customer->at->history, row);
+    list_take(p, &cw_customer_link(p, customer)->history, row);
     cw_table_remove(p->candidates, row);
 }

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-bool cw_items_in_stock(struct cw_pipeline *p, struct cw_candidate_row *candidate)
+bool cw_items_in_stock(struct cw_pipeline *p, const struct cw_candidate_row *candidate)
 {
     const struct cw_item_row *items = cw_candidate_items(candidate);
     for (uint32_t i = 0; i < candidate->item_count; i++) {
@@ -134,7 +134,7 @@ struct look {
  * have gone before: then the earlier, planned before that, comes too late as well.
  */
 static bool is_late(const struct cw_pipeline *p, const struct cw_customer *customer,
-                    struct cw_candidate_row *candidate, uint32_t number)
+                    const struct cw_candidate_row *candidate, uint32_t number)
 {
     const struct cw_program *program = cw_candidate_program(p, candidate);
     const struct cw_touch *touch = cw_candidate_touch(p, candidate, number);
@@ -155,7 +155,7 @@ static bool is_late(const struct cw_pipeline *p, const struct cw_customer *custo
 
 /* Everything that may stand against sending now, in the order of the product's reference. */
 static struct look look_again(struct cw_pipeline *p, struct cw_customer *customer,
-                              struct cw_candidate_row *candidate, uint32_t number)
+                              const struct cw_candidate_row *candidate, uint32_t number)
 {
     const struct cw_program *program = cw_candidate_program(p, candidate);
     const struct cw_touch_row *touch = &cw_candidate_touches(candidate)[number];
@@ -219,7 +219,7 @@ uint32_t cw_discount_code(const struct cw_pipeline *p, double percent, bool uniq
 }
 
 static const struct cw_message_item *message_items(struct cw_pipeline *p,
-                                                   struct cw_candidate_row *candidate)
+                                                   const struct cw_candidate_row *candidate)
 {
     const struct cw_item_row *rows = cw_candidate_items(candidate);
     const char *text = cw_candidate_texts(candidate).items;
@@ -274,7 +274,7 @@ static int64_t offer_end(const struct cw_pipeline *p, const struct cw_program *p
 static void name_message(const struct cw_pipeline *p, const struct cw_customer *customer,
                          struct claim *claim)
 {
-    struct cw_candidate_row *candidate = cw_candidate_at(p, claim->row);
+    const struct cw_candidate_row *candidate = cw_candidate_at(p, claim->row);
     struct cw_candidate_texts texts = cw_candidate_texts(candidate);
     claim->id = (struct cw_view){claim->id_text, sizeof claim->id_text};
     cw_message_id(p->options.partitions, texts.program, customer->id, texts.cart,
@@ -283,7 +283,7 @@ static void name_message(const struct cw_pipeline *p, const struct cw_customer *
 
 static void prepare(struct cw_pipeline *p, const struct cw_customer *customer, struct claim *claim)
 {
-    struct cw_candidate_row *candidate = cw_candidate_at(p, claim->row);
+    const struct cw_candidate_row *candidate = cw_candidate_at(p, claim->row);
     const struct cw_program *program = cw_candidate_program(p, candidate);
     const struct cw_touch *touch = cw_candidate_touch(p, candidate, claim->number);
     name_message(p, customer, claim);
@@ -320,7 +320,7 @@ static struct cw_view put_brief(struct cw_pipeline *p, struct cw_text *url, enum
 static void put_links(struct cw_pipeline *p, const struct cw_customer *customer,
                       const struct claim *claim, struct cw_message_input *input)
 {
-    struct cw_candidate_row *candidate = cw_candidate_at(p, claim->row);
+    const struct cw_candidate_row *candidate = cw_candidate_at(p, claim->row);
     struct cw_candidate_texts texts = cw_candidate_texts(candidate);
     enum cw_channel channel = input->touch->channel;
     if (channel == CW_CHANNEL_SMS) {
@@ -349,7 +349,7 @@ static enum cw_send_answer hand_over(struct cw_pipeline *p, struct cw_customer *
 {
     static const enum cw_profile_field addresses[CW_CHANNEL_COUNT] = {
         CW_PROFILE_EMAIL, CW_PROFILE_PHONE, CW_PROFILE_PUSH_TOKEN};
-    struct cw_candidate_row *candidate = cw_candidate_at(p, claim->row);
+    const struct cw_candidate_row *candidate = cw_candidate_at(p, claim->row);
     const struct cw_program *program = cw_candidate_program(p, candidate);
     const struct cw_touch *touch = cw_candidate_touch(p, candidate, claim->number);
     struct cw_candidate_texts texts = cw_candidate_texts(candidate);
@@ -394,18 +394,19 @@ static enum cw_send_answer hand_over(struct cw_pipeline *p, struct cw_customer *
 /* From here on the message is out of hand: whatever becomes of it, it counts. */
 static void charge(struct cw_pipeline *p, struct cw_customer *customer, const struct claim *claim)
 {
-    struct cw_candidate_row *candidate = cw_candidate_at(p, claim->row);
-    struct cw_touch_row *touch = &cw_candidate_touches(candidate)[claim->number];
+    struct cw_candidate_row *candidate = cw_candidate_edit(p, claim->row);
+    struct cw_touch_row *touch = cw_touch_edit(p, claim->row, claim->number);
     if ((touch->flags & CW_TOUCH_CHARGED) != 0) {
-        cw_touch_uncharge(p, customer, touch);
+        cw_touch_uncharge(p, customer, claim->row, claim->number);
     }
     if (!cw_sends_add(p, customer, (enum cw_channel)touch->channel, claim->at)) {
         p->fates.not_remembered++;
     }
-    if (claim->at > customer->at->last_sent) {
-        customer->at->last_sent = claim->at;
+    struct cw_customer_row *of = cw_customer_edit(p, customer);
+    if (claim->at > of->last_sent) {
+        of->last_sent = claim->at;
     }
-    customer->at->emails_sent += touch->channel == CW_CHANNEL_EMAIL;
+    of->emails_sent += touch->channel == CW_CHANNEL_EMAIL;
     touch->flags |= CW_TOUCH_CHARGED;
     touch->flags &= (uint8_t)~CW_TOUCH_UNIQUE;
     touch->sent_at = claim->at;
@@ -424,7 +425,7 @@ static void charge(struct cw_pipeline *p, struct cw_customer *customer, const st
 /* False when there is no room for the message now: then nothing was charged. */
 static bool send_touch(struct cw_pipeline *p, struct cw_customer *customer, struct claim *claim)
 {
-    struct cw_candidate_row *candidate = cw_candidate_at(p, claim->row);
+    const struct cw_candidate_row *candidate = cw_candidate_at(p, claim->row);
     const struct cw_touch_row *touch = &cw_candidate_touches(candidate)[claim->number];
     prepare(p, customer, claim);
     bool known = cw_message_remember(p, customer->id, candidate, claim->number + 1, claim->id);
@@ -454,15 +455,16 @@ static bool send_touch(struct cw_pipeline *p, struct cw_customer *customer, stru
 static void put_off(struct cw_pipeline *p, struct cw_customer *customer, cw_row row,
                     uint32_t number, const struct look *look)
 {
-    struct cw_candidate_row *candidate = cw_candidate_at(p, row);
-    struct cw_touch_row *touch = &cw_candidate_touches(candidate)[number];
+    const struct cw_candidate_row *candidate = cw_candidate_at(p, row);
+    const struct cw_touch_row *touch = &cw_candidate_touches(candidate)[number];
     bool deferred = look->until != CW_TIME_NONE;
     bool as_before = look->reason == CW_TOUCH_REASON_PAUSED && touch->reason == look->reason;
-    touch->reason = (uint8_t)look->reason;
+    struct cw_touch_row *to = cw_touch_edit(p, row, number);
+    to->reason = (uint8_t)look->reason;
     if (deferred) {
         CW_ASSERT(look->until > p->now);
-        touch->due = look->until;
-        cw_candidate_settle(candidate);
+        to->due = look->until;
+        cw_candidate_settle(p, row);
         if (as_before) { /* told once, not every minute */
             return;
         }
@@ -486,8 +488,8 @@ static void put_off(struct cw_pipeline *p, struct cw_customer *customer, cw_row 
 
 void cw_touch_fire(struct cw_pipeline *p, struct cw_customer *customer, cw_row row, uint32_t number)
 {
-    struct cw_candidate_row *candidate = cw_candidate_at(p, row);
-    struct cw_touch_row *touch = &cw_candidate_touches(candidate)[number];
+    const struct cw_candidate_row *candidate = cw_candidate_at(p, row);
+    const struct cw_touch_row *touch = &cw_candidate_touches(candidate)[number];
     CW_ASSERT_HOT(touch->state == CW_TOUCH_PENDING && touch->due <= p->now);
     struct claim claim = {.row = row, .number = number, .at = p->now};
     if (touch->attempts > 0 && cw_touch_arrived(touch)) { /* what was thought lost came through */
@@ -509,7 +511,7 @@ void cw_touch_fire(struct cw_pipeline *p, struct cw_customer *customer, cw_row r
         }
         look.reason = CW_TOUCH_REASON_PROVIDER;
         look.until = cw_touch_room_at(p, claim.id, touch->waits);
-        touch->waits = (uint8_t)(touch->waits + (touch->waits < UINT8_MAX));
+        cw_touch_edit(p, row, number)->waits = (uint8_t)(touch->waits + (touch->waits < UINT8_MAX));
     }
     put_off(p, customer, row, number, &look);
 }
@@ -517,7 +519,7 @@ void cw_touch_fire(struct cw_pipeline *p, struct cw_customer *customer, cw_row r
 void cw_touch_assume(struct cw_pipeline *p, struct cw_customer *customer, cw_row row,
                      uint32_t number, int64_t at)
 {
-    struct cw_candidate_row *candidate = cw_candidate_at(p, row);
+    const struct cw_candidate_row *candidate = cw_candidate_at(p, row);
     struct claim claim = {.row = row, .number = number, .at = at};
     struct cw_view market =
         cw_customer_marketplace(customer, cw_candidate_texts(candidate).marketplace);

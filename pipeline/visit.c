@@ -5,8 +5,8 @@
 
 /* What a link leads to, as far as it is remembered. */
 struct lead {
-    struct cw_message_row *message;     /* NULL: forgotten */
-    struct cw_candidate_row *candidate; /* with message */
+    cw_row message;   /* CW_ROW_NONE: forgotten */
+    cw_row candidate; /* with message */
     struct cw_customer customer;
 };
 
@@ -23,31 +23,33 @@ static bool follow(struct cw_pipeline *p, const struct cw_link *link, struct lea
         }
         id.data = ((const struct cw_link_row *)cw_table_value(p->links, row))->message_id;
     }
-    struct cw_message_row *message = cw_message_find(p, id, 0);
-    if (message == NULL) {
+    cw_row found = cw_message_find(p, id, 0);
+    if (found == CW_ROW_NONE) {
         return !link->brief;
     }
+    const struct cw_message_row *message = cw_message_at(p, found);
     struct cw_view owner = cw_message_owner(message);
     cw_row row = cw_candidate_by_serial(p, owner, message->serial);
     if (row == CW_ROW_NONE || cw_partition(owner, p->options.partitions) != link->partition ||
         !cw_customer_find(p, owner, &lead->customer)) {
         return !link->brief;
     }
-    lead->message = message;
-    lead->candidate = cw_candidate_at(p, row);
+    lead->message = found;
+    lead->candidate = row;
     return true;
 }
 
-static const struct cw_touch_row *touch_of(const struct lead *lead)
+static const struct cw_touch_row *touch_of(const struct cw_pipeline *p, const struct lead *lead)
 {
-    return &cw_candidate_touches(lead->candidate)[lead->message->touch - 1];
+    uint32_t number = cw_message_at(p, lead->message)->touch;
+    return &cw_candidate_touches(cw_candidate_at(p, lead->candidate))[number - 1];
 }
 
 static void engage(struct cw_pipeline *p, const struct cw_visit *visit, struct lead *lead)
 {
     bool open = visit->kind == CW_LINK_OPEN;
     if (visit->machine) {
-        uint32_t touch = lead->message->touch;
+        uint32_t touch = cw_message_at(p, lead->message)->touch;
         p->fates.opened_raw[touch] += open;
         p->fates.clicked_raw[touch] += !open;
         return;
@@ -60,7 +62,7 @@ static void engage(struct cw_pipeline *p, const struct cw_visit *visit, struct l
 static bool unsubscribe(struct cw_pipeline *p, const struct cw_visit *visit, struct lead *lead,
                         enum cw_channel channel)
 {
-    if (lead->message != NULL) {
+    if (lead->message != CW_ROW_NONE) {
         (void)cw_engage_note(p, &lead->customer, lead->candidate, lead->message,
                              CW_EVENT_UNSUBSCRIBED, visit->time);
     } else if (!cw_customer_make(p, lead->customer.id, &lead->customer)) {
@@ -74,8 +76,8 @@ static bool unsubscribe(struct cw_pipeline *p, const struct cw_visit *visit, str
 static struct cw_view destination(const struct cw_pipeline *p, const struct lead *lead,
                                   bool expired)
 {
-    if (lead->message != NULL && !expired) {
-        struct cw_view url = cw_candidate_texts(lead->candidate).url;
+    if (lead->message != CW_ROW_NONE && !expired) {
+        struct cw_view url = cw_candidate_texts(cw_candidate_at(p, lead->candidate)).url;
         if (cw_link_usable(url)) {
             return url;
         }
@@ -94,8 +96,8 @@ void cw_pipeline_visit(struct cw_pipeline *p, const struct cw_visit *visit,
     }
     int64_t end = visit->link.expires_at;
     visited->channel = visit->link.channel;
-    if (lead.message != NULL) {
-        const struct cw_touch_row *touch = touch_of(&lead);
+    if (lead.message != CW_ROW_NONE) {
+        const struct cw_touch_row *touch = touch_of(p, &lead);
         visited->channel = (enum cw_channel)touch->channel;
         if (visit->link.brief) {
             end = touch->sent_at + CW_LINK_TTL_DAYS * CW_DAY_MS;
@@ -104,7 +106,7 @@ void cw_pipeline_visit(struct cw_pipeline *p, const struct cw_visit *visit,
     visited->expired = visit->time >= end;
     if (visit->kind == CW_LINK_UNSUBSCRIBE) {
         visited->known = visit->look || unsubscribe(p, visit, &lead, visited->channel);
-    } else if (!visit->look && !visited->expired && lead.message != NULL) {
+    } else if (!visit->look && !visited->expired && lead.message != CW_ROW_NONE) {
         engage(p, visit, &lead);
     }
     if (visit->kind != CW_LINK_OPEN) {

@@ -123,7 +123,7 @@ static void value_verify(const struct model *m, const struct entry *entry, uint3
 
 static void value_fill(const struct model *m, struct entry *entry)
 {
-    uint8_t *value = cw_table_value(m->table, entry->row);
+    uint8_t *value = cw_table_edit(m->table, entry->row);
     entry->seed = (uint8_t)random_next();
     for (uint32_t at = 0; at < entry->value_bytes; at++) {
         value[at] = pattern(entry->seed, at);
@@ -334,7 +334,7 @@ Test(table, refuses_more_bytes_than_bytes_max_and_recovers)
     cw_row large = put(table, "large", 5, 6000);
     cw_row small = put(table, "small", 5, 16);
     cr_assert(large != CW_ROW_NONE && small != CW_ROW_NONE);
-    memset(cw_table_value(table, small), 7, 16);
+    memset(cw_table_edit(table, small), 7, 16);
     cr_assert(put(table, "second", 6, 6000) == CW_ROW_NONE);
     cr_assert(cw_table_resize(table, small, 6000) == CW_ROW_NONE);
     cr_assert(eq(u32, cw_table_value_bytes(table, small), 16));
@@ -362,7 +362,7 @@ Test(table, shrinks_a_row_even_when_no_smaller_one_is_to_be_had)
     struct cw_table *table = open_table(10, 4096);
     cw_row row = put(table, "only", 4, 4080);
     cr_assert(row != CW_ROW_NONE);
-    uint8_t *value = cw_table_value(table, row);
+    uint8_t *value = cw_table_edit(table, row);
     memset(value, 9, 4080);
     cr_assert(eq(u64, cw_table_resize(table, row, 100), row));
     cr_assert(eq(u32, cw_table_value_bytes(table, row), 100));
@@ -403,7 +403,7 @@ Test(table, grows_over_many_splits_under_rows_that_stay_where_they_are)
     for (uint32_t i = 0; i < ROWS; i++) {
         cw_row row = put(table, key, (uint32_t)snprintf(key, sizeof key, "customer-%u", i), 16);
         cr_assert(row != CW_ROW_NONE);
-        values[i] = cw_table_value(table, row);
+        values[i] = cw_table_edit(table, row);
         values[i][0] = i;
         if (i % 60000 == 0) {
             cr_assert(cw_table_check(table));
@@ -519,16 +519,16 @@ Test(table, holds_the_largest_key_and_value)
     memset(key, 'k', sizeof key);
     cw_row row = put(table, key, sizeof key, CW_TABLE_VALUE_MAX);
     cr_assert(row != CW_ROW_NONE);
-    uint8_t *value = cw_table_value(table, row);
+    uint8_t *value = cw_table_edit(table, row);
     cr_assert(eq(u8, value[CW_TABLE_VALUE_MAX - 1], 0));
     memset(value, 5, CW_TABLE_VALUE_MAX);
     cr_assert(find(table, key, sizeof key) == row);
     cr_assert(cw_table_check(table));
     row = cw_table_resize(table, row, 3);
-    value = cw_table_value(table, row);
+    value = cw_table_edit(table, row);
     cr_assert(value[0] == 5 && value[2] == 5);
     row = cw_table_resize(table, row, CW_TABLE_VALUE_MAX);
-    value = cw_table_value(table, row);
+    value = cw_table_edit(table, row);
     cr_assert(value[2] == 5 && value[3] == 0 && value[CW_TABLE_VALUE_MAX - 1] == 0);
     cr_assert(cw_table_check(table));
     cw_table_close(table);
@@ -654,7 +654,7 @@ Test(table_file, lives_in_a_sparse_file)
     for (uint32_t i = 0; i < 5000; i++) {
         cw_row row = put(table, &i, sizeof i, 64);
         cr_assert(row != CW_ROW_NONE);
-        memcpy(cw_table_value(table, row), "cartwheel", 9);
+        memcpy(cw_table_edit(table, row), "cartwheel", 9);
     }
     cr_assert(cw_table_check(table));
     cw_table_close(table);

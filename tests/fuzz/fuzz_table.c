@@ -59,7 +59,7 @@ static void put(struct model *m, struct entry *entry, uint32_t number, uint32_t 
     CW_ASSERT(added == (row != CW_ROW_NONE));
     CW_ASSERT(row == CW_ROW_NONE || m->rows < ROWS_MAX);
     if (added) {
-        uint8_t *value = cw_table_value(m->table, row);
+        uint8_t *value = cw_table_edit(m->table, row);
         CW_ASSERT(all_are(value, 0, bytes, 0));
         *entry = (struct entry){.row = row, .bytes = bytes, .fill = (uint8_t)(number + 1)};
         memset(value, entry->fill, bytes);
@@ -74,7 +74,7 @@ static void resize(struct model *m, struct entry *entry, uint32_t bytes)
         CW_ASSERT(bytes > entry->bytes);
         return;
     }
-    uint8_t *value = cw_table_value(m->table, row);
+    uint8_t *value = cw_table_edit(m->table, row);
     uint32_t kept = bytes < entry->bytes ? bytes : entry->bytes;
     CW_ASSERT(all_are(value, 0, kept, entry->fill) && all_are(value, kept, bytes, 0));
     entry->row = row;
