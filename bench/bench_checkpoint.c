@@ -123,7 +123,7 @@ static void *setup(bool tiny)
         cw_row row = cw_table_put(state->table, cw_table_hash(state->table, key, KEY_BYTES), key,
                                   KEY_BYTES, VALUE_BYTES, &added);
         CW_ASSERT(row != CW_ROW_NONE && added);
-        memset(cw_table_value(state->table, row), (int)(id & 0xff), VALUE_BYTES);
+        memset(cw_table_edit(state->table, row), (int)(id & 0xff), VALUE_BYTES);
     }
     return state;
 }

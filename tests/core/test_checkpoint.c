@@ -55,7 +55,7 @@ static void set(struct cw_table *table, struct cw_view key, struct cw_view value
         cr_assert(row != CW_ROW_NONE);
     }
     if (value.bytes > 0) {
-        memcpy(cw_table_value(table, row), value.data, value.bytes);
+        memcpy(cw_table_edit(table, row), value.data, value.bytes);
     }
 }
 
@@ -265,7 +265,7 @@ static void change(struct history *h, struct cw_table **tables)
         cw_table_remove(tables[t], row);
     } else if (kind < 3 && row != CW_ROW_NONE) {
         if (cw_table_value_bytes(tables[t], row) > 0) {
-            memset(cw_table_value(tables[t], row), (int)number, 1);
+            memset(cw_table_edit(tables[t], row), (int)number, 1);
         }
     } else {
         uint32_t size = random_below(&h->random, 100);
