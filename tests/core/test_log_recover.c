@@ -145,24 +145,33 @@ Test(log_recover, refuses_a_missing_segment)
     expect_corrupt("no segment reaches back to this frame");
 }
 
-Test(log_recover, refuses_another_history)
+/* Two histories that part after frame 10, with the same numbers in the same places: segment 3 of
+   one behind segment 2 of the other. The chain alone tells. */
+static void mix_histories(void)
 {
     open_log();
     append_all(10, 100);
-    struct cw_fault_disk *other = cw_fault_disk_kill(disk);
-    append_all(10, 100);
     kill_it();
-    struct cw_fault_disk *first = disk;
-    disk = other;
-    open_log(); /* frames 11 to 15 in a segment of another salt */
-    append_all(30, 200);
+    struct cw_fault_disk *one = cw_fault_disk_kill(disk);
+    open_log();
+    append_all(20, 200); /* 11 to 25, 26 to 30 */
+    kill_it();
+    struct cw_fault_disk *other = disk;
+    disk = one;
+    open_log();
+    append_all(20, 100);
     kill_it();
     uint64_t size = 0;
-    void *bytes = segment_bytes(3, &size);
-    cw_fault_disk_put(first, "log-0000000000000003", bytes, size);
-    cw_fault_disk_free(disk);
-    disk = first;
-    expect_corrupt("another history follows");
+    const char *name = "log-0000000000000003";
+    const void *bytes = cw_fault_disk_bytes(other, name, &size);
+    cw_fault_disk_put(disk, name, bytes, size);
+    cw_fault_disk_free(other);
+}
+
+Test(log_recover, refuses_another_history)
+{
+    mix_histories();
+    expect_corrupt("log-0000000000000002, offset 65536, LSN 26: the segment ends");
 }
 
 /* ---- what is refused, and what is not touched ---- */
@@ -287,26 +296,9 @@ Test(log_recover, rules_that_are_left_out_are_missed)
 
 Test(log_recover, another_history_passes_without_the_chain)
 {
+    mix_histories();
     cw_log_bugs.no_chain = true;
     open_log();
-    append_all(10, 100);
-    struct cw_fault_disk *other = cw_fault_disk_kill(disk);
-    append_all(20, 100);
-    kill_it();
-    struct cw_fault_disk *first = disk;
-    disk = other;
-    open_log();
-    append_all(5, 200); /* 11 to 15, and the next begins with 16, as it does there */
-    kill_it();
-    uint64_t size = 0;
-    void *bytes = segment_bytes(2, &size);
-    cw_fault_disk_put(first, "log-0000000000000003", bytes, size);
-    cw_fault_disk_free(disk);
-    disk = first;
-    cw_err err = try_open();
+    cr_assert(eq(u64, found.last_lsn, 30));
     cw_log_bugs.no_chain = false;
-    if (err == CW_ERR_OK) {
-        close_log(false);
-    }
-    expect_corrupt("LSN");
 }
