@@ -205,6 +205,7 @@ static cw_err recover_same(struct cw_durable *durable, struct cw_pipeline *const
         if (durable->options.threads) {
             (void)pthread_join(readers[i].thread, NULL);
         }
+        durable->cores[i].found = readers[i].checkpoint;
         add_found(found, &readers[i].checkpoint, &readers[i].log, readers[i].rows);
         if (readers[i].err != CW_ERR_OK && err == CW_ERR_OK) {
             err = readers[i].err;
@@ -275,7 +276,8 @@ static cw_err open_store(struct cw_durable *durable, uint32_t number,
     struct cw_checkpoint_options checkpoint = {.disk = core->disk,
                                                .shard = number,
                                                .tables = core->tables,
-                                               .table_count = CW_TABLE_NUMBER_COUNT};
+                                               .table_count = CW_TABLE_NUMBER_COUNT,
+                                               .found = core->open ? &core->found : NULL};
     memcpy(checkpoint.store, durable->manifest.store, sizeof checkpoint.store);
     for (uint32_t i = 0; i < CW_TABLE_NUMBER_COUNT; i++) {
         core->tables[i] = cw_pipeline_table(pipeline, (enum cw_table_number)i);
