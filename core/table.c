@@ -406,10 +406,10 @@ cw_row cw_table_next_within(const struct cw_table *table, uint64_t *cursor, uint
     CW_ASSERT(at % TABLE_ROW_UNIT == 0 && at >= TABLE_HEAD_BYTES && at <= head->carved);
     while (at < head->carved && *steps > 0) {
         const struct table_row *row = table_row_at(table, at);
-        CW_ASSERT(row->state == TABLE_ROW_LIVE || row->state == TABLE_ROW_FREE);
+        CW_ASSERT(table_row_live(row) || row->state == TABLE_ROW_FREE);
         cw_row next = at + table_class_bytes(row->class);
         --*steps;
-        if (row->state == TABLE_ROW_LIVE) {
+        if (table_row_live(row)) {
             *cursor = next;
             return at;
         }
