@@ -194,6 +194,8 @@ struct cw_post_result {
 struct cw_channel_port {
     void *self;
     bool (*post)(void *self, uint32_t channel, const struct cw_post *post);
+    /* False when post() surely would not take a message of that shard now. NULL: nobody knows. */
+    bool (*room)(void *self, uint32_t channel, uint32_t shard);
     void (*stage)(void *self, uint32_t shard);
     void (*release)(void *self, uint32_t shard);
     bool (*result)(void *self, uint32_t shard, struct cw_post_result *result);
