@@ -285,6 +285,7 @@ cw_err cw_server_open(struct cw_server **server_out, struct cw_server_options *o
                               .core = options->core,
                               .number_count = options->limits.connections + CW_SERVER_SPARE};
     struct cw_loop_options loop = loop_options(&proto);
+    loop.choice = options->loop;
     loop.without = options->without;
     size_t bytes = sizeof proto + footprint(&options->limits, &loop);
     err = cw_arena_open(&proto.arena, bytes, bytes + (1u << 20), fault);
@@ -585,8 +586,8 @@ bool cw_server_counter(const struct cw_server *server, uint32_t index, const cha
          server->slot_count - server->free_slot_count},
         {"request_memory_bytes", "Memory of requests and answers in use, now.",
          server->pool.used_bytes},
-        {"loop_enters_total", "Calls of io_uring_enter.", loop->enters},
-        {"loop_completions_total", "Completions of io_uring.", loop->completions},
+        {"loop_enters_total", "Calls of io_uring_enter, or of epoll_wait.", loop->enters},
+        {"loop_completions_total", "What io_uring completed, or epoll led to.", loop->completions},
         {"loop_out_of_buffers_total", "Receives that found no buffer and were asked for again.",
          loop->receives_out_of_buffers},
         {"accepts_failed_total", "Accepts that failed: no descriptors or memory were left.",

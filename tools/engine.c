@@ -277,7 +277,8 @@ static cw_err open_core(struct cw_engine *engine, uint32_t index, const struct c
                                        .listener_count = engine->live->listener_count,
                                        .limits = engine->live->limits,
                                        .credentials = engine->credentials,
-                                       .core = index};
+                                       .core = index,
+                                       .loop = engine->live->loop};
     cw_err err = cw_server_open(&core->server, &server, fault);
     for (uint32_t i = 0; err == CW_ERR_OK && i < server.listener_count; i++) {
         core->ports[i] = listeners[i].port;
@@ -617,6 +618,12 @@ void cw_engine_remarks(const struct cw_engine *engine, FILE *to)
 {
     (void)fprintf(to, "cartwheel %s: %u core%s, %s\n", CW_VERSION, engine->count,
                   engine->count == 1 ? "" : "s", cw_server_backend(engine->cores[0].server));
+    for (uint32_t i = 1; i < engine->count; i++) { /* rings may run out after the first */
+        const char *backend = cw_server_backend(engine->cores[i].server);
+        if (strcmp(backend, cw_server_backend(engine->cores[0].server)) != 0) {
+            (void)fprintf(to, "  core %u: %s\n", i, backend);
+        }
+    }
     for (uint32_t i = 0; i < engine->bundle->programs->count; i++) {
         const struct cw_program *program = &engine->bundle->programs->list[i];
         (void)fprintf(to, "  program %.*s (%.*s)%s\n", (int)program->id.bytes, program->id.data,
