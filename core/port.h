@@ -96,6 +96,9 @@ struct cw_source {
     enum cw_poll (*take)(void *self, uint32_t shard, uint64_t sequence, struct cw_chunk *chunk);
     /* The chunk is decoded; its text is not needed any more (its requests are). */
     void (*done)(void *self, uint32_t shard, const struct cw_chunk *chunk);
+    /* In place of take() while nothing may be taken: whoever is connected is not to notice more of
+       it than that there is no room. NULL: nobody is. */
+    void (*turn)(void *self);
 };
 
 /* ---- what a shard runs ---- */

@@ -59,7 +59,13 @@ static void send(struct cw_shard *shard, struct cw_batch *batch)
 static bool read_chunk(struct cw_shard *shard)
 {
     uint32_t shards = cw_mesh_shards(shard->mesh);
-    if (shard->source_ended || !cw_mesh_ready(shard->mesh, shard->index)) {
+    if (shard->source_ended) {
+        return false;
+    }
+    if (!cw_mesh_ready(shard->mesh, shard->index)) {
+        if (shard->source.turn != NULL) {
+            shard->source.turn(shard->source.self);
+        }
         return false;
     }
     struct cw_chunk chunk = {.text = NULL};

@@ -439,16 +439,23 @@ static bool hand_over(struct cw_server *server, struct cw_chunk *chunk)
     return true;
 }
 
-static enum cw_poll take(void *self, uint32_t shard, uint64_t sequence, struct cw_chunk *chunk)
+/* All but handing over: reads until slots and memory are taken, and refuses what comes then. */
+static void turn(void *self)
 {
     struct cw_server *server = self;
-    (void)shard;
     tell_time(server);
     pass_time(server);
     settle_starved(server);
     settle_touched(server);
     cw_loop_turn(server->loop);
     settle_touched(server);
+}
+
+static enum cw_poll take(void *self, uint32_t shard, uint64_t sequence, struct cw_chunk *chunk)
+{
+    struct cw_server *server = self;
+    (void)shard;
+    turn(server);
     *chunk = (struct cw_chunk){.sequence = sequence};
     if (hand_over(server, chunk)) {
         return CW_POLL_READY;
@@ -465,7 +472,7 @@ static void done(void *self, uint32_t shard, const struct cw_chunk *chunk)
 
 struct cw_source cw_server_source(struct cw_server *server)
 {
-    return (struct cw_source){.self = server, .take = take, .done = done};
+    return (struct cw_source){.self = server, .take = take, .done = done, .turn = turn};
 }
 
 void cw_server_answer(struct cw_server *server, uint64_t token, const struct cw_answer *answer)
@@ -515,11 +522,13 @@ static uint64_t next_due_ns(const struct cw_server *server)
 void cw_server_wait(struct cw_server *server, uint64_t ns_max)
 {
     tell_time(server);
+    /* What was ready before and not taken cannot be taken now: the core waits for others. */
+    const struct cw_request *left_over = server->ready;
     settle_touched(server);
     uint64_t next = next_due_ns(server);
     uint64_t left = next > server->now_ns ? next - server->now_ns : 0;
     left = left < ns_max ? left : ns_max;
-    if (left > 0 && server->ready == NULL) {
+    if (left > 0 && server->ready == left_over) {
         cw_loop_wait(server->loop, left);
     }
 }

@@ -134,15 +134,29 @@ static bool under_way(struct cw_core *core)
            cw_clock_monotonic_ns() - core->drained_ns < UINT64_C(2) * GRACE_MS * 1000000;
 }
 
-/* The server's source, and before it what the control plane wants of this core. */
-static enum cw_poll take(void *self, uint32_t shard, uint64_t sequence, struct cw_chunk *chunk)
+static void hear_of_stop(struct cw_core *core)
 {
-    struct cw_core *core = self;
     if (!core->draining && atomic_load(&core->engine->stopping)) {
         core->draining = true;
         cw_service_drain(core->service);
         cw_server_drain(core->server, GRACE_MS);
     }
+}
+
+/* While this core waits for others, or for who reads decisions: callers are told so. */
+static void turn_source(void *self)
+{
+    struct cw_core *core = self;
+    hear_of_stop(core);
+    give_replies(core);
+    core->source.turn(core->source.self);
+}
+
+/* The server's source, and before it what the control plane wants of this core. */
+static enum cw_poll take(void *self, uint32_t shard, uint64_t sequence, struct cw_chunk *chunk)
+{
+    struct cw_core *core = self;
+    hear_of_stop(core);
     struct cw_bundle *next = atomic_load(&core->next);
     if (next != atomic_load(&core->current)) {
         cw_service_reprogram(core->service, next->programs, next->of_core[core->index].templates);
@@ -301,7 +315,10 @@ static cw_err open_core(struct cw_engine *engine, uint32_t index, const struct c
         engine->shards[index] =
             (struct cw_shard){.index = index,
                               .mesh = engine->mesh,
-                              .source = {.self = core, .take = take, .done = done},
+                              .source = {.self = core,
+                                         .take = take,
+                                         .done = done,
+                                         .turn = turn_source},
                               .app = cw_service_app(core->service),
                               .peers = engine->shards,
                               .wait = wait_for_work,
