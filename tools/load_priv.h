@@ -126,6 +126,7 @@ struct cw_load_plan {
     double seconds;
     uint32_t connections, threads, batch;
     uint32_t run; /* names this run in ids */
+    bool repeat;  /* every round of the pool is the first again */
     uint64_t start_ns;
     atomic_bool stop;
 };
