@@ -71,7 +71,14 @@ static void dead_letter(void *self, int64_t at, struct cw_view text, struct cw_v
 static bool counter(void *self, uint32_t index, const char **name, const char **help,
                     uint64_t *value)
 {
-    return cw_server_counter(((struct cw_core *)self)->server, index, name, help, value);
+    const struct cw_core *core = self;
+    if (index == 0) {
+        *name = "dead_letters_lost_total";
+        *help = "Refused events that are not in the dead letters: they came too fast for the disk.";
+        *value = core->letters.lost;
+        return true;
+    }
+    return cw_server_counter(core->server, index - 1, name, help, value);
 }
 
 static void decide(void *self, const struct cw_decision *decision)
