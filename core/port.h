@@ -136,9 +136,10 @@ struct cw_app {
 /* ---- commits: what a shard has changed becomes durable before anything of it leaves ---- */
 
 /*
- * The changes of a turn are committed together; a commit has a number, they grow by one. A batch that
- * was run is held until the commit with everything that was changed before or by it is durable,
- * and so is the answer to whoever only read. NULL functions: nothing is kept, nothing is held.
+ * The changes of a turn are committed together; a commit has a number, they grow by one. A batch
+ * that was run is held until the commit with everything that was changed before or by it is
+ * durable, and so is the answer to whoever only read. NULL functions: nothing is kept, nothing is
+ * held.
  */
 struct cw_commit {
     void *self;

@@ -191,7 +191,7 @@ enum cw_step cw_shard_step(struct cw_shard *shard)
         shard->finished = shard->app.finish(shard->app.self);
         /* With commits, what is left may only wait for the disk. */
         return shard->finished || worked || shard->commit.turn == NULL ? CW_STEP_WORKED
-                                                                        : CW_STEP_IDLE;
+                                                                       : CW_STEP_IDLE;
     }
     shard->idle += !worked;
     return worked ? CW_STEP_WORKED : CW_STEP_IDLE;

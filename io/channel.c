@@ -423,14 +423,13 @@ static bool port_collapses(void *self, uint32_t index)
 
 struct cw_channel_port cw_channels_port(struct cw_channels *channels)
 {
-    return (struct cw_channel_port){
-        .self = channels,
-        .post = port_post,
-        .room = port_room,
-        .stage = port_stage,
-        .release = port_release,
-        .result = port_result,
-        .collapses = port_collapses};
+    return (struct cw_channel_port){.self = channels,
+                                    .post = port_post,
+                                    .room = port_room,
+                                    .stage = port_stage,
+                                    .release = port_release,
+                                    .result = port_result,
+                                    .collapses = port_collapses};
 }
 
 void cw_channel_look(const struct cw_channels *channels, uint32_t index,

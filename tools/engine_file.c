@@ -43,7 +43,7 @@ static const char *const durabilities[] = {"fsync", "os", NULL};
     X(STATE, "state", LINE, .min = 1, .max = PATH_BYTES_MAX, .fallback = "./cartwheel-state", \
       .help = "run: the directory for what is kept") \
     X(DURABILITY, "durability", WORD, .words = durabilities, .fallback = "fsync", \
-      .help = "run: fsync: what is acknowledged survives a loss of power; os: this process") \
+      .help = "run: fsync survives a loss of power, os the end of the process") \
     X(CHECKPOINT_BYTES, "checkpointBytes", NUMBER, .whole = true, .min = 1048576, .max = 1e12, \
       .unit = "bytes", .fallback = "1073741824", \
       .help = "run: log on each core from one checkpoint to the next") \

@@ -88,7 +88,7 @@ static const char *const channel_types[] = {"outbox", "smtp", "webhook", NULL};
     X(CHANNEL_UNDER_WAY, "concurrency", NUMBER, .whole = true, .min = 1, .max = 1024, \
       .fallback = "64", .help = "attempts under way at once") \
     X(CHANNEL_QUEUE, "queue", NUMBER, .whole = true, .min = 1, .max = 65536, .fallback = "256", \
-      .help = "messages that wait for one; with these, what a crash may leave in doubt")
+      .help = "messages that wait for one; a crash leaves both in doubt")
 
 #define LINK_KEYS(X) \
     X(LINK_BASE, "baseUrl", LINE, .min = 8, .max = 512, \

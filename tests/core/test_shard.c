@@ -148,7 +148,7 @@ Test(shard, an_ordered_shard_waits_for_the_chunk_whose_turn_it_is)
 /* A disk of numbers: each turn may begin a commit or end the one under way. */
 struct slow_disk {
     uint64_t random;
-    uint64_t changed;  /* commit that has all changes so far */
+    uint64_t changed; /* commit that has all changes so far */
     uint64_t begun, durable;
     uint64_t turns;
 };
