@@ -45,6 +45,7 @@ enum step {
 enum {
     USUAL_BLOCK_BYTES = 256 << 10,
     FLUSH_BYTES = 8 << 20, /* 4 ms at 2 GB/s: what the last flush has left to do */
+    FREE_PER_ROW = 8, /* places a slice steps over for each row that it may visit */
     KEEP = 2
 };
 
@@ -413,13 +414,20 @@ static bool add_row(struct cw_checkpoint *c, const struct cw_table *table, cw_ro
     return true;
 }
 
-/* Visits so many rows, and as many tables as there are. */
+/* Visits so many rows, and so many places of removed ones for each: in a table that was once much
+   fuller there may be millions between two rows. */
 static void visit_rows(struct cw_checkpoint *c, uint32_t rows)
 {
-    while (rows > 0 && c->table < c->options.table_count && !c->buffers[c->fill].away) {
+    uint32_t steps = rows < UINT32_MAX / FREE_PER_ROW ? rows * FREE_PER_ROW : UINT32_MAX;
+    while (rows > 0 && steps > 0 && c->table < c->options.table_count &&
+           !c->buffers[c->fill].away) {
         const struct cw_table *table = c->options.tables[c->table];
         uint64_t before = c->cursor;
-        cw_row row = table != NULL ? cw_table_next(table, &c->cursor) : CW_ROW_NONE;
+        cw_row row =
+            table != NULL ? cw_table_next_within(table, &c->cursor, &steps) : CW_ROW_NONE;
+        if (row == CW_ROW_NONE && steps == 0) {
+            break;
+        }
         if (row == CW_ROW_NONE) {
             c->table++;
             c->cursor = 0;

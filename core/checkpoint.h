@@ -13,8 +13,8 @@
  * Life:    open -> { begin -> slice* }* -> close.
  * Memory:  two block buffers; pages beyond the usual size are used once a row is that long.
  * Threads: its shard only.
- * Bounds:  a slice visits at most so many rows, copies at most what two blocks hold and never
- *          waits; between two rows it steps over all free ones (see cw_table_next). At most four
+ * Bounds:  a slice visits at most so many rows, steps over at most 8 times as many places of
+ *          removed ones, copies at most what two blocks hold and never waits. At most four
  *          operations are with the disk, all in the background.
  * Fails:   open; later a checkpoint, which is no reason to end: the log has everything. If it was a
  *          flush that failed (cw_checkpoint_flush_failed) the device is not to be trusted any more.

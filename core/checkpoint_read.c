@@ -252,7 +252,7 @@ static cw_err try_all(struct reader *r, const struct cw_checkpoint_names *names,
     }
     if (!done && names->count > 0) {
         return cw_fail(fault, r->unread ? CW_ERR_IO : CW_ERR_CORRUPT,
-                       "%u checkpoints and none is whole; %s", found->refused, found->why);
+                       "no checkpoint of %u is whole; %s", names->count, found->why);
     }
     return CW_ERR_OK;
 }

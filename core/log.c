@@ -12,7 +12,7 @@
  *
  *     log-0000000000000007    | head | frame 41 | frame 42 ... | zeroes or an earlier use's bytes |
  *     log-0000000000000008    | head | frame 57 | ...
- *     spare-3                 | zeroes, or an earlier use's bytes                                  |
+ *     spare-3                 | zeroes, or an earlier use's bytes                                 |
  *
  * A frame that does not fit begins a segment first. Its file is a spare, whose blocks have been
  * written before, so that nothing is allocated on the way of a frame and a full disk cannot strike

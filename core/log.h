@@ -10,9 +10,9 @@
  *          segment: nothing is ever written behind an old tail.
  * Memory:  two frame buffers that grow to the largest frame.
  * Threads: its shard only.
- * Bounds:  a frame has at most CW_LOG_FRAME_BYTES_MAX; segments that are not needed for recovery any
- *          more (cw_log_release) are written anew, so the files' size follows the distance between
- *          checkpoints.
+ * Bounds:  a frame has at most CW_LOG_FRAME_BYTES_MAX; segments that are not needed for recovery
+ *          any more (cw_log_release) are written anew, so the files' size follows the distance
+ *          between checkpoints.
  * Fails:   recover. Afterwards cw_log_fault says that a write or a flush failed: nothing after the
  *          last durable frame may be acknowledged, and the process has to end; or that the disk is
  *          full: see cw_log_full.
@@ -36,7 +36,7 @@ struct cw_log_options {
     bool os;                /* durability `os`: frames are written, not flushed */
     bool read_only;         /* inspect, verify: nothing is changed, and nothing can be appended */
     uint64_t since;         /* frames up to this LSN are not applied (a checkpoint has them) */
-    uint64_t until;         /* the checkpoint needs all up to here: fewer is damage; 0: any end is */
+    uint64_t until;         /* a checkpoint needs all up to here: fewer is damage; 0: none does */
 };
 
 /* What recovery found. */
@@ -59,7 +59,8 @@ CW_MUST_USE cw_err cw_log_recover(struct cw_log **log, const struct cw_log_optio
                                   cw_log_apply *apply, void *with, struct cw_log_found *found,
                                   struct cw_fault *fault);
 
-/* Writes what is left and waits for it; clean: says that nothing is missing. Frees it either way. */
+/* Waits for what is under way; clean: writes a last frame that says that nothing is missing. Frees
+   the log either way. */
 void cw_log_close(struct cw_log *log, bool clean);
 
 /* True while a frame is under way, and for good once something failed: submit must wait. */
@@ -89,10 +90,10 @@ uint64_t cw_log_durable(const struct cw_log *log); /* of the last durable frame 
 /* NULL while all is well; else what failed, for people: nothing more will become durable. */
 const char *cw_log_fault(const struct cw_log *log);
 
-/* True while no segment can be made for what comes after the ones that are there (the disk is full):
-   what is not needed must be refused now. One segment is always kept in reserve for the rest. When
-   that is used up too, the log stays busy until there is space or a segment is released: nothing is
-   lost, and it is no fault. A full disk is tried again now and then by cw_log_poll. */
+/* True while no segment can be made for what comes after the ones that are there (the disk is
+   full): what is not needed must be refused now. One segment is kept in reserve for the rest.
+   When that is used up too, the log stays busy until there is space or a segment is released:
+   nothing is lost, and it is no fault. A full disk is tried again now and then by cw_log_poll. */
 bool cw_log_full(const struct cw_log *log);
 
 /* Frames up to that LSN, a durable one, are not needed for recovery any more. erase: their segments

@@ -17,7 +17,8 @@ static bool is_full(int error)
 
 bool cw_log_full(const struct cw_log *log)
 {
-    return (log->no_space && log->spare_count < CW_LOG_SPARES_READY) ||
+    bool waits = log->step == CW_LOG_WAIT_SPARE; /* for a larger one than there is, perhaps */
+    return (log->no_space && (waits || log->spare_count < CW_LOG_SPARES_READY)) ||
            log->segment_count == CW_LOG_SEGMENTS_MAX;
 }
 
@@ -142,7 +143,7 @@ static void released(struct cw_log *log)
     log->segment_count--;
     memmove(&log->segments[0], &log->segments[1], log->segment_count * sizeof log->segments[0]);
     log->unsettled = true;
-    log->no_space = false; /* perhaps: it is tried again */
+    log->polls_full = CW_LOG_RETRY_POLLS; /* perhaps there is space now: it is tried at once */
 }
 
 static bool erase_spare(struct cw_log *log)

@@ -80,7 +80,8 @@ enum cw_log_name_is cw_log_name_read(const char *name, uint64_t *number)
     if (strncmp(name, "log-", 4) == 0) {
         (void)read_number(name + 4, 16, number);
         cw_log_name(again, *number);
-        return strcmp(name, again) == 0 && *number < CW_LOG_NUMBER_MAX ? CW_LOG_NAME_SEGMENT : CW_LOG_NAME_OTHER;
+        bool ours = strcmp(name, again) == 0 && *number < CW_LOG_NUMBER_MAX;
+        return ours ? CW_LOG_NAME_SEGMENT : CW_LOG_NAME_OTHER;
     }
     if (strncmp(name, "spare-", 6) == 0) {
         bool made = *read_number(name + 6, 10, number) == '\0';

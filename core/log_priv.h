@@ -270,7 +270,7 @@ void cw_log_fail(struct cw_log *log, const struct cw_disk_op *op, const char *wh
 
 void cw_log_submit_op(struct cw_log *log, struct cw_disk_op *op, bool *pending);
 
-/* A spare of at least so many bytes, and the smallest such, out of the list; false: there is none. */
+/* Takes the smallest spare of at least so many bytes out of the list; false: there is none. */
 bool cw_log_take_spare(struct cw_log *log, uint64_t bytes, struct cw_log_spare *spare);
 
 /* The background: takes in an operation that is done, or begins what is to be done next. */

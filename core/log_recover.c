@@ -5,11 +5,11 @@
 #include <stdlib.h>
 
 /*
- * Recovery. Everything is flushed first: what is read afterwards is what is on the disk, so a second
- * recovery after a crash in this one reads the same. Then segments are followed from the last one
- * that begins at or before the first frame needed; at every position the facts are put together and
- * the table below says what they mean. Only when it has said that the end is in order is anything
- * changed: leftovers go, and a new segment is begun.
+ * Recovery. Everything is flushed first: what is read afterwards is what is on the disk, so a
+ * second recovery after a crash in this one reads the same. Then segments are followed from the
+ * last one that begins at or before the first frame needed; at every position the facts are put
+ * together and the table below says what they mean. Only when it has said that the end is in order
+ * is anything changed: leftovers go, and a new segment is begun.
  */
 
 #define ANY   (~0u)
@@ -20,7 +20,7 @@
 
 /* clang-format off */
 const struct cw_log_row cw_log_rows[CW_LOG_ROWS] = {
-/*   frame                        later wanted next                       verdict               why */
+/*   frame                     later wanted next                       verdict, why */
     {BIT(CW_LOG_FRAME_VALID),     ANY,  ANY,  ANY,                        CW_LOG_APPLY,
      "the frame is whole"},
     {BIT(CW_LOG_FRAME_STRANGE),   ANY,  ANY,  ANY,                        CW_LOG_CORRUPT,
@@ -243,8 +243,9 @@ static cw_err read_head(struct cw_log_recovery *r, uint32_t i)
                        head->minor, CW_LOG_MAJOR);
     }
     if (begins->is == CW_LOG_HEAD_FOREIGN) {
-        return cw_fail(r->fault, CW_ERR_CORRUPT, "segment %s belongs to another store or shard (%u)",
-                       r->name, head->shard);
+        return cw_fail(r->fault, CW_ERR_CORRUPT,
+                       "segment %s belongs to another store, or to shard %u", r->name,
+                       head->shard);
     }
     if (begins->is == CW_LOG_HEAD_GOOD) {
         begins->first_lsn = head->first_lsn;

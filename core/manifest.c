@@ -84,9 +84,8 @@ static bool read_fields(struct cw_manifest *m, struct cw_view *rest)
                 take_line(rest, "partitions", &value) &&
                 number(value, PARTITIONS_MAX, &partitions) && partitions > 0 &&
                 (partitions & (partitions - 1)) == 0 && take_line(rest, "clean", &value) &&
-                yes(value, &m->clean) && take_line(rest, "held", &value) &&
-                yes(value, &m->held) && take_line(rest, "writer", &value) &&
-                value.bytes < sizeof m->writer;
+                yes(value, &m->clean) && take_line(rest, "held", &value) && yes(value, &m->held) &&
+                take_line(rest, "writer", &value) && value.bytes < sizeof m->writer;
     if (good) {
         memcpy(m->writer, value.data, value.bytes);
         m->cores = (uint32_t)cores;

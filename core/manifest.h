@@ -1,6 +1,7 @@
 /*
- * manifest: what a state directory holds, in a few lines that people can read: which store, how many
- * cores wrote it, where their logs are. Two slots are written in turn; the newest whole one counts.
+ * manifest: what a state directory holds, in a few lines that people can read: which store, how
+ * many cores wrote it, where their logs are. Two slots are written in turn; the newest whole one
+ * counts.
  *
  *     cartwheel-state 1
  *     store 0123456789abcdef0123456789abcdef

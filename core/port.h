@@ -96,6 +96,9 @@ struct cw_source {
     enum cw_poll (*take)(void *self, uint32_t shard, uint64_t sequence, struct cw_chunk *chunk);
     /* The chunk is decoded; its text is not needed any more (its requests are). */
     void (*done)(void *self, uint32_t shard, const struct cw_chunk *chunk);
+    /* In place of take() while nothing may be taken: whoever is connected is not to notice more of
+       it than that there is no room. NULL: nobody is. */
+    void (*turn)(void *self);
 };
 
 /* ---- what a shard runs ---- */
@@ -133,9 +136,10 @@ struct cw_app {
 /* ---- commits: what a shard has changed becomes durable before anything of it leaves ---- */
 
 /*
- * The changes of a turn are committed together; a commit has a number, they grow by one. A batch that
- * was run is held until the commit with everything that was changed before or by it is durable,
- * and so is the answer to whoever only read. NULL functions: nothing is kept, nothing is held.
+ * The changes of a turn are committed together; a commit has a number, they grow by one. A batch
+ * that was run is held until the commit with everything that was changed before or by it is
+ * durable, and so is the answer to whoever only read. NULL functions: nothing is kept, nothing is
+ * held.
  */
 struct cw_commit {
     void *self;
@@ -194,6 +198,8 @@ struct cw_post_result {
 struct cw_channel_port {
     void *self;
     bool (*post)(void *self, uint32_t channel, const struct cw_post *post);
+    /* False when post() surely would not take a message of that shard now. NULL: nobody knows. */
+    bool (*room)(void *self, uint32_t channel, uint32_t shard);
     void (*stage)(void *self, uint32_t shard);
     void (*release)(void *self, uint32_t shard);
     bool (*result)(void *self, uint32_t shard, struct cw_post_result *result);

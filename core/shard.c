@@ -59,7 +59,13 @@ static void send(struct cw_shard *shard, struct cw_batch *batch)
 static bool read_chunk(struct cw_shard *shard)
 {
     uint32_t shards = cw_mesh_shards(shard->mesh);
-    if (shard->source_ended || !cw_mesh_ready(shard->mesh, shard->index)) {
+    if (shard->source_ended) {
+        return false;
+    }
+    if (!cw_mesh_ready(shard->mesh, shard->index)) {
+        if (shard->source.turn != NULL) {
+            shard->source.turn(shard->source.self);
+        }
         return false;
     }
     struct cw_chunk chunk = {.text = NULL};
@@ -185,7 +191,7 @@ enum cw_step cw_shard_step(struct cw_shard *shard)
         shard->finished = shard->app.finish(shard->app.self);
         /* With commits, what is left may only wait for the disk. */
         return shard->finished || worked || shard->commit.turn == NULL ? CW_STEP_WORKED
-                                                                        : CW_STEP_IDLE;
+                                                                       : CW_STEP_IDLE;
     }
     shard->idle += !worked;
     return worked ? CW_STEP_WORKED : CW_STEP_IDLE;

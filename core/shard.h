@@ -43,6 +43,7 @@ struct cw_shard {
     uint64_t steps, chunks, batches, idle;
     /* Batches that were run and wait for their commit: a ring, oldest first. */
     uint32_t held_first, held_count;
+
     struct cw_held {
         struct cw_batch *batch;
         uint64_t commit;

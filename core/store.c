@@ -99,8 +99,7 @@ static bool submit(struct cw_store *store)
     char *end = cw_journal_write(journal, to);
     CW_ASSERT((uint64_t)(end - to) == bytes);
     store->options.staged(store->options.self);
-    store->staged =
-        cw_log_submit(log, (uint32_t)bytes, store->options.now_ms(store->options.self));
+    store->staged = cw_log_submit(log, (uint32_t)bytes, store->options.now_ms(store->options.self));
     store->commits++;
     return true;
 }
@@ -147,9 +146,8 @@ static bool slice(struct cw_store *store)
         }
         begin(store);
     }
-    enum cw_checkpoint_state state =
-        cw_checkpoint_slice(store->options.checkpoint, store->options.checkpoint_rows,
-                            number(store), durable(store));
+    enum cw_checkpoint_state state = cw_checkpoint_slice(
+        store->options.checkpoint, store->options.checkpoint_rows, number(store), durable(store));
     if (state == CW_CHECKPOINT_DONE) {
         store->at_work = false;
         store->made++;
@@ -251,8 +249,8 @@ void cw_store_stats(const struct cw_store *store, struct cw_store_stats *stats)
     *stats = (struct cw_store_stats){
         .commits = store->commits,
         .pending_bytes = cw_journal_bytes(store->options.journal),
-        .log_bytes = cw_log_bytes_since(store->options.log,
-                                        cw_checkpoint_oldest(store->options.checkpoint)),
+        .log_bytes =
+            cw_log_bytes_since(store->options.log, cw_checkpoint_oldest(store->options.checkpoint)),
         .checkpointing = store->at_work,
         .full = cw_log_full(store->options.log)};
     cw_log_stats(store->options.log, &stats->log);

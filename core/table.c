@@ -397,17 +397,18 @@ struct cw_view cw_table_key(const struct cw_table *table, cw_row row)
     return (struct cw_view){.data = (const char *)table_row_key(at), .bytes = at->key_bytes};
 }
 
-cw_row cw_table_next(const struct cw_table *table, uint64_t *cursor)
+cw_row cw_table_next_within(const struct cw_table *table, uint64_t *cursor, uint32_t *steps)
 {
     /* In the order of the mapping: where a row starts, one always will (rows are cut, never
        joined), so the cursor stays good whatever happens between two calls. */
     const struct table_head *head = table->head;
     cw_row at = *cursor == 0 ? TABLE_HEAD_BYTES : *cursor;
     CW_ASSERT(at % TABLE_ROW_UNIT == 0 && at >= TABLE_HEAD_BYTES && at <= head->carved);
-    while (at < head->carved) { /* at most once per row */
+    while (at < head->carved && *steps > 0) {
         const struct table_row *row = table_row_at(table, at);
         CW_ASSERT(table_row_live(row) || row->state == TABLE_ROW_FREE);
         cw_row next = at + table_class_bytes(row->class);
+        --*steps;
         if (table_row_live(row)) {
             *cursor = next;
             return at;
@@ -416,6 +417,17 @@ cw_row cw_table_next(const struct cw_table *table, uint64_t *cursor)
     }
     *cursor = at;
     return CW_ROW_NONE;
+}
+
+cw_row cw_table_next(const struct cw_table *table, uint64_t *cursor)
+{
+    uint32_t steps;
+    cw_row row;
+    do {
+        steps = UINT32_MAX;
+        row = cw_table_next_within(table, cursor, &steps);
+    } while (row == CW_ROW_NONE && steps == 0);
+    return row;
 }
 
 uint64_t cw_table_count(const struct cw_table *table)

@@ -112,6 +112,10 @@ struct cw_view cw_table_key(const struct cw_table *table, cw_row row);
    other row is seen exactly once. A call steps over the free rows before the next live one. */
 cw_row cw_table_next(const struct cw_table *table, uint64_t *cursor);
 
+/* The same in bounded time: a step for each row, live or free, is taken off *steps, and with none
+   left it returns. CW_ROW_NONE is the end if steps are left, else only a pause. */
+cw_row cw_table_next_within(const struct cw_table *table, uint64_t *cursor, uint32_t *steps);
+
 uint64_t cw_table_count(const struct cw_table *table);
 void cw_table_stats(const struct cw_table *table, struct cw_table_stats *stats);
 

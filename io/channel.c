@@ -304,6 +304,26 @@ void *cw_channels_run(void *self)
 
 /* ---- the shards' side ---- */
 
+static bool has_room(const struct cw_channel *channel, const struct cw_lane *lane)
+{
+    uint64_t posted = atomic_load_explicit(&lane->posted, memory_order_relaxed);
+    uint64_t waiting = posted - atomic_load_explicit(&lane->taken, memory_order_relaxed);
+    return waiting < channel->lane_max && lane->outstanding < channel->outstanding_max &&
+           !atomic_load_explicit(&channel->channels->stopping, memory_order_relaxed);
+}
+
+static bool port_room(void *self, uint32_t index, uint32_t shard)
+{
+    struct cw_channels *channels = self;
+    CW_ASSERT(index < channels->count && shard < channels->shards);
+    struct cw_lane *lane = &channels->rows[index].lanes[shard];
+    if (has_room(&channels->rows[index], lane)) {
+        return true;
+    }
+    atomic_fetch_add_explicit(&lane->full, 1, memory_order_relaxed);
+    return false;
+}
+
 static bool port_post(void *self, uint32_t index, const struct cw_post *post)
 {
     struct cw_channels *channels = self;
@@ -311,10 +331,8 @@ static bool port_post(void *self, uint32_t index, const struct cw_post *post)
     struct cw_channel *channel = &channels->rows[index];
     struct cw_lane *lane = &channel->lanes[post->shard];
     uint64_t posted = atomic_load_explicit(&lane->posted, memory_order_relaxed);
-    uint64_t waiting = posted - atomic_load_explicit(&lane->taken, memory_order_relaxed);
     void *room = NULL;
-    if (waiting < channel->lane_max && lane->outstanding < channel->outstanding_max &&
-        !atomic_load_explicit(&channels->stopping, memory_order_relaxed)) {
+    if (has_room(channel, lane)) {
         room = cw_parcels_room(lane->posts, cw_post_record_bytes(post));
     }
     if (room == NULL) {
@@ -405,13 +423,13 @@ static bool port_collapses(void *self, uint32_t index)
 
 struct cw_channel_port cw_channels_port(struct cw_channels *channels)
 {
-    return (struct cw_channel_port){
-        .self = channels,
-        .post = port_post,
-        .stage = port_stage,
-        .release = port_release,
-        .result = port_result,
-        .collapses = port_collapses};
+    return (struct cw_channel_port){.self = channels,
+                                    .post = port_post,
+                                    .room = port_room,
+                                    .stage = port_stage,
+                                    .release = port_release,
+                                    .result = port_result,
+                                    .collapses = port_collapses};
 }
 
 void cw_channel_look(const struct cw_channels *channels, uint32_t index,

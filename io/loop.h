@@ -3,8 +3,8 @@
  *
  * Written for io_uring (loop_uring.c): multishot accept, multishot receive into buffers that the
  * kernel picks, sends, one system call for all that has gathered in a turn. What a kernel lacks is
- * done without, one feature at a time; cw_loop_name says what is left. Another backend would
- * implement these same functions.
+ * done without, one feature at a time. Containers and some distributions forbid io_uring
+ * altogether: there epoll does the same (loop_epoll.c). cw_loop_name says what is used, and why.
  *
  * Sockets are named by numbers that the caller chooses, below options.sockets. A number is in use
  * from attach() until closed() was called; nothing is called for it after that.
@@ -31,6 +31,13 @@ enum cw_loop_group {
     CW_LOOP_GROUPS
 };
 
+/* What it runs on. */
+enum cw_loop_choice {
+    CW_LOOP_AUTO, /* io_uring; epoll where the system gives none, which the name then says */
+    CW_LOOP_URING,
+    CW_LOOP_EPOLL
+};
+
 /* Features that may be missing, or are left out on purpose (tests). */
 enum cw_loop_feature {
     CW_LOOP_DEFER_TASKRUN = 1,     /* Linux 6.1 */
@@ -38,7 +45,8 @@ enum cw_loop_feature {
     CW_LOOP_MULTISHOT_ACCEPT = 4,  /* 5.19 */
     CW_LOOP_BUFFER_RING = 8,       /* 5.19 */
     CW_LOOP_RESTRICTIONS = 16,     /* 5.10: the ring may do what is used here and nothing else */
-    CW_LOOP_ALL = 31
+    CW_LOOP_NANOSECONDS = 32,      /* 5.11: epoll sleeps by the nanosecond, not rounded up to ms */
+    CW_LOOP_ALL = 63
 };
 
 struct cw_loop_handlers {
@@ -57,6 +65,7 @@ struct cw_loop_options {
         uint32_t bytes, count; /* count: a power of two, at most 32,768 */
     } buffers[CW_LOOP_GROUPS];
 
+    enum cw_loop_choice choice;
     uint32_t without; /* enum cw_loop_feature */
     struct cw_loop_handlers handlers;
 };
@@ -88,13 +97,15 @@ int cw_loop_fd(const struct cw_loop *loop, uint32_t number);
 
 /* Submits, then tells what is complete, without waiting. */
 void cw_loop_turn(struct cw_loop *loop);
+/* Sleeps until there is something to tell, wake() is called, or the time is over. */
 void cw_loop_wait(struct cw_loop *loop, uint64_t ns_max);
 void cw_loop_wake(struct cw_loop *loop);
 
 const char *cw_loop_name(const struct cw_loop *loop);
 
 struct cw_loop_counts {
-    uint64_t enters, completions, receives_out_of_buffers, accepts_failed;
+    uint64_t enters; /* calls that submit, ask or wait; epoll's single operations are not among */
+    uint64_t completions, receives_out_of_buffers, accepts_failed;
 };
 
 const struct cw_loop_counts *cw_loop_counts(const struct cw_loop *loop);

@@ -8,7 +8,7 @@
  */
 #define _GNU_SOURCE 1
 #include "io/clock.h"
-#include "io/loop.h"
+#include "io/loop_priv.h"
 
 #include <liburing.h>
 
@@ -23,9 +23,7 @@
 enum {
     SQ_ENTRIES = 1024,
     CQ_ENTRIES = 8192,
-    SCRATCH_BYTES = 1 << 18,
-    ACCEPT_PAUSE_NS = 100000000, /* when there are no descriptors left */
-    NAME_BYTES = 160
+    SCRATCH_BYTES = 1 << 18
 };
 
 enum op {
@@ -36,8 +34,6 @@ enum op {
     OP_WAKE,
     OP_COUNT
 };
-
-#define NONE UINT32_MAX
 
 struct sock {
     int fd;
@@ -60,11 +56,11 @@ struct buffers {
     uint32_t bytes, count;
 };
 
-struct cw_loop {
+struct uring {
+    struct cw_loop base;
     struct io_uring ring;
     bool opened, started;
     uint32_t features; /* enum cw_loop_feature, those in use */
-    struct cw_loop_options options;
     struct sock *socks;
     uint32_t first_done;
     struct listener listeners[CW_LOOP_LISTENERS_MAX];
@@ -72,19 +68,21 @@ struct cw_loop {
     bool accept_paused;
     struct buffers buffers[CW_LOOP_GROUPS];
     char *scratch; /* without a buffer ring */
-    int event_fd;
     uint64_t event_value;
     bool event_armed;
-    struct cw_loop_counts counts;
-    char name[NAME_BYTES];
 };
+
+static struct uring *of(struct cw_loop *base)
+{
+    return (struct uring *)(void *)base;
+}
 
 static uint64_t cookie(enum op op, uint32_t number)
 {
     return (uint64_t)op << 32 | number;
 }
 
-static bool has(const struct cw_loop *loop, enum cw_loop_feature feature)
+static bool has(const struct uring *loop, enum cw_loop_feature feature)
 {
     return (loop->features & feature) != 0;
 }
@@ -92,7 +90,7 @@ static bool has(const struct cw_loop *loop, enum cw_loop_feature feature)
 /* ---- opening ---- */
 
 /* A ring with as much as this kernel has, not enabled: its owner is the thread that enables it. */
-static cw_err open_ring(struct cw_loop *loop, struct cw_fault *fault)
+static cw_err open_ring(struct uring *loop, struct cw_fault *fault)
 {
     const unsigned base = IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP | IORING_SETUP_R_DISABLED;
     const unsigned defer = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
@@ -117,17 +115,22 @@ static cw_err open_ring(struct cw_loop *loop, struct cw_fault *fault)
     return CW_ERR_OK;
 }
 
-/* Multishot operations cannot be asked for; they came with operations that can be. */
-static void probe(struct cw_loop *loop)
+/* Multishot operations cannot be asked for; they came with operations that can be. Every kernel
+   that gives a disabled ring (5.10) can be asked (5.6), so no answer means that seccomp forbids
+   io_uring_register, without which a ring is never enabled. */
+static cw_err probe(struct uring *loop, struct cw_fault *fault)
 {
     struct io_uring_probe *found = io_uring_get_probe_ring(&loop->ring);
-    bool v5_19 = found != NULL && io_uring_opcode_supported(found, IORING_OP_SOCKET);
-    bool v6_0 = found != NULL && io_uring_opcode_supported(found, IORING_OP_SEND_ZC);
-    if (found != NULL) {
-        io_uring_free_probe(found);
+    if (found == NULL) {
+        errno = EPERM;
+        return cw_fail(fault, CW_ERR_IO, "io_uring_register is forbidden here");
     }
+    bool v5_19 = io_uring_opcode_supported(found, IORING_OP_SOCKET);
+    bool v6_0 = io_uring_opcode_supported(found, IORING_OP_SEND_ZC);
+    io_uring_free_probe(found);
     loop->features &= v5_19 ? CW_LOOP_ALL : ~(uint32_t)CW_LOOP_MULTISHOT_ACCEPT;
     loop->features &= v6_0 ? CW_LOOP_ALL : ~(uint32_t)CW_LOOP_MULTISHOT_RECEIVE;
+    return CW_ERR_OK;
 }
 
 static void *map(size_t bytes)
@@ -146,11 +149,11 @@ static void give_buffer(struct buffers *buffers, uint32_t id)
 }
 
 /* False: this kernel has no buffer rings. */
-static bool open_buffers(struct cw_loop *loop, uint32_t group)
+static bool open_buffers(struct uring *loop, uint32_t group)
 {
     struct buffers *buffers = &loop->buffers[group];
-    buffers->bytes = loop->options.buffers[group].bytes;
-    buffers->count = loop->options.buffers[group].count;
+    buffers->bytes = loop->base.options.buffers[group].bytes;
+    buffers->count = loop->base.options.buffers[group].count;
     CW_ASSERT(buffers->count > 0 && (buffers->count & (buffers->count - 1)) == 0);
     buffers->ring_bytes = buffers->count * sizeof(struct io_uring_buf);
     buffers->ring = map(buffers->ring_bytes);
@@ -183,7 +186,7 @@ static void close_buffers(struct buffers *buffers)
 }
 
 /* seccomp does not see what a ring does; the ring itself is told what it may do. */
-static void restrict_ring(struct cw_loop *loop)
+static void restrict_ring(struct uring *loop)
 {
     static const uint8_t ops[] = {IORING_OP_ACCEPT,       IORING_OP_RECV,          IORING_OP_SEND,
                                   IORING_OP_ASYNC_CANCEL, IORING_OP_POLL_ADD,      IORING_OP_READ,
@@ -207,9 +210,9 @@ static void restrict_ring(struct cw_loop *loop)
     }
 }
 
-static void describe(struct cw_loop *loop)
+static void describe(struct uring *loop)
 {
-    (void)snprintf(loop->name, sizeof loop->name, "io_uring, %s accept, %s receive%s%s%s",
+    (void)snprintf(loop->base.name, sizeof loop->base.name, "io_uring, %s accept, %s receive%s%s%s",
                    has(loop, CW_LOOP_MULTISHOT_ACCEPT) ? "multishot" : "single",
                    !has(loop, CW_LOOP_BUFFER_RING)        ? "polled"
                    : has(loop, CW_LOOP_MULTISHOT_RECEIVE) ? "multishot"
@@ -219,60 +222,15 @@ static void describe(struct cw_loop *loop)
                    has(loop, CW_LOOP_RESTRICTIONS) ? ", restricted" : "");
 }
 
-size_t cw_loop_footprint(const struct cw_loop_options *options)
+static size_t uring_footprint(const struct cw_loop_options *options)
 {
-    return sizeof(struct cw_loop) + options->sockets * sizeof(struct sock) +
+    return sizeof(struct uring) + options->sockets * sizeof(struct sock) +
            (size_t)2 * CW_CACHE_LINE;
 }
 
-cw_err cw_loop_open(struct cw_loop **loop_out, struct cw_arena *arena,
-                    const struct cw_loop_options *options, struct cw_fault *fault)
+static void uring_close(struct cw_loop *base)
 {
-    CW_ASSERT(options->sockets > 0);
-    struct cw_loop *loop = cw_arena_zalloc(arena, sizeof *loop, CW_CACHE_LINE);
-    loop->options = *options;
-    loop->features = CW_LOOP_ALL & ~options->without;
-    loop->socks = cw_arena_zalloc(arena, options->sockets * sizeof *loop->socks, CW_CACHE_LINE);
-    loop->first_done = NONE;
-    for (uint32_t i = 0; i < options->sockets; i++) {
-        loop->socks[i].fd = -1;
-    }
-    for (uint32_t i = 0; i < CW_LOOP_LISTENERS_MAX; i++) {
-        loop->listeners[i].fd = -1;
-    }
-    loop->event_fd = eventfd(0, EFD_CLOEXEC);
-    if (loop->event_fd < 0) {
-        return cw_fail(fault, CW_ERR_IO, "opening an event descriptor");
-    }
-    cw_err err = open_ring(loop, fault);
-    if (err != CW_ERR_OK) {
-        cw_loop_close(loop);
-        return err;
-    }
-    probe(loop);
-    for (uint32_t group = 0; group < CW_LOOP_GROUPS && has(loop, CW_LOOP_BUFFER_RING); group++) {
-        if (!open_buffers(loop, group)) {
-            loop->features &= ~(uint32_t)CW_LOOP_BUFFER_RING;
-        }
-    }
-    if (!has(loop, CW_LOOP_BUFFER_RING)) {
-        loop->features &= ~(uint32_t)CW_LOOP_MULTISHOT_RECEIVE;
-        loop->scratch = map(SCRATCH_BYTES);
-        if (loop->scratch == NULL) {
-            cw_loop_close(loop);
-            return cw_fail(fault, CW_ERR_IO, "mapping %d bytes to receive into", SCRATCH_BYTES);
-        }
-    }
-    if (has(loop, CW_LOOP_RESTRICTIONS)) {
-        restrict_ring(loop);
-    }
-    describe(loop);
-    *loop_out = loop;
-    return CW_ERR_OK;
-}
-
-void cw_loop_close(struct cw_loop *loop)
-{
+    struct uring *loop = of(base);
     if (loop->opened) {
         io_uring_queue_exit(&loop->ring);
     }
@@ -281,7 +239,7 @@ void cw_loop_close(struct cw_loop *loop)
             (void)close(loop->listeners[i].fd);
         }
     }
-    for (uint32_t i = 0; i < loop->options.sockets; i++) {
+    for (uint32_t i = 0; i < loop->base.options.sockets; i++) {
         if (loop->socks[i].fd >= 0) {
             (void)close(loop->socks[i].fd);
         }
@@ -292,16 +250,64 @@ void cw_loop_close(struct cw_loop *loop)
     if (loop->scratch != NULL) {
         (void)munmap(loop->scratch, SCRATCH_BYTES);
     }
-    (void)close(loop->event_fd);
+    (void)close(loop->base.event_fd);
+}
+
+static cw_err uring_open(struct cw_loop **out, struct cw_arena *arena,
+                         const struct cw_loop_options *options, struct cw_fault *fault)
+{
+    struct uring *loop = cw_arena_zalloc(arena, sizeof *loop, CW_CACHE_LINE);
+    loop->base.backend = &cw_loop_uring;
+    loop->base.options = *options;
+    loop->features = CW_LOOP_ALL & ~options->without;
+    loop->socks = cw_arena_zalloc(arena, options->sockets * sizeof *loop->socks, CW_CACHE_LINE);
+    loop->first_done = CW_LOOP_NONE;
+    for (uint32_t i = 0; i < options->sockets; i++) {
+        loop->socks[i].fd = -1;
+    }
+    for (uint32_t i = 0; i < CW_LOOP_LISTENERS_MAX; i++) {
+        loop->listeners[i].fd = -1;
+    }
+    loop->base.event_fd = eventfd(0, EFD_CLOEXEC);
+    if (loop->base.event_fd < 0) {
+        return cw_fail(fault, CW_ERR_IO, "opening an event descriptor");
+    }
+    cw_err err = open_ring(loop, fault);
+    if (err == CW_ERR_OK) {
+        err = probe(loop, fault);
+    }
+    if (err != CW_ERR_OK) {
+        uring_close(&loop->base);
+        return err;
+    }
+    for (uint32_t group = 0; group < CW_LOOP_GROUPS && has(loop, CW_LOOP_BUFFER_RING); group++) {
+        if (!open_buffers(loop, group)) {
+            loop->features &= ~(uint32_t)CW_LOOP_BUFFER_RING;
+        }
+    }
+    if (!has(loop, CW_LOOP_BUFFER_RING)) {
+        loop->features &= ~(uint32_t)CW_LOOP_MULTISHOT_RECEIVE;
+        loop->scratch = map(SCRATCH_BYTES);
+        if (loop->scratch == NULL) {
+            uring_close(&loop->base);
+            return cw_fail(fault, CW_ERR_IO, "mapping %d bytes to receive into", SCRATCH_BYTES);
+        }
+    }
+    if (has(loop, CW_LOOP_RESTRICTIONS)) {
+        restrict_ring(loop);
+    }
+    describe(loop);
+    *out = &loop->base;
+    return CW_ERR_OK;
 }
 
 /* ---- submitting ---- */
 
-static struct io_uring_sqe *next_sqe(struct cw_loop *loop)
+static struct io_uring_sqe *next_sqe(struct uring *loop)
 {
     struct io_uring_sqe *sqe = io_uring_get_sqe(&loop->ring);
     if (sqe == NULL) {
-        loop->counts.enters++;
+        loop->base.counts.enters++;
         int rc = io_uring_submit(&loop->ring);
         CW_ASSERT(rc > 0 || rc == -EAGAIN || rc == -EBUSY || rc == -EINTR);
         sqe = io_uring_get_sqe(&loop->ring);
@@ -316,7 +322,7 @@ static void mark(struct io_uring_sqe *sqe, enum op op, uint32_t number)
     io_uring_sqe_set_data64(sqe, cookie(op, number));
 }
 
-static void arm_accept(struct cw_loop *loop, uint32_t number)
+static void arm_accept(struct uring *loop, uint32_t number)
 {
     struct listener *listener = &loop->listeners[number];
     struct io_uring_sqe *sqe = next_sqe(loop);
@@ -329,7 +335,7 @@ static void arm_accept(struct cw_loop *loop, uint32_t number)
     listener->armed = true;
 }
 
-static void arm_receive(struct cw_loop *loop, uint32_t number)
+static void arm_receive(struct uring *loop, uint32_t number)
 {
     struct sock *sock = &loop->socks[number];
     struct io_uring_sqe *sqe = next_sqe(loop);
@@ -350,7 +356,7 @@ static void arm_receive(struct cw_loop *loop, uint32_t number)
 }
 
 /* Makes what the kernel does what is wanted. */
-static void settle(struct cw_loop *loop, uint32_t number)
+static void settle(struct uring *loop, uint32_t number)
 {
     struct sock *sock = &loop->socks[number];
     if (sock->closing) {
@@ -367,14 +373,14 @@ static void settle(struct cw_loop *loop, uint32_t number)
     }
 }
 
-static void list_done(struct cw_loop *loop, uint32_t number)
+static void list_done(struct uring *loop, uint32_t number)
 {
     loop->socks[number].next_done = loop->first_done;
     loop->first_done = number;
 }
 
 /* An operation of this socket is over. */
-static void over(struct cw_loop *loop, uint32_t number)
+static void over(struct uring *loop, uint32_t number)
 {
     struct sock *sock = &loop->socks[number];
     CW_ASSERT(sock->in_flight > 0);
@@ -386,24 +392,26 @@ static void over(struct cw_loop *loop, uint32_t number)
 
 /* ---- the caller's side ---- */
 
-static struct sock *sock_of(struct cw_loop *loop, uint32_t number)
+static struct sock *sock_of(struct uring *loop, uint32_t number)
 {
-    CW_ASSERT(number < loop->options.sockets);
+    CW_ASSERT(number < loop->base.options.sockets);
     struct sock *sock = &loop->socks[number];
     CW_ASSERT(sock->fd >= 0);
     return sock;
 }
 
-void cw_loop_listen(struct cw_loop *loop, uint32_t number, int fd)
+static void uring_listen(struct cw_loop *base, uint32_t number, int fd)
 {
+    struct uring *loop = of(base);
     CW_ASSERT(number < CW_LOOP_LISTENERS_MAX && loop->listeners[number].fd < 0);
     loop->listeners[number] = (struct listener){.fd = fd, .wanted = true};
     loop->listener_count = number >= loop->listener_count ? number + 1 : loop->listener_count;
     loop->accept_paused = true; /* the next turn begins to accept */
 }
 
-void cw_loop_unlisten(struct cw_loop *loop, uint32_t number)
+static void uring_unlisten(struct cw_loop *base, uint32_t number)
 {
+    struct uring *loop = of(base);
     struct listener *listener = &loop->listeners[number];
     CW_ASSERT(listener->wanted);
     listener->wanted = false;
@@ -411,29 +419,32 @@ void cw_loop_unlisten(struct cw_loop *loop, uint32_t number)
     if (listener->armed) {
         struct io_uring_sqe *sqe = next_sqe(loop);
         io_uring_prep_cancel64(sqe, cookie(OP_ACCEPT, number), 0);
-        mark(sqe, OP_CANCEL, NONE);
+        mark(sqe, OP_CANCEL, CW_LOOP_NONE);
     } else {
         (void)close(listener->fd);
         listener->fd = -1;
     }
 }
 
-void cw_loop_attach(struct cw_loop *loop, uint32_t number, int fd, enum cw_loop_group group)
+static void uring_attach(struct cw_loop *base, uint32_t number, int fd, enum cw_loop_group group)
 {
-    CW_ASSERT(number < loop->options.sockets && loop->socks[number].fd < 0 && fd >= 0);
+    struct uring *loop = of(base);
+    CW_ASSERT(number < loop->base.options.sockets && loop->socks[number].fd < 0 && fd >= 0);
     loop->socks[number] =
-        (struct sock){.fd = fd, .group = (uint8_t)group, .want = true, .next_done = NONE};
+        (struct sock){.fd = fd, .group = (uint8_t)group, .want = true, .next_done = CW_LOOP_NONE};
     settle(loop, number);
 }
 
-void cw_loop_receive(struct cw_loop *loop, uint32_t number, bool on)
+static void uring_receive(struct cw_loop *base, uint32_t number, bool on)
 {
+    struct uring *loop = of(base);
     sock_of(loop, number)->want = on;
     settle(loop, number);
 }
 
-void cw_loop_send(struct cw_loop *loop, uint32_t number, const char *data, uint32_t bytes)
+static void uring_send(struct cw_loop *base, uint32_t number, const char *data, uint32_t bytes)
 {
+    struct uring *loop = of(base);
     struct sock *sock = sock_of(loop, number);
     CW_ASSERT(!sock->sending && !sock->closing && bytes > 0);
     struct io_uring_sqe *sqe = next_sqe(loop);
@@ -443,15 +454,17 @@ void cw_loop_send(struct cw_loop *loop, uint32_t number, const char *data, uint3
     sock->in_flight++;
 }
 
-void cw_loop_finish(struct cw_loop *loop, uint32_t number)
+static void uring_finish(struct cw_loop *base, uint32_t number)
 {
+    struct uring *loop = of(base);
     struct sock *sock = sock_of(loop, number);
     CW_ASSERT(!sock->sending && !sock->closing);
     (void)shutdown(sock->fd, SHUT_WR);
 }
 
-void cw_loop_drop(struct cw_loop *loop, uint32_t number, bool reset)
+static void uring_drop(struct cw_loop *base, uint32_t number, bool reset)
 {
+    struct uring *loop = of(base);
     struct sock *sock = sock_of(loop, number);
     CW_ASSERT(!sock->closing);
     sock->closing = true;
@@ -467,9 +480,10 @@ void cw_loop_drop(struct cw_loop *loop, uint32_t number, bool reset)
     }
 }
 
-int cw_loop_fd(const struct cw_loop *loop, uint32_t number)
+static int uring_fd(const struct cw_loop *base, uint32_t number)
 {
-    CW_ASSERT(number < loop->options.sockets);
+    const struct uring *loop = (const struct uring *)(const void *)base;
+    CW_ASSERT(number < loop->base.options.sockets);
     return loop->socks[number].fd;
 }
 
@@ -482,8 +496,9 @@ struct completion {
     uint32_t flags;
 };
 
-static void on_accept(struct cw_loop *loop, const struct completion *done)
+static void on_accept(struct uring *loop, const struct completion *done)
 {
+    const struct cw_loop_handlers *handlers = &loop->base.options.handlers;
     struct listener *listener = &loop->listeners[done->number];
     if ((done->flags & IORING_CQE_F_MORE) == 0) {
         listener->armed = false;
@@ -496,29 +511,30 @@ static void on_accept(struct cw_loop *loop, const struct completion *done)
     if (done->res < 0) {
         bool ended = done->res == -ECANCELED || done->res == -ECONNABORTED || done->res == -EINTR;
         if (!ended && listener->wanted) {
-            loop->counts.accepts_failed++;
-            listener->not_before_ns = cw_clock_monotonic_ns() + ACCEPT_PAUSE_NS;
+            loop->base.counts.accepts_failed++;
+            listener->not_before_ns = cw_clock_monotonic_ns() + CW_LOOP_ACCEPT_PAUSE_NS;
         }
     } else if (!listener->wanted) {
         (void)close(done->res);
     } else {
-        loop->options.handlers.accepted(loop->options.handlers.self, done->number, done->res);
+        handlers->accepted(handlers->self, done->number, done->res);
     }
 }
 
-static void tell_received(struct cw_loop *loop, uint32_t number, const char *data, int32_t bytes)
+static void tell_received(struct uring *loop, uint32_t number, const char *data, int32_t bytes)
 {
+    const struct cw_loop_handlers *handlers = &loop->base.options.handlers;
     struct sock *sock = &loop->socks[number];
     if (data == NULL) {
         sock->want = false;
     }
     if (!sock->closing) {
-        loop->options.handlers.received(loop->options.handlers.self, number, data, bytes);
+        handlers->received(handlers->self, number, data, bytes);
     }
 }
 
 /* Without a buffer ring: there is something to receive. */
-static void receive_polled(struct cw_loop *loop, uint32_t number)
+static void receive_polled(struct uring *loop, uint32_t number)
 {
     struct sock *sock = &loop->socks[number];
     if (sock->closing || !sock->want) {
@@ -532,7 +548,7 @@ static void receive_polled(struct cw_loop *loop, uint32_t number)
     }
 }
 
-static void on_receive(struct cw_loop *loop, const struct completion *done)
+static void on_receive(struct uring *loop, const struct completion *done)
 {
     struct sock *sock = &loop->socks[done->number];
     if ((done->flags & IORING_CQE_F_MORE) == 0) {
@@ -547,7 +563,7 @@ static void on_receive(struct cw_loop *loop, const struct completion *done)
         tell_received(loop, done->number, buffers->base + (size_t)id * buffers->bytes, done->res);
         give_buffer(buffers, id);
     } else if (done->res == -ENOBUFS) {
-        loop->counts.receives_out_of_buffers++; /* they are back when this turn ends */
+        loop->base.counts.receives_out_of_buffers++; /* they are back when this turn ends */
     } else if (done->res != -ECANCELED && done->res != -EINTR) {
         tell_received(loop, done->number, NULL, done->res);
     }
@@ -557,25 +573,26 @@ static void on_receive(struct cw_loop *loop, const struct completion *done)
     }
 }
 
-static void on_send(struct cw_loop *loop, const struct completion *done)
+static void on_send(struct uring *loop, const struct completion *done)
 {
+    const struct cw_loop_handlers *handlers = &loop->base.options.handlers;
     struct sock *sock = &loop->socks[done->number];
     sock->sending = false;
     if (!sock->closing) {
-        loop->options.handlers.sent(loop->options.handlers.self, done->number, done->res);
+        handlers->sent(handlers->self, done->number, done->res);
     }
     over(loop, done->number);
 }
 
-static void complete(struct cw_loop *loop, const struct completion *done)
+static void complete(struct uring *loop, const struct completion *done)
 {
-    loop->counts.completions++;
+    loop->base.counts.completions++;
     switch (done->op) {
     case OP_ACCEPT: on_accept(loop, done); break;
     case OP_RECEIVE: on_receive(loop, done); break;
     case OP_SEND: on_send(loop, done); break;
     case OP_CANCEL:
-        if (done->number != NONE) {
+        if (done->number != CW_LOOP_NONE) {
             loop->socks[done->number].cancelling = false;
             over(loop, done->number);
             settle(loop, done->number);
@@ -587,7 +604,7 @@ static void complete(struct cw_loop *loop, const struct completion *done)
     }
 }
 
-static void reap(struct cw_loop *loop)
+static void reap(struct uring *loop)
 {
     unsigned head;
     uint32_t count = 0;
@@ -607,20 +624,21 @@ static void reap(struct cw_loop *loop)
     io_uring_cq_advance(&loop->ring, count);
 }
 
-static void close_done(struct cw_loop *loop)
+static void close_done(struct uring *loop)
 {
-    while (loop->first_done != NONE) {
+    const struct cw_loop_handlers *handlers = &loop->base.options.handlers;
+    while (loop->first_done != CW_LOOP_NONE) {
         uint32_t number = loop->first_done;
         struct sock *sock = &loop->socks[number];
         loop->first_done = sock->next_done;
         CW_ASSERT(sock->in_flight == 0 && sock->closing);
         (void)close(sock->fd);
         sock->fd = -1;
-        loop->options.handlers.closed(loop->options.handlers.self, number);
+        handlers->closed(handlers->self, number);
     }
 }
 
-static void arm_accepts(struct cw_loop *loop)
+static void arm_accepts(struct uring *loop)
 {
     uint64_t now = cw_clock_monotonic_ns();
     loop->accept_paused = false;
@@ -637,7 +655,7 @@ static void arm_accepts(struct cw_loop *loop)
 }
 
 /* What has to be asked for before the kernel is called. */
-static void prepare(struct cw_loop *loop)
+static void prepare(struct uring *loop)
 {
     close_done(loop);
     if (!loop->started) {
@@ -649,7 +667,8 @@ static void prepare(struct cw_loop *loop)
     }
     if (!loop->event_armed) {
         struct io_uring_sqe *sqe = next_sqe(loop);
-        io_uring_prep_read(sqe, loop->event_fd, &loop->event_value, sizeof loop->event_value, 0);
+        io_uring_prep_read(sqe, loop->base.event_fd, &loop->event_value, sizeof loop->event_value,
+                           0);
         mark(sqe, OP_WAKE, 0);
         loop->event_armed = true;
     }
@@ -658,13 +677,14 @@ static void prepare(struct cw_loop *loop)
     }
 }
 
-void cw_loop_turn(struct cw_loop *loop)
+static void uring_turn(struct cw_loop *base)
 {
+    struct uring *loop = of(base);
     prepare(loop);
     unsigned flags = IO_URING_READ_ONCE(*loop->ring.sq.kflags);
     if (io_uring_sq_ready(&loop->ring) > 0 ||
         (flags & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0) {
-        loop->counts.enters++;
+        loop->base.counts.enters++;
         int rc = io_uring_submit_and_get_events(&loop->ring);
         CW_ASSERT(rc >= 0 || rc == -EAGAIN || rc == -EBUSY || rc == -EINTR);
     }
@@ -672,8 +692,9 @@ void cw_loop_turn(struct cw_loop *loop)
     close_done(loop);
 }
 
-void cw_loop_wait(struct cw_loop *loop, uint64_t ns_max)
+static void uring_wait(struct cw_loop *base, uint64_t ns_max)
 {
+    struct uring *loop = of(base);
     prepare(loop);
     if (io_uring_cq_ready(&loop->ring) > 0) {
         return;
@@ -681,24 +702,23 @@ void cw_loop_wait(struct cw_loop *loop, uint64_t ns_max)
     struct __kernel_timespec ts = {.tv_sec = (int64_t)(ns_max / 1000000000u),
                                    .tv_nsec = (int64_t)(ns_max % 1000000000u)};
     struct io_uring_cqe *cqe = NULL;
-    loop->counts.enters++;
+    loop->base.counts.enters++;
     int rc = io_uring_submit_and_wait_timeout(&loop->ring, &cqe, 1, &ts, NULL);
     CW_ASSERT(rc >= 0 || rc == -ETIME || rc == -EINTR || rc == -EAGAIN || rc == -EBUSY);
 }
 
-void cw_loop_wake(struct cw_loop *loop)
-{
-    uint64_t one = 1;
-    ssize_t rc = write(loop->event_fd, &one, sizeof one);
-    CW_ASSERT(rc == (ssize_t)sizeof one);
-}
-
-const char *cw_loop_name(const struct cw_loop *loop)
-{
-    return loop->name;
-}
-
-const struct cw_loop_counts *cw_loop_counts(const struct cw_loop *loop)
-{
-    return &loop->counts;
-}
+const struct cw_loop_backend cw_loop_uring = {
+    .open = uring_open,
+    .footprint = uring_footprint,
+    .close = uring_close,
+    .listen = uring_listen,
+    .unlisten = uring_unlisten,
+    .attach = uring_attach,
+    .receive = uring_receive,
+    .send = uring_send,
+    .finish = uring_finish,
+    .drop = uring_drop,
+    .fd = uring_fd,
+    .turn = uring_turn,
+    .wait = uring_wait,
+};

@@ -20,8 +20,8 @@ enum {
 
 struct cw_parcels {
     _Alignas(CW_CACHE_LINE) _Atomic uint64_t sent; /* written by the producer */
-    uint64_t line;     /* producer's: the end of what was put, sent or not */
-    uint64_t reserved; /* producer's: what put will add */
+    uint64_t line;       /* producer's: the end of what was put, sent or not */
+    uint64_t reserved;   /* producer's: what put will add */
     uint64_t anew, mark; /* producer's: where it was begun anew last, the mark's offset */
     _Alignas(CW_CACHE_LINE) _Atomic uint64_t taken; /* written by the consumer */
     uint64_t after;                                 /* consumer's: what take will publish */

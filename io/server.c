@@ -285,6 +285,7 @@ cw_err cw_server_open(struct cw_server **server_out, struct cw_server_options *o
                               .core = options->core,
                               .number_count = options->limits.connections + CW_SERVER_SPARE};
     struct cw_loop_options loop = loop_options(&proto);
+    loop.choice = options->loop;
     loop.without = options->without;
     size_t bytes = sizeof proto + footprint(&options->limits, &loop);
     err = cw_arena_open(&proto.arena, bytes, bytes + (1u << 20), fault);
@@ -438,16 +439,23 @@ static bool hand_over(struct cw_server *server, struct cw_chunk *chunk)
     return true;
 }
 
-static enum cw_poll take(void *self, uint32_t shard, uint64_t sequence, struct cw_chunk *chunk)
+/* All but handing over: reads until slots and memory are taken, and refuses what comes then. */
+static void turn(void *self)
 {
     struct cw_server *server = self;
-    (void)shard;
     tell_time(server);
     pass_time(server);
     settle_starved(server);
     settle_touched(server);
     cw_loop_turn(server->loop);
     settle_touched(server);
+}
+
+static enum cw_poll take(void *self, uint32_t shard, uint64_t sequence, struct cw_chunk *chunk)
+{
+    struct cw_server *server = self;
+    (void)shard;
+    turn(server);
     *chunk = (struct cw_chunk){.sequence = sequence};
     if (hand_over(server, chunk)) {
         return CW_POLL_READY;
@@ -464,7 +472,7 @@ static void done(void *self, uint32_t shard, const struct cw_chunk *chunk)
 
 struct cw_source cw_server_source(struct cw_server *server)
 {
-    return (struct cw_source){.self = server, .take = take, .done = done};
+    return (struct cw_source){.self = server, .take = take, .done = done, .turn = turn};
 }
 
 void cw_server_answer(struct cw_server *server, uint64_t token, const struct cw_answer *answer)
@@ -514,11 +522,13 @@ static uint64_t next_due_ns(const struct cw_server *server)
 void cw_server_wait(struct cw_server *server, uint64_t ns_max)
 {
     tell_time(server);
+    /* What was ready before and not taken cannot be taken now: the core waits for others. */
+    const struct cw_request *left_over = server->ready;
     settle_touched(server);
     uint64_t next = next_due_ns(server);
     uint64_t left = next > server->now_ns ? next - server->now_ns : 0;
     left = left < ns_max ? left : ns_max;
-    if (left > 0 && server->ready == NULL) {
+    if (left > 0 && server->ready == left_over) {
         cw_loop_wait(server->loop, left);
     }
 }
@@ -585,8 +595,8 @@ bool cw_server_counter(const struct cw_server *server, uint32_t index, const cha
          server->slot_count - server->free_slot_count},
         {"request_memory_bytes", "Memory of requests and answers in use, now.",
          server->pool.used_bytes},
-        {"loop_enters_total", "Calls of io_uring_enter.", loop->enters},
-        {"loop_completions_total", "Completions of io_uring.", loop->completions},
+        {"loop_enters_total", "Calls of io_uring_enter, or of epoll_wait.", loop->enters},
+        {"loop_completions_total", "What io_uring completed, or epoll led to.", loop->completions},
         {"loop_out_of_buffers_total", "Receives that found no buffer and were asked for again.",
          loop->receives_out_of_buffers},
         {"accepts_failed_total", "Accepts that failed: no descriptors or memory were left.",

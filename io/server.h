@@ -19,6 +19,7 @@
 #include "core/err.h"
 #include "core/port.h"
 #include "io/credentials.h"
+#include "io/loop.h"
 
 #define CW_LISTENERS_MAX 16u
 
@@ -52,8 +53,9 @@ struct cw_server_options {
     uint32_t listener_count;
     struct cw_server_limits limits;
     const struct cw_credentials *credentials; /* NULL: nobody is asked; every role */
-    uint32_t core;    /* 0 is opened first and makes sure that nobody else has the ports */
-    uint32_t without; /* enum cw_loop_feature (loop.h) to do without, as on an older kernel */
+    uint32_t core; /* 0 is opened first and makes sure that nobody else has the ports */
+    enum cw_loop_choice loop; /* io_uring or epoll */
+    uint32_t without;         /* enum cw_loop_feature to do without, as on an older kernel */
 };
 
 /* CW_ERR_INVALID: an address that cannot be, or may not be used without credentials;
@@ -83,7 +85,8 @@ void cw_server_drain(struct cw_server *server, uint32_t grace_ms);
 CW_MUST_USE bool cw_server_counter(const struct cw_server *server, uint32_t index,
                                    const char **name, const char **help, uint64_t *value);
 
-/* What this server runs on ("io_uring with multishot receive", ...), for the start-up log. */
+/* What this server runs on ("io_uring, multishot accept, ...", "epoll (io_uring is forbidden here:
+   Operation not permitted)"), for the start-up log. */
 const char *cw_server_backend(const struct cw_server *server);
 
 #endif

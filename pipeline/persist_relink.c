@@ -115,9 +115,9 @@ static void take_over(struct cw_pipeline *p, cw_row row)
 /* Item rows lead to the products that stock is asked of. */
 static bool lead_to_products(struct cw_pipeline *p, cw_row row)
 {
-    const struct cw_candidate_row *at = cw_candidate_at(p, row);
+    struct cw_candidate_row *at = cw_table_link(p->candidates, row);
     struct cw_item_row *items =
-        (struct cw_item_row *)(void *)cw_touch_link(p, row, at->touch_count);
+        (struct cw_item_row *)((struct cw_touch_row *)(at + 1) + at->touch_count);
     const char *text = cw_candidate_texts(at).items;
     for (uint32_t i = 0; i < at->item_count; i++) {
         items[i].product = cw_product_make(p, (struct cw_view){text, items[i].id_bytes});
@@ -298,25 +298,40 @@ static cw_err link_seen(struct relink *r)
     return CW_ERR_OK;
 }
 
-/* A message leads to a touch that was tried. A short link whose message is no more goes: it was
-   left where links were not configured when its message went. */
+/* Whether it leads to a touch that was tried, under the id that follows from that. */
+static bool message_good(struct cw_pipeline *p, cw_row row)
+{
+    const struct cw_message_row *message = cw_table_value(p->messages, row);
+    struct cw_view customer = cw_message_owner(message);
+    char key[CW_ID_BYTES_MAX + sizeof message->serial];
+    memcpy(key, customer.data, customer.bytes);
+    memcpy(key + customer.bytes, &message->serial, sizeof message->serial);
+    uint32_t bytes = customer.bytes + (uint32_t)sizeof message->serial;
+    cw_row of = cw_table_find(p->candidates, cw_table_hash(p->candidates, key, bytes), key, bytes);
+    if (of == CW_ROW_NONE) {
+        return false;
+    }
+    const struct cw_candidate_row *candidate = cw_candidate_at(p, of);
+    if (message->touch > candidate->touch_count ||
+        cw_candidate_touches(candidate)[message->touch - 1].attempts == 0) {
+        return false;
+    }
+    char id[CW_MESSAGE_ID_BYTES];
+    struct cw_candidate_texts texts = cw_candidate_texts(candidate);
+    cw_message_id(p->options.partitions, texts.program, customer, texts.cart, candidate->first_t0,
+                  message->touch, id);
+    return cw_view_equal(cw_table_key(p->messages, row), (struct cw_view){id, sizeof id});
+}
+
+/* A short link whose message is no more goes: it was left where links were not configured when its
+   message went. */
 static cw_err look_at_messages(struct relink *r)
 {
     struct cw_pipeline *p = r->p;
     uint64_t cursor = 0;
     cw_row row;
     while ((row = cw_table_next(p->messages, &cursor)) != CW_ROW_NONE) {
-        const struct cw_message_row *message = cw_table_value(p->messages, row);
-        char key[CW_ID_BYTES_MAX + sizeof message->serial];
-        memcpy(key, message + 1, message->customer_bytes);
-        memcpy(key + message->customer_bytes, &message->serial, sizeof message->serial);
-        uint32_t bytes = message->customer_bytes + (uint32_t)sizeof message->serial;
-        cw_row of =
-            cw_table_find(p->candidates, cw_table_hash(p->candidates, key, bytes), key, bytes);
-        const struct cw_candidate_row *candidate =
-            of == CW_ROW_NONE ? NULL : cw_candidate_at(p, of);
-        if (candidate == NULL || message->touch > candidate->touch_count ||
-            cw_candidate_touches(candidate)[message->touch - 1].attempts == 0) {
+        if (!message_good(p, row)) {
             return cw_damaged(r->fault, "a message of a touch that was not sent");
         }
     }

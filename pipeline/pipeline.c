@@ -10,6 +10,7 @@
 enum {
     FIRED_MAX = 256,
     FIRED_IN_ROOM = 32, /* customers that fire before room for their changes is looked at again */
+    FIRED_IN_TURN = 512,
     FIRE_AHEAD = 8, /* customers whose rows are requested before they are at work */
     SCRATCH_CHUNK = 1 << 20
 };
@@ -397,15 +398,17 @@ static void fire(struct cw_pipeline *p, const struct cw_wheel_fired *fired, int6
 static bool advance(struct cw_pipeline *p, int64_t now, uint32_t most, bool within)
 {
     struct cw_wheel_fired fired[FIRED_MAX];
+    uint32_t total = 0;
     for (;;) { /* bounded: each turn fires timers or moves the wheel on */
         int64_t tick = now;
-        if (within && !has_room(p)) {
+        if (within && (total >= FIRED_IN_TURN || !has_room(p))) {
             return false;
         }
         uint32_t count = cw_wheel_advance(p->wheel, now, fired, most, &tick);
         if (count == 0 && tick >= now) {
             break;
         }
+        total += count;
         for (uint32_t i = 0; i < count && i < FIRE_AHEAD; i++) {
             __builtin_prefetch(cw_table_value(p->customers, fired[i].cookie));
         }

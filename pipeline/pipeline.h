@@ -96,8 +96,8 @@ void cw_pipeline_run_telling(struct cw_pipeline *pipeline, const struct cw_event
 /* Fires every timer due up to and including now. After it, no event may have a clock <= now. */
 void cw_pipeline_advance(struct cw_pipeline *pipeline, int64_t now);
 
-/* The same as far as there is room for changes in the next commit: false when there is none, and
-   timers are left. */
+/* The same, but for a bounded number of customers, and while there is room for changes in the next
+   commit: false when timers are left. The clock is then at the last that fired. */
 CW_MUST_USE bool cw_pipeline_advance_within(struct cw_pipeline *pipeline, int64_t now);
 
 /* From now on changes of rows are noted in this journal (core/journal.h), under the numbers of

@@ -38,8 +38,7 @@ int cw_slot_compare(const struct cw_pipeline *p, uint32_t a, struct cw_view a_pr
 }
 
 const struct cw_touch *cw_candidate_touch(const struct cw_pipeline *p,
-                                          const struct cw_candidate_row *candidate,
-                                          uint32_t number)
+                                          const struct cw_candidate_row *candidate, uint32_t number)
 {
     const struct cw_program *program = p->slots[candidate->slot].program;
     const struct cw_touch_row *row = &cw_candidate_touches(candidate)[number];

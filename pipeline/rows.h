@@ -5,16 +5,18 @@
  * it. Rows name each other by cw_row; a row that is resized may move, and who moves it mends the
  * links (store.c). Times are ms; CW_TIME_NONE means never.
  *
- * | table | key | holds |
- * | --- | --- | --- |
- * | customers | customerId | profile, features kept from the stream, sends of 7 days, lists, timer
- * | | carts | customerId, cartId | order, clearing, update seen; the watched session | | candidates
- * | customerId, serial | one abandoned cart in one program and its touches | | dedup | the
- * program's keyFormat | the accepted abandonment that the window holds | | scores | customerId,
- * cartId | the cached score | | products | productId | stock; every core has all of them | |
- * messages | messageId | the touch that it was | | links | a keyed hash of the messageId | the
- * message that a short link leads to | | seen | kind, customerId, source, id | events and
- * orders that were here already |
+ *     table       key                           holds
+ *     customers   customerId                    profile, features kept from the stream, sends of
+ *                                               7 days, lists, timer
+ *     carts       customerId, cartId            order, clearing, update seen; the watched session
+ *     candidates  customerId, serial            one abandoned cart in one program, its touches
+ *     dedup       the program's keyFormat       the accepted abandonment that the window holds
+ *     scores      customerId, cartId            the cached score
+ *     products    productId                     stock; every core has all of them
+ *     messages    messageId                     the touch that it was
+ *     links       a keyed hash of the messageId the message that a short link leads to
+ *     seen        kind, customerId, source, id  events and orders that were here already
+ *     meta        kind, core, what              what is no row: persist_priv.h
  */
 #ifndef CW_PIPELINE_ROWS_H
 #define CW_PIPELINE_ROWS_H

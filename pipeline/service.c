@@ -300,7 +300,9 @@ static void run_events(struct cw_service *service, const struct cw_share *share)
     bool same = same_programs(service, share);
     bool event_time = service->options.event_time;
     int64_t clock = cw_service_clock(service);
-    if (service->draining && !event_time) { /* timers are for the next start */
+    /* Timers are for the next start, or this core is behind with them: its clock is where they are,
+       so that whoever waits for an answer does not wait for all of them. */
+    if ((service->draining || service->lagging) && !event_time) {
         int64_t reached = service->pipeline->now;
         clock = service->advanced > reached ? service->advanced : reached;
     }
@@ -379,7 +381,7 @@ static bool pass_time(struct cw_service *service)
         cw_histogram_add(&service->latencies[CW_LATENCY_TIMER], (uint64_t)(now - due) * 1000000u);
     }
     service->lagging = !cw_pipeline_advance_within(service->pipeline, now - 1);
-    if (service->lagging) { /* too much is to be committed first: no event may run before it */
+    if (service->lagging) {
         return true;
     }
     service->advanced = now;
@@ -393,21 +395,16 @@ static bool pass_time(struct cw_service *service)
     return fires;
 }
 
-static bool output_full(const struct cw_service *service)
-{
-    return service->options.full != NULL && service->options.full(service->options.self);
-}
-
 static bool full(void *self)
 {
     struct cw_service *service = self;
-    return service->lagging || output_full(service);
+    return service->options.full != NULL && service->options.full(service->options.self);
 }
 
 static bool turn(void *self)
 {
     struct cw_service *service = self;
-    if (output_full(service)) { /* what timers and results decide has no room either */
+    if (full(service)) { /* what timers and results decide has no room either */
         return false;
     }
     bool worked = pass_time(service);

@@ -116,7 +116,9 @@ void cw_service_busy(struct cw_service *service, const struct cw_request *reques
 static void answer_put(struct cw_service *service, const struct cw_open *open)
 {
     uint32_t entries = open->accepted + open->duplicate + open->rejected;
-    if (open->refused == entries) {
+    /* SDKs try a whole call again, and never single entries: while nothing of it took effect, it
+       fails as a whole. An entry that is wrong is told by the try that finds room. */
+    if (open->refused > 0 && open->accepted == 0) {
         cw_service_busy(service, &open->request, "");
         return;
     }

@@ -157,7 +157,7 @@ struct cw_service {
     int64_t cleaned;  /* when the last slice was cleaned without a batch */
     uint64_t sequence;
     bool draining;
-    bool lagging; /* timers that are due wait for room in the next commit */
+    bool lagging; /* more timers are due than a turn has room for */
     /* While a chunk is decoded: */
     struct cw_batch *const *batches;
     uint32_t batch_count;

@@ -115,6 +115,12 @@ enum cw_send_answer cw_service_send(void *self, const struct cw_send *send)
     struct cw_service *service = self;
     CW_ASSERT(send->message_id.bytes == CW_POST_KEY_BYTES);
     struct cw_message *message = &service->message;
+    const struct cw_channel_port *port = &service->options.channels;
+    if (!service->options.event_time && port->room != NULL &&
+        !port->room(port->self, send->channel, service->options.pipeline.core)) {
+        service->served.channel_full[send->channel]++; /* rendering costs more than asking */
+        return CW_SEND_FULL;
+    }
     struct cw_fault fault = {.code = CW_ERR_OK};
     cw_err err = cw_message_render(service->options.templates, service->options.pipeline.zones,
                                    send->input, message, &fault);

@@ -425,6 +425,20 @@ static void clean_cart(struct cw_pipeline *p, cw_row row)
     cw_table_remove(p->carts, row);
 }
 
+/* True when the row says no more than none would: so it is of who was erased. */
+static bool says_nothing(const struct cw_pipeline *p, const struct cw_customer *customer)
+{
+    const struct cw_customer_row *at = customer->at;
+    int64_t latest = at->last_sent > at->purchased_at ? at->last_sent : at->purchased_at;
+    for (uint32_t i = 0; i < CW_PROFILE_FIELD_COUNT; i++) {
+        latest = at->field_time[i] > latest ? at->field_time[i] : latest;
+    }
+    return latest == CW_TIME_NONE && !at->known && at->timer == CW_TIMER_NONE &&
+           at->candidate_serial == 0 && at->carts == CW_ROW_NONE && at->seen == CW_ROW_NONE &&
+           at->orders + at->abandonments + at->ratings == 0 &&
+           cw_table_value_bytes(p->customers, customer->row) == sizeof *at;
+}
+
 static void clean_seen(struct cw_pipeline *p, cw_row row)
 {
     const struct cw_seen_row *at = seen_at(p, row);
@@ -436,6 +450,9 @@ static void clean_seen(struct cw_pipeline *p, cw_row row)
     bool owned = customer_of_key(p, (struct cw_view){key.data + 1, key.bytes - 1}, &customer);
     seen_unlink(p, owned ? &customer : NULL, at);
     cw_table_remove(p->seen, row);
+    if (owned && says_nothing(p, &customer)) {
+        cw_table_remove(p->customers, customer.row);
+    }
 }
 
 static void clean_dedup(struct cw_pipeline *p, cw_row row)

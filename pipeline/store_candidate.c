@@ -92,11 +92,10 @@ cw_row cw_candidate_find(const struct cw_pipeline *p, const struct cw_customer *
     return CW_ROW_NONE;
 }
 
-static void list_add(struct cw_pipeline *p, struct cw_customer_row *customer, cw_row *head,
-                     cw_row row)
+static void list_add(struct cw_pipeline *p, struct cw_customer *customer, cw_row *head, cw_row row)
 {
     struct cw_candidate_row *candidate = cw_candidate_edit(p, row);
-    candidate->listed = ++customer->listings;
+    candidate->listed = ++cw_customer_edit(p, customer)->listings;
     candidate->prev = CW_ROW_NONE;
     candidate->next = *head;
     if (*head != CW_ROW_NONE) {
@@ -374,8 +373,7 @@ cw_row cw_candidate_write(struct cw_pipeline *p, struct cw_item *item, cw_row ro
         list_take(p, &cw_customer_link(p, customer)->in_flight, row);
         cw_row moved = cw_table_resize(p->candidates, row, shape.value_bytes);
         if (moved == CW_ROW_NONE) {
-            struct cw_customer_row *owner = cw_customer_edit(p, customer);
-            list_add(p, owner, &owner->in_flight, row);
+            list_add(p, customer, &cw_customer_link(p, customer)->in_flight, row);
             cw_candidate_index(p, row);
             return CW_ROW_NONE;
         }
@@ -398,8 +396,7 @@ cw_row cw_candidate_write(struct cw_pipeline *p, struct cw_item *item, cw_row ro
     }
     write_texts(p, candidate, item, &shape);
     cw_candidate_settle(p, row);
-    struct cw_customer_row *owner = cw_customer_edit(p, customer);
-    list_add(p, owner, &owner->in_flight, row);
+    list_add(p, customer, &cw_customer_link(p, customer)->in_flight, row);
     cw_candidate_index(p, row);
     return row;
 }
@@ -427,8 +424,7 @@ void cw_candidate_end(struct cw_pipeline *p, struct cw_customer *customer, cw_ro
     owner->in_flight_count--;
     candidate->status = (uint8_t)status;
     candidate->ended_at = p->now;
-    owner = cw_customer_edit(p, customer);
-    list_add(p, owner, &owner->history, row);
+    list_add(p, customer, &owner->history, row);
 }
 
 /* Short links stand in SMS alone. */

@@ -511,8 +511,7 @@ void cw_touch_fire(struct cw_pipeline *p, struct cw_customer *customer, cw_row r
         }
         look.reason = CW_TOUCH_REASON_PROVIDER;
         look.until = cw_touch_room_at(p, claim.id, touch->waits);
-        cw_touch_edit(p, row, number)->waits =
-            (uint8_t)(touch->waits + (touch->waits < UINT8_MAX));
+        cw_touch_edit(p, row, number)->waits = (uint8_t)(touch->waits + (touch->waits < UINT8_MAX));
     }
     put_off(p, customer, row, number, &look);
 }

@@ -58,8 +58,8 @@ static cw_err load(void *self, struct cw_manifest *manifest, struct cw_fault *fa
         *fault = faults[0];
         return errs[0];
     }
-    bool a = errs[0] == CW_ERR_OK &&
-             (errs[1] != CW_ERR_OK || found[0].generation > found[1].generation);
+    bool a =
+        errs[0] == CW_ERR_OK && (errs[1] != CW_ERR_OK || found[0].generation > found[1].generation);
     uint32_t newest = a ? 0 : 1;
     *manifest = found[newest];
     return CW_ERR_OK;
@@ -87,8 +87,8 @@ static cw_err store(void *self, struct cw_manifest *manifest, struct cw_fault *f
     struct cw_text text = {0};
     cw_manifest_write(manifest, &text);
     int file = open(made, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    bool good = file >= 0 && write(file, text.data, text.bytes) == (ssize_t)text.bytes &&
-                fsync(file) == 0;
+    bool good =
+        file >= 0 && write(file, text.data, text.bytes) == (ssize_t)text.bytes && fsync(file) == 0;
     cw_err err = good ? CW_ERR_OK : cw_fail(fault, CW_ERR_IO, "writing %s", made);
     if (file >= 0) {
         (void)close(file);
@@ -130,8 +130,7 @@ static cw_err remove_epoch(void *self, uint64_t epoch, struct cw_fault *fault)
 {
     const char *directory = ((const struct cw_durable_directory *)self)->path;
     char path[4096];
-    (void)snprintf(path, sizeof path, "%.3900s/epoch-%08llu", directory,
-                   (unsigned long long)epoch);
+    (void)snprintf(path, sizeof path, "%.3900s/epoch-%08llu", directory, (unsigned long long)epoch);
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0 && errno == ENOENT) {
         return CW_ERR_OK;

@@ -12,6 +12,7 @@ struct cw_durable_core {
     struct cw_log *log;
     struct cw_journal *journal;
     struct cw_checkpoint *checkpoint;
+    struct cw_checkpoint_found found; /* by recovery, on as many cores as before */
     struct cw_store *store;
     struct cw_table *tables[CW_TABLE_NUMBER_COUNT];
 };

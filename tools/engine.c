@@ -71,7 +71,14 @@ static void dead_letter(void *self, int64_t at, struct cw_view text, struct cw_v
 static bool counter(void *self, uint32_t index, const char **name, const char **help,
                     uint64_t *value)
 {
-    return cw_server_counter(((struct cw_core *)self)->server, index, name, help, value);
+    const struct cw_core *core = self;
+    if (index == 0) {
+        *name = "dead_letters_lost_total";
+        *help = "Refused events that are not in the dead letters: they came too fast for the disk.";
+        *value = core->letters.lost;
+        return true;
+    }
+    return cw_server_counter(core->server, index - 1, name, help, value);
 }
 
 static void decide(void *self, const struct cw_decision *decision)
@@ -136,15 +143,29 @@ static bool under_way(struct cw_core *core)
            cw_clock_monotonic_ns() - core->drained_ns < UINT64_C(2) * GRACE_MS * 1000000;
 }
 
-/* The server's source, and before it what the control plane wants of this core. */
-static enum cw_poll take(void *self, uint32_t shard, uint64_t sequence, struct cw_chunk *chunk)
+static void hear_of_stop(struct cw_core *core)
 {
-    struct cw_core *core = self;
     if (!core->draining && atomic_load(&core->engine->stopping)) {
         core->draining = true;
         cw_service_drain(core->service);
         cw_server_drain(core->server, GRACE_MS);
     }
+}
+
+/* While this core waits for others, or for who reads decisions: callers are told so. */
+static void turn_source(void *self)
+{
+    struct cw_core *core = self;
+    hear_of_stop(core);
+    give_replies(core);
+    core->source.turn(core->source.self);
+}
+
+/* The server's source, and before it what the control plane wants of this core. */
+static enum cw_poll take(void *self, uint32_t shard, uint64_t sequence, struct cw_chunk *chunk)
+{
+    struct cw_core *core = self;
+    hear_of_stop(core);
     struct cw_bundle *next = atomic_load(&core->next);
     if (next != atomic_load(&core->current)) {
         cw_service_reprogram(core->service, next->programs, next->of_core[core->index].templates);
@@ -279,7 +300,8 @@ static cw_err open_core(struct cw_engine *engine, uint32_t index, const struct c
                                        .listener_count = engine->live->listener_count,
                                        .limits = engine->live->limits,
                                        .credentials = engine->credentials,
-                                       .core = index};
+                                       .core = index,
+                                       .loop = engine->live->loop};
     cw_err err = cw_server_open(&core->server, &server, fault);
     for (uint32_t i = 0; err == CW_ERR_OK && i < server.listener_count; i++) {
         core->ports[i] = listeners[i].port;
@@ -302,7 +324,10 @@ static cw_err open_core(struct cw_engine *engine, uint32_t index, const struct c
         engine->shards[index] =
             (struct cw_shard){.index = index,
                               .mesh = engine->mesh,
-                              .source = {.self = core, .take = take, .done = done},
+                              .source = {.self = core,
+                                         .take = take,
+                                         .done = done,
+                                         .turn = turn_source},
                               .app = cw_service_app(core->service),
                               .peers = engine->shards,
                               .wait = wait_for_work,
@@ -619,6 +644,12 @@ void cw_engine_remarks(const struct cw_engine *engine, FILE *to)
 {
     (void)fprintf(to, "cartwheel %s: %u core%s, %s\n", CW_VERSION, engine->count,
                   engine->count == 1 ? "" : "s", cw_server_backend(engine->cores[0].server));
+    for (uint32_t i = 1; i < engine->count; i++) { /* rings may run out after the first */
+        const char *backend = cw_server_backend(engine->cores[i].server);
+        if (strcmp(backend, cw_server_backend(engine->cores[0].server)) != 0) {
+            (void)fprintf(to, "  core %u: %s\n", i, backend);
+        }
+    }
     for (uint32_t i = 0; i < engine->bundle->programs->count; i++) {
         const struct cw_program *program = &engine->bundle->programs->list[i];
         (void)fprintf(to, "  program %.*s (%.*s)%s\n", (int)program->id.bytes, program->id.data,

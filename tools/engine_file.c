@@ -13,6 +13,8 @@ enum {
     PATH_BYTES_MAX = 4000
 };
 
+static const char *const loops[] = {"auto", "uring", "epoll", NULL}; /* enum cw_loop_choice */
+
 /* clang-format off */
 static const char *const durabilities[] = {"fsync", "os", NULL};
 
@@ -41,7 +43,7 @@ static const char *const durabilities[] = {"fsync", "os", NULL};
     X(STATE, "state", LINE, .min = 1, .max = PATH_BYTES_MAX, .fallback = "./cartwheel-state", \
       .help = "run: the directory for what is kept") \
     X(DURABILITY, "durability", WORD, .words = durabilities, .fallback = "fsync", \
-      .help = "run: fsync: what is acknowledged survives a loss of power; os: this process") \
+      .help = "run: fsync survives a loss of power, os the end of the process") \
     X(CHECKPOINT_BYTES, "checkpointBytes", NUMBER, .whole = true, .min = 1048576, .max = 1e12, \
       .unit = "bytes", .fallback = "1073741824", \
       .help = "run: log on each core from one checkpoint to the next") \
@@ -49,6 +51,8 @@ static const char *const durabilities[] = {"fsync", "os", NULL};
       .help = "run: so many cores; default: all that the process may use") \
     X(CLOCK, "clock", LINE, .min = 2, .max = 16, .fallback = "wall", \
       .help = "run: wall, event (what the events say) or a factor such as 3600x") \
+    X(IO, "io", WORD, .words = loops, .fallback = "auto", \
+      .help = "run: auto is io_uring, or epoll where that is forbidden") \
     X(DEAD_LETTERS, "deadLetterBytesMax", NUMBER, .whole = true, .min = 0, .max = 1e12, \
       .unit = "bytes", .fallback = "67108864", \
       .help = "run: dead-letters.ndjson is begun anew beyond, the one before kept") \
@@ -225,6 +229,7 @@ static void read_live(struct cw_engine_reader *reader, const struct cw_setting *
     live->durability_os = settings[KEY_DURABILITY].word == 1;
     live->checkpoint_bytes = (uint64_t)settings[KEY_CHECKPOINT_BYTES].number;
     live->cores = settings[KEY_CORES].good ? (uint32_t)settings[KEY_CORES].number : 0;
+    live->loop = (enum cw_loop_choice)settings[KEY_IO].word;
     live->dead_letter_bytes = (uint64_t)settings[KEY_DEAD_LETTERS].number;
     if (settings[KEY_CLOCK].good &&
         !cw_clock_mode_parse(cw_engine_keep(reader, settings[KEY_CLOCK].text).data, &live->clock,

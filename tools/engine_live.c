@@ -86,7 +86,9 @@ static const char *const channel_types[] = {"outbox", "smtp", "webhook", NULL};
     X(CHANNEL_TIMEOUT, "timeoutSeconds", NUMBER, .min = 0.1, .max = 600, .unit = "seconds", \
       .fallback = "30", .help = "of one attempt") \
     X(CHANNEL_UNDER_WAY, "concurrency", NUMBER, .whole = true, .min = 1, .max = 1024, \
-      .fallback = "64", .help = "attempts under way at once")
+      .fallback = "64", .help = "attempts under way at once") \
+    X(CHANNEL_QUEUE, "queue", NUMBER, .whole = true, .min = 1, .max = 65536, .fallback = "256", \
+      .help = "messages that wait for one; a crash leaves both in doubt")
 
 #define LINK_KEYS(X) \
     X(LINK_BASE, "baseUrl", LINE, .min = 8, .max = 512, \
@@ -361,6 +363,7 @@ static void read_channel(struct cw_engine_reader *reader, uint32_t node, enum cw
     made->require_tls = s[KEY_CHANNEL_TLS].yes;
     made->timeout_ms = (uint32_t)(s[KEY_CHANNEL_TIMEOUT].number * 1000);
     made->under_way_max = (uint32_t)s[KEY_CHANNEL_UNDER_WAY].number;
+    made->queue_max = (uint32_t)s[KEY_CHANNEL_QUEUE].number;
     reader->file->live.rates[channel] = s[KEY_CHANNEL_RATE].good ? s[KEY_CHANNEL_RATE].number : 0;
     check_channel(reader, node, s, channel, made);
 }
@@ -438,6 +441,6 @@ void cw_engine_live_default(struct cw_engine_live *live)
                                                         .type = CW_CHANNEL_OUTBOX,
                                                         .timeout_ms = 30000,
                                                         .under_way_max = 64,
-                                                        .queue_max = 4096};
+                                                        .queue_max = 256};
     }
 }

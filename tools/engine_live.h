@@ -28,6 +28,7 @@ struct cw_engine_live {
     struct cw_listener listeners[CW_LISTENERS_MAX];
     uint32_t listener_count;
     struct cw_server_limits limits;
+    enum cw_loop_choice loop;
     struct cw_engine_credential credentials[CW_CREDENTIALS_MAX];
     uint32_t credential_count;
     struct cw_channel_options channels[CW_CHANNEL_COUNT];

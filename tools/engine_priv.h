@@ -46,7 +46,8 @@ struct cw_core {
     uint64_t decided;
     struct cw_clock clock; /* --clock wall */
     struct cw_store *store;
-    /* What is decided up to then may be told: all of it; with the commit under way; once durable. */
+    /* What is decided up to then may be told: all of it; with the commit under way; once durable.
+     */
     int64_t until, staged_until, durable_until;
     bool ended;            /* and nothing comes after it */
     uint64_t committed_ns; /* when the last commit began: a log that rests is sealed */

@@ -1,6 +1,7 @@
 /*
- * engine_state: the engine's state: read at start, and what may leave a core only once it is durable:
- * answers (the shard holds their batches), messages (staged in their channels), told decisions.
+ * engine_state: the engine's state: read at start, and what may leave a core only once it is
+ * durable: answers (the shard holds their batches), messages (staged in their channels), told
+ * decisions.
  */
 #include "tools/engine_priv.h"
 
@@ -81,11 +82,12 @@ static void commit_released(void *self)
 static void disk_failed(void *self, const char *why)
 {
     const struct cw_core *core = self;
-    (void)fprintf(stderr,
-                  "cartwheel: core %u: %s; the engine ends at once, so that nothing is acknowledged "
-                  "that the disk may have lost. Check the disk, then start again: what was "
-                  "acknowledged is recovered\n",
-                  core->index, why);
+    (void)fprintf(
+        stderr,
+        "cartwheel: core %u: %s; the engine ends at once, so that nothing is acknowledged "
+        "that the disk may have lost. Check the disk, then start again: what was "
+        "acknowledged is recovered\n",
+        core->index, why);
     _exit(CW_EXIT_DISK);
 }
 
@@ -95,8 +97,8 @@ bool cw_engine_finished(void *self)
     return cw_store_finish(core->store, false);
 }
 
-/* A log that rests is sealed, so that its last frame is known to be whole; and where nothing is left
-   to be committed, all that was decided may be told. */
+/* A log that rests is sealed, so that its last frame is known to be whole; and where nothing is
+   left to be committed, all that was decided may be told. */
 void cw_engine_look_after_state(struct cw_core *core)
 {
     if (!core->doubts_settled) {
@@ -120,23 +122,24 @@ void cw_engine_look_after_state(struct cw_core *core)
 static cw_err open_durable(struct cw_engine *engine, struct cw_fault *fault)
 {
     const struct cw_engine_live *live = engine->live;
-    engine->directory = (struct cw_durable_directory){
-        .path = live->state, .wake = cw_engine_wake, .self = engine};
-    struct cw_durable_options options = {.files = cw_durable_files(&engine->directory),
-                                         .cores = engine->count,
-                                         .partitions = engine->options.file->partitions,
-                                         .os = live->durability_os,
-                                         .threads = true,
-                                         .segment_bytes = live->segment_bytes != 0 ? live->segment_bytes : SEGMENT_BYTES,
-                                         .checkpoint_bytes = live->checkpoint_bytes,
-                                         .writer = CW_VERSION,
-                                         .self = engine,
-                                         .of_core = of_core,
-                                         .before = before_commit,
-                                         .staged = commit_staged,
-                                         .released = commit_released,
-                                         .on_fault = disk_failed,
-                                         .now_ms = cw_engine_now_ms};
+    engine->directory =
+        (struct cw_durable_directory){.path = live->state, .wake = cw_engine_wake, .self = engine};
+    struct cw_durable_options options = {
+        .files = cw_durable_files(&engine->directory),
+        .cores = engine->count,
+        .partitions = engine->options.file->partitions,
+        .os = live->durability_os,
+        .threads = true,
+        .segment_bytes = live->segment_bytes != 0 ? live->segment_bytes : SEGMENT_BYTES,
+        .checkpoint_bytes = live->checkpoint_bytes,
+        .writer = CW_VERSION,
+        .self = engine,
+        .of_core = of_core,
+        .before = before_commit,
+        .staged = commit_staged,
+        .released = commit_released,
+        .on_fault = disk_failed,
+        .now_ms = cw_engine_now_ms};
     if (getrandom(&options.random, sizeof options.random, 0) != (ssize_t)sizeof options.random) {
         return cw_fail(fault, CW_ERR_IO, "asking for random bytes");
     }
@@ -202,7 +205,8 @@ void cw_engine_say_state(const struct cw_engine *engine, FILE *to)
         (void)fprintf(to,
                       "  WARNING: %u damaged checkpoint%s passed over; the state is whole, but the "
                       "disk should be looked at\n",
-                      found->checkpoints_refused, found->checkpoints_refused == 1 ? " was" : "s were");
+                      found->checkpoints_refused,
+                      found->checkpoints_refused == 1 ? " was" : "s were");
     }
     if (cw_pipeline_sends_held(cw_service_pipeline(engine->cores[0].service))) {
         (void)fputs("  sends are HELD: this state came out of a snapshot; messages that went out "
@@ -210,4 +214,3 @@ void cw_engine_say_state(const struct cw_engine *engine, FILE *to)
                     to);
     }
 }
-

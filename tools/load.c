@@ -32,6 +32,8 @@ static const char help[] =
     "  --threads N           that share the load (1)\n"
     "  --shop-seed N         another shop for every number (1)\n"
     "  --shop-events N       of the shop that are gone round (20000)\n"
+    "  --repeat              every round is the first again, with its ids and customers: what an\n"
+    "                        engine keeps does not grow then, whatever else does\n"
     "  --api-key-file FILE   sent as X-Api-Key\n"
     "  --key-id ID --secret-file FILE, --region NAME\n"
     "                        sign put-events calls, as for send\n"
@@ -51,7 +53,7 @@ struct command {
     struct cw_target_options target;
     uint64_t rate, batch, connections, threads, seed, shop_events;
     double seconds;
-    bool json, help;
+    bool repeat, json, help;
 };
 
 /* What a signal stops. */
@@ -74,6 +76,7 @@ static const struct option known[] = {{"to", required_argument, NULL, 't'},
                                       {"threads", required_argument, NULL, 'p'},
                                       {"shop-seed", required_argument, NULL, 'e'},
                                       {"shop-events", required_argument, NULL, 'n'},
+                                      {"repeat", no_argument, NULL, 'R'},
                                       {"api-key-file", required_argument, NULL, 'k'},
                                       {"key-id", required_argument, NULL, 'i'},
                                       {"secret-file", required_argument, NULL, 's'},
@@ -144,6 +147,7 @@ static bool take_option(struct command *command, int option)
     case 'i': command->target.key_id = optarg; return true;
     case 's': command->target.secret_file = optarg; return true;
     case 'g': command->target.region = optarg; return true;
+    case 'R': command->repeat = true; return true;
     case 'j': command->json = true; return true;
     case 'h': command->help = true; return true;
     default: return false;
@@ -434,6 +438,7 @@ static int run(const struct command *command)
     plan.batch = (uint32_t)command->batch;
     plan.connections = (uint32_t)command->connections;
     plan.threads = (uint32_t)command->threads;
+    plan.repeat = command->repeat;
     plan.run = (uint32_t)(cw_clock_wall_ms() >> 2);
     result = (struct cw_load_result){.offered = 0};
     cw_err err = resolve(&fault);

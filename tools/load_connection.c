@@ -169,15 +169,16 @@ static void put_body(struct cw_load_thread *thread, uint32_t events, struct cw_t
     uint64_t cycle = UINT64_MAX;
     cw_text_puts(out, entries ? CW_PUT_EVENTS_OPEN : "");
     for (uint32_t i = 0; i < events; i++, thread->events++) {
-        if (thread->events / plan->pool.count != cycle) {
-            cycle = thread->events / plan->pool.count;
+        uint64_t number = plan->repeat ? thread->events % plan->pool.count : thread->events;
+        if (number / plan->pool.count != cycle) {
+            cycle = number / plan->pool.count;
             stamp.fill[CW_LOAD_TAG] = (struct cw_view){
                 tag, (uint32_t)snprintf(tag, sizeof tag, "L%08x-%x-%llx-", plan->run, thread->index,
                                         (unsigned long long)cycle)};
         }
         for (uint32_t digit = 0; digit < 12; digit++) {
             id[(uint32_t)prefix + 11 - digit] =
-                "0123456789abcdef"[thread->events >> 4 * digit & 15];
+                "0123456789abcdef"[number >> 4 * digit & 15];
         }
         cw_text_puts(out, entries && i > 0 ? "," : "");
         cw_load_pool_put(&plan->pool, thread->events, &stamp, out);

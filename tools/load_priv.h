@@ -107,6 +107,7 @@ struct cw_load_connection {
     int fd;
     enum cw_load_state state;
     bool wants_write;  /* as epoll was told */
+    bool listed;       /* among those that may be free */
     uint64_t since_ns; /* connecting, or closed */
     struct cw_text out;
     size_t out_sent;
@@ -126,6 +127,7 @@ struct cw_load_plan {
     double seconds;
     uint32_t connections, threads, batch;
     uint32_t run; /* names this run in ids */
+    bool repeat;  /* every round of the pool is the first again */
     uint64_t start_ns;
     atomic_bool stop;
 };
@@ -136,7 +138,9 @@ struct cw_load_thread {
     int epoll;
     struct cw_load_connection *connections;
     uint32_t connection_count;
-    uint32_t turn;   /* the connection that is looked at first */
+    uint32_t *maybe_free; /* numbers of connections, a ring: to look at thousands each time would
+                             make the load slower the more there are */
+    uint32_t maybe_first, maybe_count;
     uint64_t events; /* made so far */
     struct cw_json_parser *parser;
     struct cw_text body;

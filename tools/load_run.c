@@ -48,15 +48,26 @@ static uint64_t due_ns(const struct schedule *schedule, uint64_t index)
     return schedule->start_ns + (uint64_t)((double)index * schedule->interval_ns);
 }
 
-/* A connection that can take a request, the one after the last used first. */
+static void list_if_free(struct cw_load_thread *thread, struct cw_load_connection *connection)
+{
+    if (!connection->listed && cw_load_free(thread, connection)) {
+        uint32_t last = (thread->maybe_first + thread->maybe_count++) % thread->connection_count;
+        thread->maybe_free[last] = (uint32_t)(connection - thread->connections);
+        connection->listed = true;
+    }
+}
+
+/* A connection that can take a request, the one that has been free for longest first. */
 static struct cw_load_connection *find_free(struct cw_load_thread *thread)
 {
-    for (uint32_t i = 0; i < thread->connection_count; i++) {
-        uint32_t turn = thread->turn + i;
-        turn -= turn >= thread->connection_count ? thread->connection_count : 0;
-        if (cw_load_free(thread, &thread->connections[turn])) {
-            thread->turn = turn + 1 == thread->connection_count ? 0 : turn + 1;
-            return &thread->connections[turn];
+    while (thread->maybe_count > 0) {
+        struct cw_load_connection *connection =
+            &thread->connections[thread->maybe_free[thread->maybe_first]];
+        thread->maybe_first = (thread->maybe_first + 1) % thread->connection_count;
+        thread->maybe_count--;
+        connection->listed = false;
+        if (cw_load_free(thread, connection)) {
+            return connection;
         }
     }
     return NULL;
@@ -81,6 +92,7 @@ static bool submit_due(struct cw_load_thread *thread, struct schedule *schedule)
             cw_histogram_add(&thread->result.late, now_ns - scheduled_ns);
         }
         cw_load_submit(thread, connection, thread->plan->batch, scheduled_ns, now_ns);
+        list_if_free(thread, connection); /* lines: more than one may be on its way */
         now_ns = cw_clock_monotonic_ns();
     }
     return true;
@@ -133,6 +145,7 @@ static void wait_a_little(struct cw_load_thread *thread, const struct schedule *
     CW_ASSERT(count >= 0 || errno == EINTR);
     for (int i = 0; i < count; i++) {
         cw_load_handle(thread, ready[i].data.ptr, ready[i].events);
+        list_if_free(thread, ready[i].data.ptr);
     }
 }
 
@@ -160,7 +173,8 @@ static cw_err open_thread(struct cw_load_thread *thread)
 {
     thread->epoll = epoll_create1(EPOLL_CLOEXEC);
     thread->connections = calloc(thread->connection_count, sizeof *thread->connections);
-    if (thread->epoll < 0 || thread->connections == NULL) {
+    thread->maybe_free = calloc(thread->connection_count, sizeof *thread->maybe_free);
+    if (thread->epoll < 0 || thread->connections == NULL || thread->maybe_free == NULL) {
         return cw_fail(&thread->fault, CW_ERR_LIMIT, "no memory for connections");
     }
     for (uint32_t i = 0; i < thread->connection_count; i++) {
@@ -198,6 +212,7 @@ void *cw_load_run(void *self)
     }
     cw_json_close(thread->parser);
     free(thread->connections);
+    free(thread->maybe_free);
     cw_text_deinit(&thread->body);
     cw_text_deinit(&thread->head);
     if (thread->epoll >= 0) {

@@ -39,8 +39,8 @@ static bool give_up(struct cw_send *send, uint32_t at, const char *why)
 static void tell(struct cw_send *send, const char *why)
 {
     cw_send_clear_bar(send);
-    (void)fprintf(stderr, "cartwheel send: %s; trying again for up to %llu s\n", why,
-                  (unsigned long long)(send->retry_for_ms / 1000));
+    (void)fprintf(stderr, "cartwheel send: %s: %s; trying again for up to %llu s (--retry-for)\n",
+                  send->target.authority, why, (unsigned long long)(send->retry_for_ms / 1000));
     send->told = true;
 }
 
@@ -69,7 +69,8 @@ static bool wait_for_it(struct cw_send *send, struct progress *progress,
     if (now_ms + pause - progress->since_ms > send->retry_for_ms) {
         return false;
     }
-    if (progress->tries == TOLD_AFTER && !send->told) {
+    bool worth_words = progress->tries >= TOLD_AFTER || result->unreachable;
+    if (worth_words && !send->told) {
         tell(send, result->why);
     }
     send->retries++;

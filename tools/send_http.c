@@ -137,8 +137,9 @@ static struct curl_slist *head_list(struct cw_send *send)
     return list;
 }
 
-/* The status of the answer, or 0 when there was none; curl_error says why then. */
-static long post(struct cw_send *send, uint32_t *retry_after_s)
+/* The status of the answer, or 0 when there was none; curl_error says why then. The result learns
+   when to try again. */
+static long post(struct cw_send *send, struct cw_send_result *result)
 {
     CURL *curl = send->curl;
     struct curl_slist *headers = head_list(send);
@@ -168,7 +169,8 @@ static long post(struct cw_send *send, uint32_t *retry_after_s)
     } else if (send->curl_error[0] == '\0') {
         (void)snprintf(send->curl_error, sizeof send->curl_error, "%s", curl_easy_strerror(code));
     }
-    *retry_after_s = retry_after < 0 ? 0 : retry_after > 3600 ? 3600 : (uint32_t)retry_after;
+    result->unreachable = code == CURLE_COULDNT_CONNECT || code == CURLE_COULDNT_RESOLVE_HOST;
+    result->retry_after_s = retry_after < 0 ? 0 : retry_after > 3600 ? 3600 : (uint32_t)retry_after;
     curl_slist_free_all(headers);
     memset(cw_text_room(&send->answer, CW_JSON_PADDING), 0, CW_JSON_PADDING);
     return status;
@@ -286,11 +288,22 @@ static enum cw_send_verdict verdict_of(long status, const char *type)
     return CW_SEND_STOP;
 }
 
+/* How to give a key, or another one, where that is what is wrong. */
+static const char *key_words(const struct cw_send *send, long status)
+{
+    if (status != 401 && status != 403) {
+        return "";
+    }
+    return send->target.kind == CW_TARGET_PUT_EVENTS
+               ? "; --key-id and --secret-file, or --api-key-file, give a key with the role ingest"
+               : "; --api-key-file gives a key with the role ingest";
+}
+
 struct cw_send_result cw_send_http(struct cw_send *send, struct cw_send_item *items, uint32_t count)
 {
     struct cw_send_result result = {.verdict = CW_SEND_AGAIN};
     put_body(send, items, count);
-    long status = post(send, &result.retry_after_s);
+    long status = post(send, &result);
     if (status == 0) {
         (void)snprintf(result.why, sizeof result.why, "%s", send->curl_error);
         return result;
@@ -302,8 +315,9 @@ struct cw_send_result cw_send_http(struct cw_send *send, struct cw_send_item *it
     cw_answer_refusal(send->answers,
                       (struct cw_view){send->answer.data, (uint32_t)send->answer.bytes}, &refusal);
     result.verdict = verdict_of(status, refusal.type);
-    (void)snprintf(result.why, sizeof result.why, "status %ld%s%s%s%s", status,
+    (void)snprintf(result.why, sizeof result.why, "status %ld%s%s%s%.200s%s", status,
                    refusal.type[0] == '\0' ? "" : " ", refusal.type,
-                   refusal.message[0] == '\0' ? "" : ": ", refusal.message);
+                   refusal.message[0] == '\0' ? "" : ": ", refusal.message,
+                   key_words(send, status));
     return result;
 }

@@ -75,6 +75,7 @@ struct cw_send_result {
     enum cw_send_verdict verdict;
     uint32_t done; /* items settled and counted, from the first */
     uint32_t retry_after_s;
+    bool unreachable; /* nobody is there: a person wants to know at once */
     char why[320];
 };
 

@@ -206,6 +206,7 @@ struct cw_send_result cw_send_tcp(struct cw_send *send, struct cw_send_item *ite
 {
     struct cw_send_result result = {.verdict = CW_SEND_AGAIN};
     if (send->fd < 0 && !open_connection(send, result.why, sizeof result.why)) {
+        result.unreachable = true;
         return result;
     }
     cw_text_clear(&send->body);

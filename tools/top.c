@@ -18,8 +18,8 @@ static const char help[] =
     "conversions, latencies, requests; on a terminal anew every second until Ctrl-C.\n"
     "\n"
     "  --to URL             the engine (http://127.0.0.1:8080)\n"
-    "  --every SECONDS      between two looks (1)\n"
-    "  --once               one look; rates are since its start then\n"
+    "  --every SECONDS      between two looks (1; with --once 0.5)\n"
+    "  --once               one page, of what happens in half a second (or --every)\n"
     "  --api-key-file FILE  sent as X-Api-Key; a key with the role report is enough\n"
     "  --help               print this\n"
     "\n"
@@ -152,7 +152,7 @@ static double get(const struct look *look, const char *name)
     return 0;
 }
 
-/* A second; since the engine's start when there was one look. */
+/* A second, between the last two looks. */
 static double rate(const struct top *top, const char *name)
 {
     const struct look *now = latest(top);
@@ -207,6 +207,7 @@ static void put_family(struct top *top, const char *family, uint32_t most)
             }
         }
         if (best == SAMPLES_MAX) {
+            cw_text_puts(&top->page, k == 0 ? "  none" : "");
             return;
         }
         shown[best] = true;
@@ -223,6 +224,15 @@ static void put_family(struct top *top, const char *family, uint32_t most)
             put_count(&top->page, look->list[best].value);
         }
     }
+}
+
+/* Requests that were told to come later, wherever that was decided. */
+static double busy(const struct look *look)
+{
+    return get(look, "cartwheel_requests_busy_total") +
+           get(look, "cartwheel_server_http_refused_unanswered_total") +
+           get(look, "cartwheel_server_http_refused_memory_total") +
+           get(look, "cartwheel_server_http_refused_connections_total");
 }
 
 /* The upper end of the bucket that the share falls into, in seconds; of what came since the look
@@ -312,6 +322,7 @@ static void put_page(struct top *top)
     cw_text_char(page, '\n');
     put_title(page, "candidates");
     put_named(page, "in flight", get(now, "cartwheel_candidates_in_flight"));
+    cw_text_puts(page, "   ended:");
     put_family(top, "cartwheel_candidates_ended_total", 8);
     cw_text_char(page, '\n');
     put_title(page, "touches");
@@ -336,7 +347,7 @@ static void put_page(struct top *top)
     put_title(page, "requests");
     put_named(page, "a second", rate(top, "cartwheel_requests_total"));
     put_family(top, "cartwheel_answers_total", 4);
-    put_named(page, "busy", get(now, "cartwheel_requests_busy_total"));
+    put_named(page, "told to wait", busy(now));
     cw_text_char(page, '\n');
 }
 
@@ -422,8 +433,10 @@ static int watch(struct top *top)
         (void)cw_text_terminate(&top->health.text);
         split(look);
         top->taken++;
-        show(top);
-        if (top->once) {
+        if (!top->once || top->taken == 2) { /* one look knows no rates */
+            show(top);
+        }
+        if (top->once && top->taken == 2) {
             break;
         }
         (void)usleep((useconds_t)(top->every * 1e6));
@@ -436,7 +449,6 @@ int cw_cmd_top(int argc, char **argv)
     struct top *top = calloc(1, sizeof *top);
     CW_ASSERT(top != NULL);
     top->to = "http://127.0.0.1:8080";
-    top->every = 1;
     int rc = parse(top, argc, argv);
     if (rc == CW_EXIT_OK && top->help) {
         (void)fputs(help, stdout);
@@ -448,11 +460,14 @@ int cw_cmd_top(int argc, char **argv)
         CW_ASSERT(top->curl != NULL);
         top->terminal = !top->once && isatty(STDOUT_FILENO) == 1;
         if (top->terminal) {
-            (void)fputs("\033[?25l\033[2J", stdout);
+            /* no cursor, an empty screen, and lines that are too long are cut, not wrapped: wrapped
+               ones would push the first out of sight */
+            (void)fputs("\033[?25l\033[?7l\033[2J", stdout);
         }
+        top->every = top->every > 0 ? top->every : top->once ? 0.5 : 1;
         rc = watch(top);
         if (top->terminal) {
-            (void)fputs("\033[?25h", stdout);
+            (void)fputs("\033[?7h\033[?25h", stdout);
         }
         curl_easy_cleanup(top->curl);
         curl_global_cleanup();

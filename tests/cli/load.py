@@ -46,6 +46,14 @@ def dialects(results):
                           for e in engine.taken), "times are now")
         times = [r[0] for r in engine.requests]
         results.check(times[-1] - times[0] > 0.5, "requests are spread", times[-1] - times[0])
+    with HttpEngine() as engine:
+        figures(results, "repeat", ["--to", engine.url, "--rate", "500", "--seconds", "1",
+                                    "--shop-events", "100", "--repeat"], 0)
+        ids = [e["id"] for e in engine.taken]
+        results.equal((len(set(ids)), {ids.count(one) for one in ids}), (100, {5}),
+                      "--repeat goes round the same ids")
+        names = {(e["id"], e["detail"].get("customerId")) for e in engine.taken}
+        results.equal(len(names), 100, "--repeat keeps the customers")
     with HttpEngine(put_events=True) as engine:
         told = figures(results, "put-events", ["--to", engine.url, "--as", "put-events", "--rate",
                                                "400", "--seconds", "0.5", "--batch", "10"], 0,

@@ -4,6 +4,7 @@ overloaded, breaks off, refuses some, or is not there."""
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -134,6 +135,11 @@ def hardships(results, folder):
         code, _, said = send([file, "--to", engine.url, "--batch", "15"])
         results.check(code == 1 and "e.ndjson:16: status 401: who are you?" in said and
                       said.endswith(summary(15)) and len(engine.requests) == 2, "401 stops", said)
+        results.check("--api-key-file" in said, "401 names the option that gives a key", said)
+    with HttpEngine([(403, {}, {"error": "not you"})]) as engine:
+        code, _, said = send([file, "--to", engine.url])
+        results.check(code == 1 and "status 403: not you" in said and "--api-key-file" in said,
+                      "403 too", said)
     for answer in (b"<html>", {}, counts(39), counts(41), counts(-1, 41),
                    counts(39, 0, [{"index": 40, "reason": "x"}])):
         with HttpEngine([(200, {}, answer)]) as engine:
@@ -145,6 +151,20 @@ def hardships(results, folder):
     code, _, said = send([file, "--to", url, "--retry-for", "1"])
     results.check(code == 1 and "e.ndjson:1:" in said and said.endswith(summary(0)),
                   "nobody is there", said)
+    for address in (url, url.replace("http:", "tcp:")):
+        waits(results, file, address)
+
+
+def waits(results, file, url):
+    """Who waits says so before the first wait, and for how long, and how to wait less."""
+    with subprocess.Popen([CARTWHEEL, "send", file, "--to", url], stderr=subprocess.PIPE) as waiting:
+        line = waiting.stderr.readline().decode()  # would be the summary, minutes later
+        results.check(waiting.poll() is None and "trying again for up to 300 s" in line and
+                      "--retry-for" in line and url.partition("//")[2] in line,
+                      f"{url} waits and says so", line)
+        waiting.send_signal(signal.SIGINT)
+        waiting.stderr.read()
+    results.equal(waiting.returncode, 1, "interrupted while it waits")
 
 
 def rejections(results, folder):

@@ -55,7 +55,7 @@ static void set(struct cw_table *table, struct cw_view key, struct cw_view value
         cr_assert(row != CW_ROW_NONE);
     }
     if (value.bytes > 0) {
-        memcpy(cw_table_value(table, row), value.data, value.bytes);
+        memcpy(cw_table_edit(table, row), value.data, value.bytes);
     }
 }
 
@@ -265,7 +265,7 @@ static void change(struct history *h, struct cw_table **tables)
         cw_table_remove(tables[t], row);
     } else if (kind < 3 && row != CW_ROW_NONE) {
         if (cw_table_value_bytes(tables[t], row) > 0) {
-            memset(cw_table_value(tables[t], row), (int)number, 1);
+            memset(cw_table_edit(tables[t], row), (int)number, 1);
         }
     } else {
         uint32_t size = random_below(&h->random, 100);
@@ -392,6 +392,36 @@ Test(checkpoint, with_the_frames_from_begin_to_end_it_is_the_state)
         free(h);
         memory_free(&disk);
     }
+}
+
+Test(checkpoint, a_slice_steps_over_few_places_of_removed_rows)
+{
+    struct memory_disk disk = {0};
+    struct cw_table *tables[TABLES];
+    open_tables(tables);
+    fill_table(tables[0], 9000, 100, 'a');
+    for (uint32_t i = 1; i < 9000; i++) {
+        char key[16];
+        int bytes = snprintf(key, sizeof key, "a%u", i);
+        unset(tables[0], (struct cw_view){key, (uint32_t)bytes});
+    }
+    struct cw_checkpoint *checkpoint = open_checkpoint(&disk, tables, NULL);
+    cw_checkpoint_begin(checkpoint, 5, 0);
+    int slices = 0;
+    enum cw_checkpoint_state state;
+    do {
+        state = cw_checkpoint_slice(checkpoint, 10, 5, 5);
+        slices += state == CW_CHECKPOINT_ROWS;
+    } while (state == CW_CHECKPOINT_ROWS || state == CW_CHECKPOINT_WAITING);
+    cr_assert(eq(int, state, CW_CHECKPOINT_DONE));
+    cr_assert(slices > 9000 / 10 / 8 - 2 && slices < 9000 / 10 / 8 + 10);
+    cw_checkpoint_close(checkpoint);
+    struct cw_checkpoint_found found;
+    bool equal;
+    cr_assert(eq(int, read_same(&disk, tables, &found, &equal), CW_ERR_OK));
+    cr_assert(equal && found.rows == 1);
+    close_tables(tables);
+    memory_free(&disk);
 }
 
 Test(checkpoint, waits_for_the_frames_that_its_rows_may_be_of)

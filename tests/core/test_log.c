@@ -1,158 +1,4 @@
-#include "core/log_priv.h"
-#include "tests/core/random.h"
-#include "tests/sim/fault_disk.h"
-
-#include <criterion/criterion.h>
-#include <criterion/new/assert.h>
-
-#include <errno.h>
-#include <signal.h>
-#include <stdlib.h>
-
-enum {
-    SEGMENT_BYTES = 64 << 10, /* a head and 15 frames of one block */
-    FRAMES_MAX = 4096
-};
-
-static struct cw_fault_disk *disk;
-static struct cw_log *wal;
-static struct cw_log_options options;
-static struct cw_log_found found;
-static struct cw_fault fault;
-static uint64_t opened;
-
-/* What was applied: LSN, clock and size, and whether the bytes are those of that frame. */
-static uint64_t applied_lsn[FRAMES_MAX];
-static uint32_t applied_bytes[FRAMES_MAX];
-static uint32_t applied;
-static bool refuse;
-
-static void pattern(char *to, uint64_t lsn, uint32_t bytes)
-{
-    uint64_t state = lsn;
-    for (uint32_t i = 0; i < bytes; i++) {
-        to[i] = (char)random_next(&state);
-    }
-}
-
-static bool apply(void *with, uint64_t lsn, int64_t logical_ms, struct cw_view records)
-{
-    (void)with;
-    char *expected = malloc(records.bytes + 1);
-    pattern(expected, lsn, records.bytes);
-    cr_assert(memcmp(expected, records.data, records.bytes) == 0, "frame %lu", (unsigned long)lsn);
-    free(expected);
-    cr_assert(eq(i64, logical_ms, 10 * (int64_t)lsn), "the clock of frame %lu", (unsigned long)lsn);
-    cr_assert(0 == (uintptr_t)records.data % 8);
-    applied_lsn[applied] = lsn;
-    applied_bytes[applied++] = records.bytes;
-    return !refuse;
-}
-
-static cw_err try_open(void)
-{
-    applied = 0;
-    options.disk = cw_fault_disk_port(disk);
-    options.random = ++opened * 77;
-    return cw_log_recover(&wal, &options, apply, NULL, &found, &fault);
-}
-
-static void open_log(void)
-{
-    cw_err err = try_open();
-    cr_assert(eq(int, err, CW_ERR_OK), "%s", fault.text);
-}
-
-static void expect_corrupt(const char *words)
-{
-    uint64_t before = cw_fault_disk_digest(disk);
-    cw_err err = try_open();
-    cr_assert(eq(int, err, CW_ERR_CORRUPT));
-    cr_assert(strstr(fault.text, words) != NULL, "%s", fault.text);
-    cr_assert(eq(u64, cw_fault_disk_digest(disk), before), "nothing is changed");
-    wal = NULL;
-}
-
-static void settle(void)
-{
-    for (uint32_t idle = 0; idle < 50; idle++) {
-        idle = cw_log_poll(wal) ? 0 : idle;
-    }
-}
-
-static void wait_durable(void)
-{
-    for (uint32_t i = 0; i < 100000 && cw_log_busy(wal) && cw_log_fault(wal) == NULL; i++) {
-        (void)cw_log_poll(wal);
-    }
-}
-
-static uint64_t append(uint32_t bytes)
-{
-    uint64_t lsn = cw_log_last(wal) + 1;
-    pattern(cw_log_room(wal, bytes), lsn, bytes);
-    cr_assert(eq(u64, cw_log_submit(wal, bytes, (int64_t)lsn * 10), lsn));
-    wait_durable();
-    return lsn;
-}
-
-static void append_all(uint32_t frames, uint32_t bytes)
-{
-    for (uint32_t i = 0; i < frames; i++) {
-        append(bytes);
-        settle();
-    }
-}
-
-static void close_log(bool clean)
-{
-    cw_log_close(wal, clean);
-    wal = NULL;
-}
-
-/* The process ends without a word; the disk keeps what was carried out. */
-static void kill_it(void)
-{
-    struct cw_fault_disk *image = cw_fault_disk_kill(disk);
-    cw_fault_disk_off(disk);
-    cw_log_close(wal, false);
-    wal = NULL;
-    cw_fault_disk_free(disk);
-    disk = image;
-}
-
-static uint8_t *segment_bytes(uint64_t seq, uint64_t *size)
-{
-    char name[CW_DISK_NAME_BYTES];
-    cw_log_name(name, seq);
-    uint8_t *bytes = cw_fault_disk_bytes(disk, name, size);
-    cr_assert(bytes != NULL, "%s", name);
-    return bytes;
-}
-
-static struct cw_log_frame *frame_at(uint64_t seq, uint32_t block)
-{
-    uint64_t size = 0;
-    void *at = segment_bytes(seq, &size) + block * CW_DISK_BLOCK;
-    cr_assert(size > block * CW_DISK_BLOCK);
-    return at;
-}
-
-static void init(void)
-{
-    struct cw_fault_disk_options disk_options = {.seed = 1, .delay_max = 2};
-    disk = cw_fault_disk_new(&disk_options);
-    options = (struct cw_log_options){.shard = 3, .segment_bytes = SEGMENT_BYTES};
-    memcpy(options.store, "0123456789abcdef", 16);
-}
-
-static void fini(void)
-{
-    if (wal != NULL) {
-        cw_log_close(wal, false);
-    }
-    cw_fault_disk_free(disk);
-}
+#include "tests/core/log_fixture.h"
 
 TestSuite(log, .init = init, .fini = fini);
 
@@ -270,25 +116,6 @@ Test(log, puts_a_frame_that_is_larger_than_a_segment_into_one_of_its_own)
 
 /* ---- segments ---- */
 
-static uint32_t counted;
-static const char *counted_prefix;
-
-static void count_name(void *with, const char *name, uint64_t bytes)
-{
-    (void)with;
-    (void)bytes;
-    counted += strncmp(name, counted_prefix, strlen(counted_prefix)) == 0;
-}
-
-static uint32_t count_names(const char *prefix)
-{
-    counted = 0;
-    counted_prefix = prefix;
-    struct cw_disk port = cw_fault_disk_port(disk);
-    (void)port.list(port.self, count_name, NULL);
-    return counted;
-}
-
 Test(log, has_spares_made_before_they_are_needed)
 {
     open_log();
@@ -379,165 +206,130 @@ Test(log, seals_once)
     cr_assert(eq(u64, cw_log_last(wal), 2), "the new segment's header follows it");
 }
 
-/* ---- recovery's verdicts, a test for each row of the table ---- */
+/* ---- a disk that fails ---- */
 
-Test(log, table_has_exactly_one_row_for_everything)
+static void expect_fault(uint32_t kinds, uint32_t frames)
 {
-    uint32_t used[CW_LOG_ROWS] = {0};
-    uint32_t combinations = 0;
-    for (uint32_t i = 0; i < CW_LOG_FRAME_KINDS * CW_LOG_NEXT_KINDS * 4; i++) {
-        struct cw_log_facts facts = {
-            .frame = (enum cw_log_frame_is)(i / 4 % CW_LOG_FRAME_KINDS),
-            .next = (enum cw_log_next_is)(i / 4 / CW_LOG_FRAME_KINDS),
-            .later = i % 2 == 1,
-            .wanted = i / 2 % 2 == 1,
-        };
-        uint32_t matches = 0;
-        for (uint32_t row = 0; row < CW_LOG_ROWS; row++) {
-            bool match = cw_log_row_matches(&cw_log_rows[row], &facts);
-            matches += match;
-            used[row] += match;
-        }
-        cr_assert(eq(u32, matches, 1), "combination %u", i);
-        combinations++;
+    open_log();
+    append_all(3, 100);
+    struct cw_fault_plan plan = {
+        .at = cw_fault_disk_count(disk), .error = EIO, .kinds = kinds, .once = true};
+    cw_fault_disk_plan(disk, &plan);
+    for (uint32_t i = 0; i < frames && cw_log_fault(wal) == NULL; i++) {
+        append(100);
     }
-    cr_assert(eq(u32, combinations, 80));
-    for (uint32_t row = 0; row < CW_LOG_ROWS; row++) {
-        cr_assert(gt(u32, used[row], 0), "row %u", row);
-    }
-}
-
-/* Row: a frame that is damaged, and a later one. */
-Test(log, refuses_damage_to_an_acknowledged_frame)
-{
-    open_log();
-    append_all(40, 5000); /* 7 to a segment */
-    kill_it();
-    for (uint32_t block = 3; block <= 4; block++) {
-        for (uint32_t at = 0; at < (block == 3 ? 4096 : 900); at += 97) {
-            ((uint8_t *)frame_at(2, block))[at] ^= 4;
-            expect_corrupt("segment log-0000000000000002, offset 12288, LSN 9");
-            ((uint8_t *)frame_at(2, block))[at] ^= 4;
-        }
-    }
-    open_log();
-    cr_assert(eq(u32, applied, 40));
-}
-
-/* Row: torn, and nothing after it. */
-Test(log, cuts_a_torn_tail)
-{
-    open_log();
-    append_all(5, 5000);
-    kill_it();
-    memset((uint8_t *)frame_at(1, 10) + 512, 0, 512);
-    open_log();
-    cr_assert(eq(u64, found.last_lsn, 4));
-    cr_assert(eq(u64, found.torn_bytes, 8192));
-    cr_assert(eq(u64, append(70), 5));
-    kill_it();
-    open_log();
-    cr_assert(eq(u64, found.last_lsn, 5));
-    cr_assert(eq(u32, applied_bytes[4], 70));
-    cr_assert(eq(u64, found.torn_bytes, 0));
-}
-
-/* Row: nothing, and nothing after it. */
-Test(log, ends_where_an_earlier_use_begins)
-{
-    open_log();
-    append_all(15 * 4, 100);
-    cw_log_release(wal, 15 * 3, false);
+    cr_assert(cw_log_fault(wal) != NULL);
+    cr_assert(strstr(cw_log_fault(wal), "Input/output error") != NULL, "%s", cw_log_fault(wal));
+    cr_assert(cw_log_busy(wal), "nothing more can be submitted");
+    uint64_t durable = cw_log_durable(wal);
+    cr_assert(lt(u64, durable, cw_log_last(wal)));
+    uint64_t operations = cw_fault_disk_count(disk);
     settle();
-    append_all(15 * 3 + 4, 100); /* into recycled segments */
+    cr_assert(le(u64, cw_fault_disk_count(disk), operations + 1), "nothing is tried again");
+    cr_assert(eq(u64, cw_log_durable(wal), durable));
     kill_it();
-    options.since = 15 * 3;
     open_log();
-    cr_assert(eq(u64, found.last_lsn, 15 * 7 + 4));
-    cr_assert(eq(u64, found.torn_bytes, 0));
+    cr_assert(ge(u64, found.last_lsn, durable));
 }
 
-/* Row: a whole frame that does not belong here. */
-Test(log, refuses_a_frame_of_another_place)
+Test(log, is_over_when_a_write_fails)
 {
-    open_log();
-    append_all(6, 100);
-    kill_it();
-    memcpy(frame_at(1, 6), frame_at(1, 3), CW_DISK_BLOCK);
-    expect_corrupt("LSN 6: a whole frame that does not follow");
+    expect_fault(1u << CW_DISK_WRITE, 1);
 }
 
-/* Row: the log ends before a checkpoint. */
-Test(log, refuses_an_end_before_what_a_checkpoint_needs)
+Test(log, is_over_when_a_segment_cannot_be_renamed)
 {
-    open_log();
-    append_all(6, 100);
-    kill_it();
-    ((uint8_t *)frame_at(1, 6))[70] ^= 1;
-    options.until = 6;
-    expect_corrupt("LSN 6: the log ends before");
-    options.until = 5;
-    open_log();
-    cr_assert(eq(u64, found.last_lsn, 5));
+    expect_fault(1u << CW_DISK_RENAME, 20);
 }
 
-/* Rows: the next segment. Meeting is what every rotation does. */
-Test(log, refuses_a_segment_that_ends_early)
+Test(log, is_over_when_names_cannot_be_flushed)
 {
-    open_log();
-    append_all(16, 100);
-    kill_it();
-    ((uint8_t *)frame_at(1, 15))[70] ^= 1; /* the last: no later frame there tells of it */
-    expect_corrupt("LSN 15: the segment ends before the next one begins");
+    expect_fault(1u << CW_DISK_SYNC_NAMES, 20);
 }
 
-Test(log, refuses_a_damaged_header)
+Test(log, says_which_read_failed)
 {
     open_log();
-    append_all(40, 100);
+    append_all(20, 100);
     kill_it();
-    for (uint32_t at = 0; at < 4096; at += 123) {
-        ((uint8_t *)frame_at(2, 0))[at] ^= 1;
-        expect_corrupt("LSN 16: the segment ends, and the header of the next");
-        ((uint8_t *)frame_at(2, 0))[at] ^= 1;
+    struct cw_fault_plan plan = {.error = EIO, .kinds = 1u << CW_DISK_READ, .once = true};
+    cw_fault_disk_plan(disk, &plan);
+    cw_err err = try_open();
+    cr_assert(eq(int, err, CW_ERR_IO));
+    cr_assert(eq(int, fault.sys_errno, EIO));
+    cr_assert(strstr(fault.text, "reading log-0000000000000001") != NULL, "%s", fault.text);
+    wal = NULL;
+}
+
+Test(log, is_full_before_it_stops_and_goes_on_when_there_is_space)
+{
+    open_log();
+    settle();
+    cw_fault_disk_space(disk, cw_fault_disk_used(disk));
+    cr_assert(not(cw_log_full(wal)));
+    append_all(15, 100);
+    settle();
+    cr_assert(not(cw_log_full(wal)), "two more segments are there");
+    append_all(1, 100);
+    cr_assert(cw_log_full(wal), "the one after the next cannot be made");
+    append_all(29, 100); /* the rest of this one, and the reserve */
+    cr_assert(not(cw_log_busy(wal)));
+    pattern(cw_log_room(wal, 100), 46, 100);
+    cr_assert(eq(u64, cw_log_submit(wal, 100, 460), 46));
+    settle();
+    cr_assert(cw_log_busy(wal));
+    cr_assert(cw_log_fault(wal) == NULL);
+    cr_assert(eq(u64, cw_log_durable(wal), 45));
+    cw_log_release(wal, 15, false);
+    wait_durable();
+    cr_assert(eq(u64, cw_log_durable(wal), 46));
+    settle();
+    cr_assert(cw_log_full(wal));
+    cw_fault_disk_space(disk, 0);
+    for (uint32_t i = 0; i < 2 * CW_LOG_RETRY_POLLS && cw_log_full(wal); i++) {
+        (void)cw_log_poll(wal);
     }
-    ((uint8_t *)frame_at(3, 0))[9] ^= 1; /* the last: its name promises a header */
-    expect_corrupt("LSN 31: the segment ends, and the header of the next");
-    ((uint8_t *)frame_at(3, 0))[9] ^= 1;
-    ((uint8_t *)frame_at(1, 0))[9] ^= 1;
-    expect_corrupt("segment log-0000000000000001, offset 0, LSN 1: ");
-    options.since = 20; /* not needed any more */
-    open_log();
-    cr_assert(eq(u32, applied, 20));
+    cr_assert(not(cw_log_full(wal)), "it is tried again now and then");
 }
 
-Test(log, refuses_a_missing_segment)
+Test(log, closes_while_it_waits_for_space)
 {
     open_log();
-    append_all(50, 100);
-    kill_it();
-    cr_assert(cw_fault_disk_remove(disk, "log-0000000000000002"));
-    expect_corrupt("LSN 16: the segment ends, and the next one is missing");
-    cr_assert(cw_fault_disk_remove(disk, "log-0000000000000001"));
-    expect_corrupt("no segment reaches back to this frame");
+    settle();
+    cw_fault_disk_space(disk, cw_fault_disk_used(disk));
+    append_all(45, 100);
+    (void)cw_log_room(wal, 100);
+    (void)cw_log_submit(wal, 100, 460);
+    close_log(true);
+    cw_fault_disk_space(disk, 0);
+    open_log();
+    cr_assert(eq(u64, found.last_lsn, 45));
+    cr_assert(not(found.clean));
 }
 
-Test(log, refuses_another_history)
+/* ---- durability `os` ---- */
+
+Test(log, does_not_flush_frames_when_the_host_is_trusted)
 {
+    options.os = true;
     open_log();
     append_all(10, 100);
-    struct cw_fault_disk *other = cw_fault_disk_kill(disk);
-    append_all(10, 100);
-    kill_it();
-    struct cw_fault_disk *first = disk;
-    disk = other;
-    open_log(); /* frames 11 to 15 in a segment of another salt */
-    append_all(30, 200);
-    kill_it();
-    uint64_t size = 0;
-    void *bytes = segment_bytes(3, &size);
-    cw_fault_disk_put(first, "log-0000000000000003", bytes, size);
-    cw_fault_disk_free(disk);
-    disk = first;
-    expect_corrupt("another history follows");
+    cr_assert(eq(u64, cw_log_durable(wal), 10));
+    kill_it(); /* of the process: nothing is lost */
+    open_log();
+    cr_assert(eq(u32, applied, 10));
+    append_all(40, 100);
+    struct cw_fault_disk *image = NULL;
+    for (uint64_t seed = 0; seed < 60; seed++) { /* the host: a prefix is left */
+        image = cw_fault_disk_crash(disk, seed);
+        struct cw_fault_disk *kept = disk;
+        struct cw_log *kept_log = wal;
+        disk = image;
+        open_log();
+        cr_assert(ge(u64, found.last_lsn, 40), "what is in segments that were left is flushed");
+        close_log(false);
+        cw_fault_disk_free(disk);
+        disk = kept;
+        wal = kept_log;
+    }
 }

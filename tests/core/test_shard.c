@@ -98,6 +98,8 @@ Test(shard, an_app_that_is_full_holds_its_senders_back_and_nothing_is_lost)
     cr_assert(le(u64, shards[1].chunks, CW_MESH_BATCHES));
     cr_assert(gt(u64, toys[1].held_back, 900));
     cr_assert(gt(u64, shards[0].idle, 900));
+    cr_assert(gt(u64, toys[0].source_turns, 900)); /* callers hear of it meanwhile */
+    cr_assert(gt(u64, toys[1].source_turns, 900));
     toys[1].full = 0;
     uint64_t random = 3;
     cr_assert(turn(2, &random));
@@ -146,7 +148,7 @@ Test(shard, an_ordered_shard_waits_for_the_chunk_whose_turn_it_is)
 /* A disk of numbers: each turn may begin a commit or end the one under way. */
 struct slow_disk {
     uint64_t random;
-    uint64_t changed;  /* commit that has all changes so far */
+    uint64_t changed; /* commit that has all changes so far */
     uint64_t begun, durable;
     uint64_t turns;
 };

@@ -22,6 +22,7 @@ struct toy {
     uint32_t later, full, background; /* so often of 100 */
     uint64_t random;
     uint64_t taken, given_back; /* chunks of the source */
+    uint64_t source_turns;      /* while none could be taken */
     uint64_t decoded, ran, finished, turns, held_back, broken;
     uint32_t finish_turns;
     uint64_t next_run;
@@ -50,6 +51,13 @@ static inline void toy_done(void *self, uint32_t shard, const struct cw_chunk *c
     struct toy *toy = self;
     toy->broken += shard != toy->index || chunk->bytes != 3;
     toy->given_back++;
+}
+
+static inline void toy_source_turn(void *self)
+{
+    struct toy *toy = self;
+    toy->broken += toy->taken != toy->given_back;
+    toy->source_turns++;
 }
 
 static inline void toy_decode(void *self, const struct cw_chunk *chunk,
@@ -119,7 +127,7 @@ static inline void toy_shard(struct toy *toy, struct cw_mesh *mesh, struct cw_sh
         .index = toy->index,
         .ordered = toy->ordered,
         .mesh = mesh,
-        .source = {.self = toy, .take = toy_take, .done = toy_done},
+        .source = {.self = toy, .take = toy_take, .done = toy_done, .turn = toy_source_turn},
         .app = {.self = toy,
                 .decode = toy_decode,
                 .run = toy_run,

@@ -1,5 +1,5 @@
-/* Any bytes are read or refused; what is read is written the same way again. The fuzzer's bytes come
-   with their right hash too, so that it gets past it. */
+/* Any bytes are read or refused; what is read is written the same way again. The fuzzer's bytes
+   come with their right hash too, so that it gets past it. */
 #include "core/manifest.h"
 
 #include <xxhash.h>
@@ -17,8 +17,8 @@ static void look(struct cw_view text)
     struct cw_text again = {0};
     struct cw_manifest reread;
     cw_manifest_write(&manifest, &again);
-    cw_err err = cw_manifest_read(
-        &reread, (struct cw_view){again.data, (uint32_t)again.bytes}, &fault);
+    cw_err err =
+        cw_manifest_read(&reread, (struct cw_view){again.data, (uint32_t)again.bytes}, &fault);
     CW_ASSERT(err == CW_ERR_OK && reread.generation == manifest.generation &&
               reread.epoch == manifest.epoch && reread.cores == manifest.cores &&
               reread.clean == manifest.clean && reread.held == manifest.held);

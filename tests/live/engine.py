@@ -18,16 +18,29 @@ Results, skip, binary, execute = harness.Results, harness.skip, harness.binary, 
 PROGRAM = os.path.join(harness.ROOT, "tools", "programs", "abandoned-cart-recovery.yaml")
 
 
+def on_loop(config):
+    """The engine file's text with `io: epoll` where CW_TEST_IO says so; None: no file is needed."""
+    loop = os.environ.get("CW_TEST_IO")
+    if not loop:
+        return config
+    if config is not None and config.lstrip().startswith("{"):
+        return json.dumps({**json.loads(config), "io": loop})
+    return f"io: {loop}\n" + (config or "")
+
+
 class Engine:
     """`cartwheel run` in the background; use as a context."""
 
     def __init__(self, *options, programs=(), config=None, cores=2, http="127.0.0.1:0",
-                 environment=None, state=None):
+                 environment=None, state=None, prepare=None, before=None):
         self.folder = tempfile.mkdtemp(prefix="cartwheel-live-")
+        if prepare is not None:  # files that the configuration names
+            prepare(self.folder)
         self.state = state or os.path.join(self.folder, "state")
         self.decisions_file = os.path.join(self.folder, "decisions.ndjson")
         command = [binary(), "run", "--state", self.state, "--cores", str(cores),
                    "--decisions", self.decisions_file]
+        config = on_loop(config)
         if config is not None:
             path = os.path.join(self.folder, "engine.yaml")
             with open(path, "w", encoding="utf-8") as file:
@@ -40,7 +53,8 @@ class Engine:
         self.ready = threading.Event()
         self.addresses = []
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                        env={**os.environ, **(environment or {})})
+                                        env={**os.environ, **(environment or {})},
+                                        preexec_fn=before)
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
 

@@ -7,6 +7,7 @@ import re
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 import engine
@@ -30,6 +31,27 @@ def says(results, cartwheel, word, what):
     results.check(found, what, "\n".join(cartwheel.words))
 
 
+def rates(results, cartwheel):
+    """One look of top tells what comes in now: here events that come all the time."""
+    halt = threading.Event()
+
+    def put():
+        for number in range(100000):
+            if halt.is_set():
+                return
+            cartwheel.post_events([engine.profile(f"r-{number}", time.time() * 1000)])
+
+    putting = threading.Thread(target=put, daemon=True)
+    putting.start()
+    code, page, said = engine.execute([engine.binary(), "top", "--once", "--every", "1", "--to",
+                                       cartwheel.url()])
+    halt.set()
+    putting.join(30)
+    found = re.findall(rb"^(events|requests) +a second ([0-9,]+)", page, re.MULTILINE)
+    results.check(code == 0 and [n for n, _ in found] == [b"events", b"requests"] and
+                  all(v != b"0" for _, v in found), "top --once has rates", page + said)
+
+
 def readme(results, program, events):
     """The first event, live."""
     with engine.Engine("--clock", "3600x", "--timeline", programs=[program]) as cartwheel:
@@ -41,6 +63,7 @@ def readme(results, program, events):
         code, page, said = engine.execute([engine.binary(), "top", "--once", "--to",
                                            cartwheel.url()])
         results.check(code == 0 and b"received 2" in page, "top", page + said)
+        rates(results, cartwheel)
         results.check(engine.until(cartwheel.outbox), "the SMS is in the outbox")
         _, _, body = cartwheel.get("/v1/outbox")
         results.check(cartwheel.outbox()[0].encode() in body, "and listed", body)

@@ -2,6 +2,7 @@
 #ifndef CW_TESTS_PERSIST_FIXTURE_H
 #define CW_TESTS_PERSIST_FIXTURE_H
 
+#include "core/journal.h"
 #include "pipeline/persist.h"
 #include "pipeline/persist_priv.h"
 #include "tests/pipeline/random_shop.h"
@@ -42,23 +43,23 @@ static inline bool saved_next(const struct saved *saved, size_t *at, struct cw_r
 }
 
 /* What means nothing outside its process, made senseless: nobody may read it. */
-static inline void spoil(uint8_t table, char *value)
+static inline void spoil(uint8_t table, void *value)
 {
     const uint64_t nowhere = UINT64_C(0xdeadbeefdeadbeef);
     if (table == CW_TABLE_customers) {
-        struct cw_customer_row *at = (struct cw_customer_row *)value;
+        struct cw_customer_row *at = value;
         at->in_flight = at->history = at->carts = at->watched = at->seen = nowhere;
         at->timer = 12345;
         at->timer_due = INT64_MIN + 1;
         at->in_flight_count = at->watched_count = 77;
     } else if (table == CW_TABLE_carts) {
-        struct cw_cart_row *at = (struct cw_cart_row *)value;
+        struct cw_cart_row *at = value;
         at->next = at->prev = at->watched_next = at->watched_prev = nowhere;
     } else if (table == CW_TABLE_seen) {
-        struct cw_seen_row *at = (struct cw_seen_row *)value;
+        struct cw_seen_row *at = value;
         at->next = at->prev = nowhere;
     } else if (table == CW_TABLE_candidates) {
-        struct cw_candidate_row *at = (struct cw_candidate_row *)value;
+        struct cw_candidate_row *at = value;
         at->next = at->prev = at->score_next = at->score_prev = nowhere;
         at->value_next = at->value_prev = nowhere;
         at->score_bucket = at->value_bucket = 999999;
@@ -66,7 +67,8 @@ static inline void spoil(uint8_t table, char *value)
         at->cart_hash = 5;
         at->next_due = 6;
         memset(at->pending, 9, sizeof at->pending);
-        struct cw_item_row *items = (struct cw_item_row *)(uintptr_t)cw_candidate_items(at);
+        struct cw_item_row *items =
+            (struct cw_item_row *)((struct cw_touch_row *)(at + 1) + at->touch_count);
         for (uint32_t i = 0; i < at->item_count; i++) {
             items[i].product = nowhere;
         }
@@ -105,8 +107,41 @@ static inline void save(struct shop *shop, struct saved *saved, uint32_t first)
     }
 }
 
+/* From now on each core's changes are noted in a journal of its own. */
+static inline void journal_all(struct shop *shop, struct cw_journal **journals)
+{
+    for (uint32_t i = 0; i < shop->cores; i++) {
+        CW_ASSERT(cw_journal_open(&journals[i], &shop->f.fault) == CW_ERR_OK);
+        for (uint8_t t = 0; t < CW_TABLE_NUMBER_COUNT; t++) {
+            cw_table_journal(cw_pipeline_table(shop->pipelines[i], (enum cw_table_number)t),
+                             journals[i], t);
+        }
+    }
+}
+
+/* A commit of each core, behind what was saved before. */
+static inline void commit(struct shop *shop, struct cw_journal **journals, struct saved *saved)
+{
+    saved->cores = shop->cores;
+    saved->clock = shop->clock;
+    for (uint32_t i = 0; i < shop->cores; i++) {
+        cw_pipeline_note(shop->pipelines[i]);
+        uint64_t bytes = cw_journal_bytes(journals[i]);
+        char *records = aligned_alloc(8, (bytes + 15) & ~(uint64_t)7);
+        CW_ASSERT(cw_journal_write(journals[i], records) == records + bytes);
+        struct cw_view left = {records, (uint32_t)bytes};
+        struct cw_record record;
+        while (cw_record_next(&left, &record) == CW_RECORD_READ) {
+            saved_put(saved, &record);
+        }
+        CW_ASSERT(left.bytes == 0);
+        free(records);
+    }
+}
+
 /* Loads what goes to one of the shop's cores. */
-static inline cw_err load_core(struct shop *shop, uint32_t core, const struct saved *saved)
+static inline cw_err load_core(struct shop *shop, uint32_t core, const struct saved *saved,
+                               struct cw_journal **journals)
 {
     struct cw_record record;
     struct cw_relink how = {.cores_before = saved->cores, .cores = shop->cores};
@@ -120,12 +155,15 @@ static inline cw_err load_core(struct shop *shop, uint32_t core, const struct sa
             return err;
         }
     }
+    if (journals != NULL) {
+        cw_journal_forget(journals[core]);
+    }
     return cw_pipeline_relink(shop->pipelines[core], &how, &shop->f.fault);
 }
 
 /* New pipelines in place of the shop's own, with what was saved. False: shop->f.fault tells. */
 static inline bool restore(struct shop *shop, const struct shop_options *options,
-                           const struct saved *saved)
+                           const struct saved *saved, struct cw_journal **journals)
 {
     uint64_t decided = shop->decided;
     uint64_t sum = shop->sum;
@@ -134,13 +172,16 @@ static inline bool restore(struct shop *shop, const struct shop_options *options
     if (!shop_start(shop, options)) {
         return false;
     }
+    if (journals != NULL) {
+        journal_all(shop, journals);
+    }
     shop->decided = decided;
     shop->sum = sum;
     shop->sends = sends;
     shop->answer = answer;
     shop->clock = saved->clock;
     for (uint32_t i = 0; i < shop->cores; i++) {
-        if (load_core(shop, i, saved) != CW_ERR_OK) {
+        if (load_core(shop, i, saved, journals) != CW_ERR_OK) {
             return false;
         }
     }

@@ -204,6 +204,36 @@ Test(service, overload_is_told_in_the_callers_own_dialect)
     serving_close(&s);
 }
 
+#define UPDATE(detail) \
+    "{\"Source\":\"ecommerce.customer\",\"DetailType\":\"CustomerUpdated\",\"Detail\":\"" detail \
+    "\"}"
+#define KNOWN  UPDATE("{\\\"customerId\\\":\\\"a\\\"}")
+#define FRESH  UPDATE("{\\\"customerId\\\":\\\"b\\\"}")
+#define BROKEN UPDATE("{")
+
+/* SDKs try a call again by themselves when it failed as a whole, and never single entries of it. */
+Test(service, a_call_of_which_nothing_found_room_is_throttled_as_a_whole)
+{
+    static const char throttled[] =
+        "{\"__type\":\"ThrottlingException\",\"message\":\"Rate exceeded\"}";
+    static const char partly[] =
+        "{\"FailedEntryCount\":2,\"Entries\":[{\"ErrorCode\":\"ThrottlingException\","
+        "\"ErrorMessage\":\"there is no room for it now: send it again later\"},{\"EventId\":\"";
+    const struct serving_options options = {.yamls = {PROGRAM}, .shards = 1, .rows_max = 1};
+    cr_assert(serving_open(&s, &options), "%s", s.f.fault.text);
+    is(serving_ask(&s, EVENTS, CUSTOMER("a")), 200, OK(1, 0));
+    is(serving_ask(&s, PUT, "{\"Entries\":[" FRESH "," FRESH "]}"), 400, throttled);
+    is(serving_ask(&s, PUT, "{\"Entries\":[" BROKEN "," FRESH "]}"), 400, throttled);
+    /* A part of it took effect: the whole may not be sent again. */
+    const struct asked *asked =
+        serving_ask(&s, PUT, "{\"Entries\":[" FRESH "," KNOWN "," BROKEN "]}");
+    cr_assert(eq(u16, asked->status, 200));
+    cr_assert(strncmp(asked->body, partly, sizeof partly - 1) == 0, "%s", asked->body);
+    cr_assert(strstr(asked->body, "{\"ErrorCode\":\"MalformedDetail\"") != NULL, "%s",
+              asked->body);
+    serving_close(&s);
+}
+
 Test(service, no_more_requests_are_open_than_there_is_room_for)
 {
     open_with(2);

@@ -502,7 +502,6 @@ void cw_fault_disk_hook(struct cw_fault_disk *disk, void (*hook)(void *with, uin
 void cw_fault_disk_plan(struct cw_fault_disk *disk, const struct cw_fault_plan *plan)
 {
     disk->plan = *plan;
-    disk->failed = 0;
 }
 
 uint64_t cw_fault_disk_failed(const struct cw_fault_disk *disk)
@@ -707,8 +706,11 @@ uint64_t cw_fault_disk_digest(const struct cw_fault_disk *disk)
         for (const char *at = name->name; *at != '\0'; at++) {
             hash = (hash ^ (uint8_t)*at) * 0x100000001b3u;
         }
-        for (uint64_t at = 0; at < content->size; at++) {
-            hash = (hash ^ content->bytes[at]) * 0x100000001b3u;
+        for (uint64_t at = 0; at < content->size; at += 8) {
+            uint64_t word = 0;
+            memcpy(&word, content->bytes + at, content->size - at < 8 ? content->size - at : 8);
+            hash = (hash ^ word) * 0x100000001b3u;
+            hash ^= hash >> 29;
         }
         digest += hash ^ content->size;
     }

@@ -47,7 +47,7 @@ struct cw_fault_plan {
 
 void cw_fault_disk_plan(struct cw_fault_disk *disk, const struct cw_fault_plan *plan);
 
-/* How many operations the plan has failed. */
+/* How many operations plans have failed. */
 uint64_t cw_fault_disk_failed(const struct cw_fault_disk *disk);
 
 void cw_fault_disk_space(struct cw_fault_disk *disk, uint64_t space_bytes);

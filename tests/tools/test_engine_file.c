@@ -107,6 +107,19 @@ Test(engine_file, without_a_key_the_defaults_hold)
     forget();
 }
 
+Test(engine_file, says_which_loop_sockets_are_on)
+{
+    cr_assert(eq(int, parse("shopName: S\n"), CW_ERR_OK));
+    cr_expect(eq(int, file.live.loop, CW_LOOP_AUTO));
+    forget();
+    cr_assert(eq(int, parse("io: uring\n"), CW_ERR_OK));
+    cr_expect(eq(int, file.live.loop, CW_LOOP_URING));
+    forget();
+    cr_assert(eq(int, parse("io: epoll\n"), CW_ERR_OK));
+    cr_expect(eq(int, file.live.loop, CW_LOOP_EPOLL));
+    forget();
+}
+
 Test(engine_file, events_that_trade_names_are_no_clash)
 {
     cr_assert(eq(int,
@@ -146,6 +159,7 @@ static const struct broken table[] = {
     {"shopUrl: ftp://x\n", 1, 10, "must begin with https:// or http://"},
     {"shopUrl: https://\n", 1, 10, "must begin with https:// or http://"},
     {"shopName: \"\"\n", 1, 11, "is empty"},
+    {"io: iouring\n", 1, 5, "\"uring\"?"},
     {"events: [CartAbandoned]\n", 1, 9, "\"events\" must be a mapping"},
     {"events: {CartAbandonned: {source: x}}\n", 1, 10, "did you mean \"CartAbandoned\"?"},
     {"events: {CartAbandoned: x}\n", 1, 25, "\"CartAbandoned\" must be a mapping"},
