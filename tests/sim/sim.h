@@ -207,8 +207,8 @@ struct sim_promise {
 struct sim_mark {
     uint64_t lsn;
     struct cw_text dump;
+    bool counted; /* fates are in that commit; of what changed no row they may not be */
     struct cw_fates fates;
-    int64_t clock;
 };
 
 struct sim_core {

@@ -110,12 +110,12 @@ static void before_commit(void *self)
     cw_pipeline_note(pipeline_of(core));
 }
 
-static void mark(struct sim_core *core, uint64_t lsn)
+static void mark(struct sim_core *core, uint64_t lsn, bool counted)
 {
     struct sim_mark *made = &core->marks[core->mark_count++ % SIM_MARKS];
     made->lsn = lsn;
     made->fates = *cw_pipeline_fates(pipeline_of(core));
-    made->clock = cw_pipeline_now(pipeline_of(core));
+    made->counted = counted;
     cw_text_clear(&made->dump);
     cw_pipeline_dump(pipeline_of(core), &made->dump);
     sim_trace(core->sim, made->dump.data, made->dump.bytes);
@@ -142,7 +142,9 @@ static void commit_staged(void *self)
         return;
     }
     if (sim->armed != SIM_FAULT_COUNT || sim->swarm.marks_always) {
-        mark(core, last_lsn(core) + 1); /* all is written, and it is not submitted yet */
+        mark(core, last_lsn(core) + 1, true); /* all is written, and it is not submitted yet */
+    } else {
+        core->mark_count = 0; /* what is known is not the latest any more */
     }
     struct cw_channel_port port = sim_channels(sim);
     port.stage(port.self, core->index);
@@ -549,7 +551,7 @@ void sim_machine_stop(struct sim *sim)
         return;
     }
     for (uint32_t i = 0; i < machine->cores; i++) {
-        mark(&machine->core[i], last_lsn(&machine->core[i]));
+        mark(&machine->core[i], last_lsn(&machine->core[i]), true);
     }
     remember(sim, true);
     sim_provider_cut(sim, sim->last.durable);
@@ -651,7 +653,7 @@ void sim_machine_mark_now(struct sim *sim)
         struct cw_commit commit = cw_store_commit(core->store);
         if (core->mark_count == 0 &&
             commit.number(commit.self) == last_lsn(core)) { /* nothing is noted */
-            mark(core, last_lsn(core));
+            mark(core, last_lsn(core), false);
         }
     }
 }

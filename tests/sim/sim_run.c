@@ -182,6 +182,7 @@ static bool fall(struct sim *sim)
         return false;
     }
     enum sim_fault fault = sim->armed;
+    sim_check_sums(sim);
     if (fault == SIM_FAULT_DISK_ERROR) { /* comes by itself with the next write */
         sim->armed_steps = 1000;
         fail_disk(sim);
