@@ -447,7 +447,7 @@ void sim_check_ended(struct sim *sim);                                          
 
 struct sim_plant {
     const char *name;
-    const char *checker; /* that has to find it */
+    const char *checker; /* that has to find it; one of several */
     const char *help;
 };
 
@@ -458,6 +458,8 @@ struct cw_commit sim_plant_commit(struct sim *sim, uint32_t core);
 /* Before changes become a frame. */
 void sim_plant_commit_begins(struct sim *sim, uint32_t core);
 void sim_plant_recovered(struct sim *sim);
+/* Before each step of a core. */
+void sim_plant_step(struct sim *sim);
 /* A result on its way into the engine; false: it is swallowed. */
 bool sim_plant_result(struct sim *sim, struct cw_post_result *result);
 /* The body of an order, on its way into the engine. */

@@ -1,6 +1,6 @@
 /*
- * sim_machine: one machine's life, wired as tools/engine.c and engine_state.c wire the real one, but
- * for sockets, threads and the operating system.
+ * sim_machine: one machine's life, wired as tools/engine.c and engine_state.c wire the real one,
+ * but for sockets, threads and the operating system.
  */
 #include "tests/sim/sim.h"
 
@@ -569,12 +569,13 @@ bool sim_machine_step(struct sim *sim, uint32_t number)
     struct sim_core *core = &machine->core[number];
     if (setjmp(sim->disk_failed) != 0) {
         sim_say(sim, "the disk failed: %s", sim->machine.fault);
-        /* Reads go to the device, past the page cache (io/disk.h): what was not flushed is not seen,
-           and the restart finds what one after a power failure would. */
+        /* Reads go to the device, past the page cache (io/disk.h): what was not flushed is not
+           seen, and the restart finds what one after a power failure would. */
         sim_machine_crash(sim, true);
         return true;
     }
     sim->turn++;
+    sim_plant_step(sim);
     sim->totals.steps++;
     enum cw_step rc = cw_shard_step(&machine->shards[number]);
     uint32_t told[2] = {number, (uint32_t)rc};
@@ -608,8 +609,10 @@ void sim_machine_tell(struct sim *sim)
         struct cw_commit commit = cw_store_commit(core->store);
         struct cw_store_stats stats;
         cw_store_stats(core->store, &stats);
-        sim_say(sim, "core %u: commit %llu, last %llu, durable %llu, full %u, checkpoint %u (%llu made, "
-                "%llu failed), %s, %s", i, (unsigned long long)commit.number(commit.self),
+        sim_say(sim,
+                "core %u: commit %llu, last %llu, durable %llu, full %u, checkpoint %u (%llu made, "
+                "%llu failed), %s, %s",
+                i, (unsigned long long)commit.number(commit.self),
                 (unsigned long long)last_lsn(core), (unsigned long long)commit.durable(commit.self),
                 stats.full, stats.checkpointing, (unsigned long long)stats.checkpoint.made,
                 (unsigned long long)stats.checkpoint.failed, core->idle ? "idle" : "works",

@@ -9,6 +9,7 @@
 
 const struct sim_plant sim_plants[] = {
     {"early-answer", "acknowledged", "answers do not wait for the disk"},
+    {"lost-write", "recovery acknowledged state", "the disk forgets what it said is durable"},
     {"unnoted", "state", "one kind of change is not noted for the log"},
     {"early-send", "intent", "messages leave before their commit is durable"},
     {"unsure-is-later", "delivery", "what is unknown counts as surely not sent"},
@@ -53,6 +54,14 @@ void sim_plant_commit_begins(struct sim *sim, uint32_t core)
     if (row != CW_ROW_NONE) { /* as if it was changed by who had only asked to read it */
         struct cw_customer_row *customer = cw_table_link(p->customers, row);
         customer->ratings++;
+    }
+}
+
+/* A disk that lies, in a seed that may not be damaged. */
+void sim_plant_step(struct sim *sim)
+{
+    if (sim_planted(sim, "lost-write") && sim_draw(sim, 2000) == 0) {
+        sim_storage_lie(sim);
     }
 }
 

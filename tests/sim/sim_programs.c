@@ -96,7 +96,8 @@ struct cw_programs *sim_programs_load(uint32_t version, uint32_t count)
     struct cw_program_file files[SIM_PROGRAMS];
     for (uint32_t i = 0; i < count; i++) {
         const char *yaml = texts[version][i];
-        files[i] = (struct cw_program_file){.path = "p.yaml", .yaml = {yaml, (uint32_t)strlen(yaml)}};
+        files[i] = (struct cw_program_file){.path = "p.yaml",
+                                            .yaml = {yaml, (uint32_t)strlen(yaml)}};
     }
     struct cw_programs *programs = NULL;
     struct cw_program_needs needs = fixture_needs(&fixture);

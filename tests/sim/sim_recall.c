@@ -222,7 +222,8 @@ static void compare_dealt(struct sim *sim, const struct cw_text *has)
     (void)merge_before(sim, nearest, &had);
     struct cw_view a = line_around(&had, best);
     struct cw_view b = line_around(has, best);
-    sim_fail(sim, "state", "dealt out from %u cores to %u it is other than it was: had %.*s, has %.*s",
+    sim_fail(sim, "state",
+             "dealt out from %u cores to %u it is other than it was: had %.*s, has %.*s",
              sim->last.cores, sim->machine.cores, shown(a), a.data, shown(b), b.data);
 }
 
