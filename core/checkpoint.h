@@ -111,7 +111,7 @@ struct cw_checkpoint_found {
    when it was applied. CW_ERR_LIMIT: apply returned false. In these last two cases a part is
    applied, and the tables are good for nothing. CW_ERR_UNSUPPORTED: the newest is whole, but of
    another format, or of another state or shard: no damage, so nothing older is tried. CW_ERR_IO:
-   the directory. */
+   the directory, or one that could not be read and no other one does: it may be whole. */
 CW_MUST_USE cw_err cw_checkpoint_read(const struct cw_disk *disk, const uint8_t store[16],
                                       uint32_t shard, bool read_only,
                                       bool (*apply)(void *with, struct cw_view records),

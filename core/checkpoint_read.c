@@ -42,6 +42,7 @@ struct reader {
     uint64_t begin;
     struct cw_checkpoint_scan scan;
     bool not_applied; /* apply said no */
+    bool unread;      /* the disk refused: nobody knows whether that one is whole */
 };
 
 static const uint64_t side_bytes = (uint64_t)CW_CHECKPOINT_BLOCK_MAX + READ_BYTES;
@@ -74,6 +75,7 @@ static bool took(struct reader *r, const struct side *side)
 {
     if (side->op.error != 0) {
         const char *why = strerrordesc_np(side->op.error);
+        r->unread = true;
         (void)cw_format(r->scan.why, sizeof r->scan.why, "reading it at byte %llu: %s",
                         (unsigned long long)side->op.offset, why != NULL ? why : "unknown error");
         return false;
@@ -158,6 +160,7 @@ static bool open_file(struct reader *r, const char *name)
     int error = cw_disk_do(r->disk, &op);
     if (error != 0) {
         const char *why = strerrordesc_np(error);
+        r->unread = true;
         (void)cw_format(r->scan.why, sizeof r->scan.why, "opening it: %s",
                         why != NULL ? why : "unknown error");
         return false;
@@ -207,7 +210,10 @@ static cw_err try_one(struct reader *r, uint64_t begin, bool *done,
     } else {
         *done = true;
         if (!pass(r, true)) {
-            err = cw_fail(fault, r->not_applied ? CW_ERR_LIMIT : CW_ERR_CORRUPT,
+            err = cw_fail(fault,
+                          r->not_applied ? CW_ERR_LIMIT
+                          : r->unread    ? CW_ERR_IO
+                                         : CW_ERR_CORRUPT,
                           "%s: %s%s", name, r->scan.why,
                           r->not_applied ? "" : ", though at first it was whole");
         } else {
@@ -245,8 +251,8 @@ static cw_err try_all(struct reader *r, const struct cw_checkpoint_names *names,
         }
     }
     if (!done && names->count > 0) {
-        return cw_fail(fault, CW_ERR_CORRUPT, "no checkpoint of %u is whole; %s",
-                       names->count, found->why);
+        return cw_fail(fault, r->unread ? CW_ERR_IO : CW_ERR_CORRUPT,
+                       "no checkpoint of %u is whole; %s", names->count, found->why);
     }
     return CW_ERR_OK;
 }

@@ -13,6 +13,7 @@ struct cw_store {
     bool at_work;
     bool pinned;
     bool finishing; /* the last checkpoint has begun */
+    bool noted;     /* all that `before` has to say, at the end */
     uint64_t made;
     uint64_t begun_bytes; /* log->bytes when the last one began */
 };
@@ -211,12 +212,23 @@ bool cw_store_finish(struct cw_store *store, bool checkpoint)
         store->staged != 0) {
         return false;
     }
+    if (!store->noted) { /* counters of what changed no row are in no commit yet */
+        store->noted = true;
+        store->options.before(store->options.self);
+        if (!cw_journal_clean(store->options.journal)) {
+            return false;
+        }
+    }
     if (checkpoint && !store->finishing) {
         store->finishing = true;
         store->wanted = true;
         return false;
     }
-    return !store->at_work && !(checkpoint && store->wanted);
+    if (store->at_work || (checkpoint && store->wanted)) {
+        return false;
+    }
+    store->noted = store->finishing = false; /* a store goes on after its first epoch was written */
+    return true;
 }
 
 bool cw_store_full(const struct cw_store *store)

@@ -93,7 +93,9 @@ static void decide(void *self, const struct cw_decision *decision)
 static bool full(void *self)
 {
     struct cw_core *core = self;
-    return core->lane != NULL && cw_lane_full(core->lane);
+    /* Neither events nor time go on before all doubts are settled: a message that is claimed
+       meanwhile would be taken for one of those. */
+    return !core->doubts_settled || (core->lane != NULL && cw_lane_full(core->lane));
 }
 
 /* ---- what a core does beside its shard's work ---- */

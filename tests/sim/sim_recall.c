@@ -1,0 +1,365 @@
+/* sim_recall: what must hold of the engine's whole state: when it comes back, and at the end. */
+#include "tests/sim/sim.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static struct cw_pipeline *pipeline_of(const struct sim *sim, uint32_t core)
+{
+    return cw_service_pipeline(sim->machine.core[core].service);
+}
+
+/* ---- 2: the recovered state is that of a commit not older than the last acknowledged ---- */
+
+/* The state at that commit: the latest mark that is not after it; NULL: it is not known. Frames
+   without changes (seals) have the state of the one before. */
+static const struct sim_mark *mark_at(const struct sim *sim, uint32_t core, uint64_t lsn)
+{
+    const struct sim_last *last = &sim->last;
+    const struct sim_mark *best = NULL;
+    for (uint32_t i = 0; i < SIM_MARKS && i < last->mark_count[core]; i++) {
+        const struct sim_mark *mark = &last->marks[core][i];
+        if (mark->lsn <= lsn && (best == NULL || mark->lsn >= best->lsn)) {
+            best = mark;
+        }
+    }
+    return best;
+}
+
+/* Ids of events about products are on all cores, and each forgets them by itself: of these more may
+   come back than there were, to be forgotten again (persist.c), but none may be missing. */
+static bool is_of_products(struct cw_view line)
+{
+    static const char begin[] = "seen 650000";
+    return line.bytes > sizeof begin && memcmp(line.data, begin, sizeof begin - 1) == 0;
+}
+
+/* The line that begins there; without bytes at the end. */
+static struct cw_view line_at(const struct cw_text *text, size_t at)
+{
+    struct cw_view line = {.data = text->data + at};
+    const char *end = at < text->bytes ? memchr(line.data, '\n', text->bytes - at) : NULL;
+    line.bytes = end != NULL ? (uint32_t)(end + 1 - line.data) : 0;
+    return line;
+}
+
+static int shown(struct cw_view line)
+{
+    return line.bytes > 200 ? 200 : (int)line.bytes - (line.bytes > 0);
+}
+
+static void compare_dump(struct sim *sim, uint32_t core, const struct cw_text *had)
+{
+    struct cw_text has = {0};
+    cw_pipeline_dump(pipeline_of(sim, core), &has);
+    for (size_t i = 0, k = 0; i < had->bytes || k < has.bytes;) {
+        struct cw_view a = line_at(had, i);
+        struct cw_view b = line_at(&has, k);
+        if (cw_view_equal(a, b)) {
+            i += a.bytes;
+            k += b.bytes;
+        } else if (is_of_products(b)) {
+            k += b.bytes;
+        } else {
+            sim_fail(sim, "state", "core %u came back other than it was: had %.*s, has %.*s", core,
+                     shown(a), a.data, shown(b), b.data);
+        }
+    }
+    cw_text_deinit(&has);
+}
+
+/* Counters that are not kept say so in fate.h; all others come back. */
+static void compare_fates(struct sim *sim, uint32_t core, const struct cw_fates *had)
+{
+    const struct cw_fates *has = cw_pipeline_fates(pipeline_of(sim, core));
+    const uint64_t *a = (const uint64_t *)had;
+    const uint64_t *b = (const uint64_t *)has;
+    for (uint32_t i = 0; i < sizeof *had / sizeof *a; i++) {
+        if (a[i] != b[i]) {
+            sim_fail(sim, "state", "core %u: counter %u was %llu and comes back as %llu", core, i,
+                     (unsigned long long)a[i], (unsigned long long)b[i]);
+        }
+    }
+}
+
+/* 9: numbers of commits have no gap: what comes back is between the last durable and the last
+   submitted. False: damage took the very last frame, which nobody can tell from a torn one. */
+static bool check_lsn(struct sim *sim, uint32_t core, uint64_t lsn)
+{
+    const struct sim_last *last = &sim->last;
+    uint64_t most = last->submitted[core] + (last->clean ? 1 : 0); /* a frame says that it is */
+    if (lsn > most) {
+        sim_fail(sim, "state", "core %u comes back at commit %llu, and %llu is the last", core,
+                 (unsigned long long)lsn, (unsigned long long)most);
+    }
+    if (lsn >= last->durable[core]) {
+        return true;
+    }
+    if (last->damaged && lsn + 1 == last->durable[core]) {
+        sim->totals.tail_lost++;
+        return false;
+    }
+    sim_fail(sim, "acknowledged", "core %u comes back at commit %llu, and %llu was durable", core,
+             (unsigned long long)lsn, (unsigned long long)last->durable[core]);
+}
+
+static bool recovered_same(struct sim *sim)
+{
+    bool whole = true;
+    for (uint32_t i = 0; i < sim->machine.cores; i++) {
+        struct cw_commit commit = cw_store_commit(sim->machine.core[i].store);
+        uint64_t lsn = commit.durable(commit.self);
+        whole = check_lsn(sim, i, lsn) && whole;
+        struct sim_mark *mark = (struct sim_mark *)(uintptr_t)mark_at(sim, i, lsn);
+        if (mark == NULL || sim->last.version != sim->machine.version) {
+            sim->totals.uncompared++;
+            continue;
+        }
+        sim->totals.compared++;
+        sim_say(sim, "core %u is back at commit %llu, compared with %llu, %llu seen", i,
+                (unsigned long long)lsn, (unsigned long long)mark->lsn,
+                (unsigned long long)cw_table_count(pipeline_of(sim, i)->seen));
+        compare_dump(sim, i, &mark->dump);
+        compare_fates(sim, i, &mark->fates);
+    }
+    return whole;
+}
+
+static int by_line(const void *a, const void *b)
+{
+    return cw_view_compare(*(const struct cw_view *)a, *(const struct cw_view *)b);
+}
+
+/* Lines of several dumps: sorted, each once; their hash. */
+static uint64_t hash_lines(const struct cw_text *all)
+{
+    size_t count = 0;
+    struct cw_view *lines = malloc((all->bytes + 1) * sizeof *lines);
+    CW_ASSERT(lines != NULL);
+    for (const char *at = all->data; at < all->data + all->bytes;) {
+        const char *end = memchr(at, '\n', (size_t)(all->data + all->bytes - at));
+        CW_ASSERT(end != NULL);
+        lines[count] = (struct cw_view){at, (uint32_t)(end + 1 - at)};
+        count += !is_of_products(lines[count]);
+        at = end + 1;
+    }
+    qsort(lines, count, sizeof *lines, by_line);
+    uint64_t hash = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (i == 0 || !cw_view_equal(lines[i - 1], lines[i])) {
+            hash = cw_hash((struct cw_hash_key){hash, 1}, lines[i].data, lines[i].bytes);
+        }
+    }
+    free(lines);
+    return hash;
+}
+
+/* The old cores' states together; each was at its last durable commit, or at the one after, by the
+   bits of `later`. 0: one of them is not known. */
+static uint64_t hash_before(const struct sim *sim, uint32_t later)
+{
+    const struct sim_last *last = &sim->last;
+    struct cw_text all = {0};
+    bool known = true;
+    for (uint32_t i = 0; i < last->cores && known; i++) {
+        uint64_t lsn = (later >> i & 1) != 0 ? last->submitted[i] : last->durable[i];
+        const struct sim_mark *mark = mark_at(sim, i, lsn);
+        known = mark != NULL;
+        if (known) {
+            cw_text_put(&all, mark->dump.data, mark->dump.bytes);
+        }
+    }
+    uint64_t hash = known ? hash_lines(&all) : 0;
+    cw_text_deinit(&all);
+    return hash;
+}
+
+static void recovered_dealt(struct sim *sim)
+{
+    struct cw_text all = {0};
+    bool known = sim->last.version == sim->machine.version;
+    for (uint32_t i = 0; i < sim->machine.cores; i++) {
+        cw_pipeline_dump(pipeline_of(sim, i), &all);
+    }
+    uint64_t has = hash_lines(&all);
+    cw_text_deinit(&all);
+    for (uint32_t later = 0; later < 1u << sim->last.cores && known; later++) {
+        uint64_t had = hash_before(sim, later);
+        known = had != 0;
+        if (had == has) {
+            sim->totals.compared++;
+            return;
+        }
+    }
+    sim->totals.uncompared += !known;
+    if (known && !sim->last.damaged) {
+        sim_fail(sim, "state", "dealt out from %u cores to %u it is other than it was",
+                 sim->last.cores, sim->machine.cores);
+    }
+}
+
+static void reset_promises(struct sim *sim)
+{
+    struct sim_promise *all = &sim->promises[0][0][0][0];
+    for (size_t i = 0; i < sizeof sim->promises / sizeof *all; i++) {
+        all[i].due = all[i].any ? all[i].least : 0;
+    }
+}
+
+bool sim_check_recovered(struct sim *sim, const struct cw_durable_found *found)
+{
+    bool whole = true;
+    if (!sim->last.any || found->fresh) {
+        if (sim->last.any) {
+            sim_fail(sim, "state", "nothing comes back");
+        }
+        return true;
+    }
+    if (sim->last.epoch == found->manifest.epoch && sim->last.cores == sim->machine.cores) {
+        whole = recovered_same(sim);
+    } else {
+        recovered_dealt(sim);
+    }
+    reset_promises(sim);
+    return whole;
+}
+
+/* ---- 9: sums ---- */
+
+void sim_check_sums(struct sim *sim)
+{
+    struct cw_fates sum = {0};
+    uint64_t in_flight = 0;
+    uint64_t pending = 0;
+    for (uint32_t i = 0; i < sim->machine.cores; i++) {
+        uint64_t here[2];
+        if (!cw_pipeline_check(pipeline_of(sim, i))) {
+            sim_fail(sim, "sums", "core %u's rows contradict each other", i);
+        }
+        cw_pipeline_count(pipeline_of(sim, i), &here[0], &here[1]);
+        in_flight += here[0];
+        pending += here[1];
+        cw_fates_add(&sum, cw_pipeline_fates(pipeline_of(sim, i)));
+    }
+    const char *wrong = cw_fates_reconcile(&sum, in_flight, pending);
+    if (wrong != NULL) {
+        sim_fail(sim, "sums", "%s", wrong);
+    }
+}
+
+/* ---- 3 and 8: messages ---- */
+
+/* What the engine knows of a message; NULL: nothing. */
+static const struct cw_touch_row *touch_of(const struct sim *sim, const struct sim_message *message)
+{
+    struct cw_view id = {message->key, CW_POST_KEY_BYTES};
+    for (uint32_t i = 0; i < sim->machine.cores; i++) {
+        struct cw_pipeline *p = pipeline_of(sim, i);
+        cw_row found = cw_message_find(p, id, 0);
+        if (found == CW_ROW_NONE) {
+            continue;
+        }
+        const struct cw_message_row *row = cw_message_at(p, found);
+        cw_row candidate = cw_candidate_by_serial(p, cw_message_owner(row), row->serial);
+        if (candidate != CW_ROW_NONE) {
+            return &cw_candidate_touches(cw_candidate_at(p, candidate))[row->touch - 1];
+        }
+    }
+    return NULL;
+}
+
+void sim_check_intents(struct sim *sim)
+{
+    for (uint32_t i = 0; i < sim->message_count; i++) {
+        const struct sim_message *message = &sim->messages[i];
+        if (message->received == 0 || sim->customers[message->customer].erasing) {
+            continue;
+        }
+        const struct cw_touch_row *touch = touch_of(sim, message);
+        if (touch == NULL || touch->attempts - touch->untried < message->received) {
+            sim_fail(sim, "intent", "attempt %u of %.36s is with the provider, and the state %s",
+                     message->received, message->key,
+                     touch == NULL ? "does not know the message" : "knows of fewer attempts");
+        }
+    }
+}
+
+static void check_entry(struct sim *sim, const struct sim_message *message,
+                        const struct cw_touch_row *touch)
+{
+    const char *wrong = NULL;
+    uint32_t attempts = touch->attempts - touch->untried;
+    bool sent = touch->state == CW_TOUCH_SENT;
+    bool open = touch->state == CW_TOUCH_UNKNOWN || touch->state == CW_TOUCH_SENDING;
+    if (sent && message->deliveries == 0) {
+        wrong = "sent, and the provider never took it";
+    } else if (message->told[CW_POSTED_SENT] && !sent) {
+        wrong = "not sent, and the provider said that it is";
+    } else if (!sent && !open && message->deliveries > 0) {
+        wrong = "given up, and the provider has it";
+    } else if (attempts < message->received || attempts > message->posted) {
+        wrong = "tried another number of times than the provider saw";
+    }
+    if (wrong != NULL) {
+        sim_fail(sim, "ledger", "%.36s is %s (state %u, %u attempts; %u posted, %u received, %u "
+                 "delivered)",
+                 message->key, wrong, touch->state, attempts, message->posted, message->received,
+                 message->deliveries);
+    }
+}
+
+/* 8: the engine's ledger and the provider's book agree, but for what is in doubt. */
+void sim_check_ledger(struct sim *sim)
+{
+    uint64_t sent = 0;
+    for (uint32_t i = 0; i < sim->message_count; i++) {
+        const struct sim_message *message = &sim->messages[i];
+        const struct cw_touch_row *touch = touch_of(sim, message);
+        if (sim->customers[message->customer].erasing) {
+            continue;
+        }
+        if (touch != NULL) {
+            sent += touch->state == CW_TOUCH_SENT;
+            check_entry(sim, message, touch);
+        } else if (message->received > 0) {
+            sim_fail(sim, "ledger", "%.36s is with the provider and not in the ledger",
+                     message->key);
+        }
+    }
+    for (uint32_t i = 0; i < sim->machine.cores; i++) { /* and none that no provider knows */
+        struct cw_pipeline *p = pipeline_of(sim, i);
+        uint64_t cursor = 0;
+        cw_row row;
+        while ((row = cw_table_next(p->candidates, &cursor)) != CW_ROW_NONE) {
+            const struct cw_candidate_row *candidate = cw_candidate_at(p, row);
+            for (uint32_t t = 0; t < candidate->touch_count; t++) {
+                sent -= cw_candidate_touches(candidate)[t].state == CW_TOUCH_SENT;
+            }
+        }
+    }
+    if (sent != 0) {
+        sim_fail(sim, "ledger", "the ledger has %lld messages as sent that no provider knows",
+                 -(long long)sent);
+    }
+}
+
+/* 10: once faults have stopped every touch ends and every request is answered. */
+void sim_check_ended(struct sim *sim)
+{
+    if (sim->open != NULL) {
+        sim_fail(sim, "ended", "request %llu is not answered",
+                 (unsigned long long)sim->open->request.token);
+    }
+    for (uint32_t i = 0; i < sim->machine.cores; i++) {
+        uint64_t in_flight;
+        uint64_t pending;
+        cw_pipeline_count(pipeline_of(sim, i), &in_flight, &pending);
+        uint64_t sending = cw_pipeline_fates(pipeline_of(sim, i))->sending;
+        if (in_flight + pending + sending > 0) {
+            sim_fail(sim, "ended",
+                     "core %u has %llu candidates in flight, %llu touches pending, %llu being sent",
+                     i, (unsigned long long)in_flight, (unsigned long long)pending,
+                     (unsigned long long)sending);
+        }
+    }
+}

@@ -1,0 +1,382 @@
+/*
+ * sim_run: one seed: draws which faults it has and when, lets 80 hours pass, stops the faults, asks
+ * for everything once more, and lets every journey end.
+ */
+#include "tests/sim/sim.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    ARMED_STEPS = 400,     /* a crash comes so many working steps after it was armed, at most */
+    PATIENCE = 3000,       /* steps without the marks that a crash waits for */
+    QUIET_STEPS = 60,      /* idle steps before time is skipped although a disk is at work */
+    SETTLE_STEPS = 400000, /* within which everything must be answered once faults have stopped */
+    END_DAYS = 9           /* longer than any journey */
+};
+
+/* ---- what a seed has ---- */
+
+/* Half of the seeds have nothing of it. */
+static uint32_t some(struct sim *sim, uint32_t most)
+{
+    return sim_chance(sim, 500) ? 0 : 1 + sim_draw(sim, most);
+}
+
+static void draw_swarm(struct sim *sim)
+{
+    struct sim_swarm *swarm = &sim->swarm;
+    *swarm = (struct sim_swarm){.customers = 10 + sim_draw(sim, SIM_CUSTOMERS_MAX - 9),
+                                .events = 200 + sim_draw(sim, sim_chance(sim, 250) ? 1800 : 400),
+                                .disk_delay = sim_chance(sim, 500) ? 0 : sim_draw(sim, 20),
+                                .lost_answers = some(sim, 200),
+                                .twice = some(sim, 200),
+                                .late = some(sim, 300),
+                                .probes = 50 + sim_draw(sim, 300),
+                                .refused = some(sim, 150),
+                                .later = some(sim, 300),
+                                .unknown_sent = some(sim, 150),
+                                .unknown_lost = some(sim, 150),
+                                .slow_s = sim_chance(sim, 700) ? 1 : 1 + sim_draw(sim, 600),
+                                .channel_room = sim_chance(sim, 700) ? 256 : 1 + sim_draw(sim, 6),
+                                .recross = some(sim, 70),
+                                .read_errors = some(sim, 60),
+                                .other_cores = some(sim, 100),
+                                .downtime = sim_draw(sim, 3),
+                                .segment_bytes = UINT64_C(8192) << sim_draw(sim, 4),
+                                .checkpoint_bytes = UINT64_C(16384) << sim_draw(sim, 6),
+                                .marks_always = sim_chance(sim, 60),
+                                .damages = sim->options.seed % 10 == 9,
+                                .programs = 2 + sim_draw(sim, 2)};
+    for (uint32_t i = 0; i < CW_CHANNEL_COUNT; i++) {
+        swarm->collapses[i] = sim_chance(sim, 400);
+    }
+    swarm->marks_always = swarm->marks_always || swarm->damages;
+}
+
+static void draw_dues(struct sim *sim)
+{
+    static const enum sim_fault kinds[] = {
+        SIM_FAULT_CRASH,      SIM_FAULT_CRASH, SIM_FAULT_KILL,   SIM_FAULT_STOP,
+        SIM_FAULT_DISK_ERROR, SIM_FAULT_CLOCK, SIM_FAULT_RELOAD, SIM_FAULT_CHANNEL_FULL,
+        SIM_FAULT_OUTAGE,     SIM_FAULT_DISK_FULL};
+    for (uint32_t k = 0; k < CW_COUNTOF(kinds); k++) {
+        for (uint32_t i = some(sim, 4); i > 0; i--) {
+            sim->dues[sim->due_count++] = (struct sim_due){
+                .at = SIM_START + (int64_t)sim_draw(sim, SIM_HOURS * 3600) * 1000,
+                .fault = kinds[k]};
+        }
+    }
+    CW_ASSERT(sim->due_count <= CW_COUNTOF(sim->dues));
+}
+
+/* ---- faults ---- */
+
+static uint32_t draw_cores(struct sim *sim)
+{
+    bool other = sim->last.cores == 0 || sim_draw(sim, 100) < sim->swarm.other_cores;
+    return other ? 1 + sim_draw(sim, SIM_CORES_MAX) : sim->last.cores;
+}
+
+static void step_clock(struct sim *sim)
+{
+    static const int64_t most[] = {1500, 90000, 7200000, 43200000};
+    int64_t by = sim_draw(sim, (uint32_t)most[sim_draw(sim, 4)]);
+    /* Not days ahead: what the shop's clocks then say would be refused as far in the future, or
+       all journeys end at once. */
+    int64_t offset = sim->wall_offset + (sim_chance(sim, 500) ? by : -by);
+    sim->wall_offset = offset > 50000000 ? 50000000 : offset < -50000000 ? -50000000 : offset;
+    sim_say(sim, "the wall clock is %lld ms off", (long long)sim->wall_offset);
+}
+
+static void fail_disk(struct sim *sim)
+{
+    const struct sim_dir *dir = &sim->storage.dirs[sim_draw(sim, sim->storage.count)];
+    const struct cw_fault_plan plan = {.at = cw_fault_disk_count(dir->disk),
+                                       .kinds = 1u << CW_DISK_WRITE,
+                                       .error = EIO,
+                                       .once = true};
+    cw_fault_disk_plan(dir->disk, &plan);
+}
+
+static void begin_fault(struct sim *sim, enum sim_fault fault)
+{
+    sim->totals.faults[fault]++;
+    switch (fault) {
+    case SIM_FAULT_CRASH:
+    case SIM_FAULT_KILL:
+    case SIM_FAULT_STOP:
+    case SIM_FAULT_DISK_ERROR:
+        if (sim->armed == SIM_FAULT_COUNT) {
+            sim->armed = fault;
+            sim->armed_steps = 1 + sim_draw(sim, ARMED_STEPS);
+            sim->patience = PATIENCE;
+        }
+        break;
+    case SIM_FAULT_CLOCK: step_clock(sim); break;
+    case SIM_FAULT_RELOAD: sim_machine_reload(sim); break;
+    case SIM_FAULT_CHANNEL_FULL:
+        sim->channel_full_until = sim_base(sim) + sim_draw(sim, 3 * 3600000);
+        break;
+    case SIM_FAULT_OUTAGE:
+        sim->outage_until = sim_base(sim) + sim_draw(sim, 5 * 3600000);
+        break;
+    case SIM_FAULT_DISK_FULL:
+        sim->full_until = sim_base(sim) + sim_draw(sim, 2 * 3600000);
+        sim_storage_space(sim, true);
+        break;
+    default: CW_ASSERT(false);
+    }
+}
+
+static void begin_faults(struct sim *sim)
+{
+    for (uint32_t i = sim->due_count; i-- > 0;) {
+        if (sim->dues[i].at <= sim_base(sim)) {
+            enum sim_fault fault = sim->dues[i].fault;
+            sim->dues[i] = sim->dues[--sim->due_count];
+            begin_fault(sim, fault);
+        }
+    }
+    if (sim->full_until != 0 && sim_base(sim) >= sim->full_until) {
+        sim->full_until = 0;
+        sim_storage_space(sim, false);
+    }
+    if (sim->swarm.damages && sim->machine.up && sim_draw(sim, 4000) == 0) {
+        sim->totals.faults[SIM_FAULT_DAMAGE]++;
+        sim->last.damaged = true;
+        sim_storage_lie(sim);
+    }
+}
+
+/* A while without a machine; then it comes up again. False: the run ends here, as it may. */
+static bool restart(struct sim *sim)
+{
+    static const uint32_t most[] = {5000, 900000, 26 * 3600000};
+    sim->ns += (1 + sim_draw(sim, most[sim->swarm.downtime])) * UINT64_C(1000000);
+    if (!sim->quiet && sim_chance(sim, 150)) {
+        step_clock(sim);
+    }
+    sim->full_until = 0;
+    sim_storage_space(sim, false);
+    if (sim->swarm.damages && sim_chance(sim, 500)) {
+        sim->totals.faults[SIM_FAULT_DAMAGE]++;
+        sim->last.damaged = true;
+        (void)sim_storage_damage(sim);
+    }
+    uint32_t cores = draw_cores(sim);
+    sim->totals.faults[SIM_FAULT_CORES] += sim->last.any && cores != sim->last.cores;
+    return sim_machine_start(sim, cores);
+}
+
+/* What was armed comes once every core's last commit is known, after some steps more. */
+static bool fall(struct sim *sim)
+{
+    sim_machine_mark_now(sim);
+    if (sim->patience > 0 && !sim_machine_marked(sim)) {
+        sim->patience--;
+        return false;
+    }
+    if (sim->armed_steps > 0) {
+        return false;
+    }
+    enum sim_fault fault = sim->armed;
+    if (fault == SIM_FAULT_DISK_ERROR) { /* comes by itself with the next write */
+        sim->armed_steps = 1000;
+        fail_disk(sim);
+        return false;
+    }
+    if (fault == SIM_FAULT_STOP) {
+        sim_machine_stop(sim);
+    } else {
+        sim_machine_crash(sim, fault == SIM_FAULT_CRASH);
+    }
+    return true;
+}
+
+/* ---- time ---- */
+
+static int64_t min(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Nothing is to be done: on to what comes next. */
+static void skip_time(struct sim *sim, int64_t until)
+{
+    int64_t next = min(sim_client_next(sim), sim_provider_next(sim));
+    next = min(next, sim_machine_earliest(sim));
+    for (uint32_t i = 0; i < sim->due_count && !sim->quiet; i++) {
+        next = min(next, sim->dues[i].at);
+    }
+    next = sim->full_until != 0 ? min(next, sim->full_until) : next;
+    next = min(next, until);
+    int64_t wait = next - sim_base(sim);
+    sim->ns += (uint64_t)(wait > 1 ? wait : 1) * 1000000;
+    sim->idle_steps = 0;
+}
+
+/* One step of the world. False: the run ends, as it may. */
+static bool turn(struct sim *sim, int64_t until)
+{
+    if (!sim->quiet) {
+        begin_faults(sim);
+    }
+    sim_client_turn(sim);
+    bool worked = sim_machine_step(sim, sim_draw(sim, sim->machine.cores));
+    if (sim->machine.up) {
+        sim_provider_turn(sim);
+        sim->armed_steps -= worked && sim->armed_steps > 0;
+        if (sim->armed != SIM_FAULT_COUNT && fall(sim)) {
+            worked = true;
+        }
+    }
+    if (!sim->machine.up) {
+        return restart(sim);
+    }
+    sim->idle_steps = worked ? 0 : sim->idle_steps + 1;
+    if (!worked && (!sim_machine_busy(sim) || sim->idle_steps > QUIET_STEPS)) {
+        skip_time(sim, until);
+    } else {
+        sim->ns += 1000 + sim_draw(sim, 100000);
+    }
+    return true;
+}
+
+/* ---- a run ---- */
+
+/* The faults stop; what is open is brought to its end, and asked for once more. */
+static bool settle(struct sim *sim)
+{
+    sim->quiet = true;
+    sim->channel_full_until = sim->outage_until = 0;
+    sim->full_until = 0;
+    sim->armed = SIM_FAULT_COUNT;
+    sim_storage_space(sim, false);
+    uint64_t from = sim->turn;
+    while (!sim_client_done(sim)) {
+        if (sim->turn - from > SETTLE_STEPS) {
+            sim_fail(sim, "ended", "events or requests are open %u steps after the last fault",
+                     SETTLE_STEPS);
+        }
+        if (!turn(sim, sim_base(sim) + 60000)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool probe_all(struct sim *sim)
+{
+    for (uint32_t i = 0; i < sim->event_count; i++) {
+        if (sim_client_known(sim, &sim->events[i])) {
+            sim->totals.probes++;
+            sim_client_send(sim, i, sim_draw(sim, sim->machine.cores));
+        }
+        if (i % 8 == 7 || i + 1 == sim->event_count) {
+            if (!settle(sim)) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+static bool play(struct sim *sim)
+{
+    int64_t end = SIM_START + (int64_t)SIM_HOURS * 3600000;
+    if (!restart(sim)) {
+        return false;
+    }
+    while (sim_base(sim) < end) {
+        if (!turn(sim, end)) {
+            return false;
+        }
+    }
+    if (!settle(sim) || !probe_all(sim)) {
+        return false;
+    }
+    end = sim_base(sim) + END_DAYS * CW_DAY_MS;
+    while (sim_base(sim) < end) {
+        if (!turn(sim, end)) {
+            return false;
+        }
+    }
+    sim_check_ended(sim);
+    sim_check_sums(sim);
+    sim_check_ledger(sim);
+    sim_machine_stop(sim);
+    if (!restart(sim)) { /* what was stopped in order comes back as it was */
+        return false;
+    }
+    sim_check_ledger(sim);
+    return true;
+}
+
+static bool begin(struct sim *sim, const struct sim_options *options)
+{
+    memset(sim, 0, sizeof *sim);
+    sim->options = *options;
+    sim->random = options->seed * UINT64_C(0x9e3779b97f4a7c15) + 1;
+    sim->armed = SIM_FAULT_COUNT;
+    sim->next_event = SIM_START;
+    sim->links = (struct cw_links){.base = CW_VIEW("https://s.example"),
+                                   .key = {options->seed, 3}};
+    draw_swarm(sim);
+    draw_dues(sim);
+    for (uint32_t v = 0; v < 2; v++) {
+        sim->programs[v] = sim_programs_load(v, sim->swarm.programs);
+        if (sim->programs[v] == NULL) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void add_totals(struct sim_totals *sum, const struct sim_totals *part)
+{
+    uint64_t *to = (uint64_t *)sum;
+    const uint64_t *from = (const uint64_t *)part;
+    for (size_t i = 0; i < sizeof *sum / sizeof *to; i++) {
+        to[i] += from[i];
+    }
+}
+
+bool sim_run(struct sim *sim, const struct sim_options *options, struct sim_totals *totals)
+{
+    bool good = true;
+    if (!begin(sim, options)) {
+        (void)snprintf(sim->failed_what, sizeof sim->failed_what, "the programs do not load");
+        return false;
+    }
+    if (setjmp(sim->fail) == 0) {
+        (void)play(sim);
+        if (sim->machine.up) {
+            sim_machine_drop(sim);
+        }
+    } else {
+        good = false; /* what was at work is left as it was: it may not be closed any more */
+    }
+    sim->totals.seeds = 1;
+    sim->totals.base_ms = sim_base(sim) - SIM_START;
+    add_totals(totals, &sim->totals);
+    return good;
+}
+
+void sim_free(struct sim *sim)
+{
+    sim_client_free(sim);
+    sim_provider_free(sim);
+    sim_storage_free(&sim->storage);
+    cw_text_deinit(&sim->said);
+    for (uint32_t i = 0; i < SIM_CORES_MAX; i++) {
+        for (uint32_t m = 0; m < SIM_MARKS; m++) {
+            cw_text_deinit(&sim->machine.core[i].marks[m].dump);
+            cw_text_deinit(&sim->last.marks[i][m].dump);
+        }
+    }
+    for (uint32_t v = 0; v < 2; v++) {
+        cw_programs_close(sim->programs[v]);
+    }
+}
