@@ -174,6 +174,9 @@ static enum cw_poll take(void *self, uint32_t shard, uint64_t sequence, struct c
     give_replies(core);
     remark(core);
     cw_engine_look_after_state(core);
+    if (!core->doubts_settled) { /* else what was read would wait, and then nobody would ask here */
+        return CW_POLL_LATER;
+    }
     enum cw_poll poll = core->source.take(core->source.self, shard, sequence, chunk);
     return poll == CW_POLL_END && under_way(core) ? CW_POLL_LATER : poll;
 }

@@ -289,7 +289,7 @@ struct sim {
     struct sim_due dues[64];
     uint32_t due_count;
     enum sim_fault armed; /* a crash that comes within some steps; SIM_FAULT_COUNT: none */
-    uint32_t armed_steps, patience, idle_steps;
+    uint32_t armed_steps, patience, idle_steps, steps_since_skip;
     int64_t full_until, channel_full_until, outage_until; /* base */
     bool quiet; /* no faults any more: the end of the run */
     /* Clients. */
@@ -299,6 +299,8 @@ struct sim {
     struct sim_request *open; /* not answered */
     uint64_t tokens;
     int64_t next_event; /* base */
+    bool waiting_changed; /* since next_waiting was worked out */
+    int64_t next_waiting; /* base: when the first of the waiting events is to be sent */
     /* Providers. */
     struct sim_message *messages;
     uint32_t message_count, message_room;
@@ -390,6 +392,8 @@ void sim_machine_drop(struct sim *sim);
 void sim_machine_reload(struct sim *sim);
 /* True while something waits for a disk or another core. */
 bool sim_machine_busy(const struct sim *sim);
+/* What each core is at, for --verbose. */
+void sim_machine_tell(struct sim *sim);
 int64_t sim_machine_clock(struct sim *sim, uint32_t core);
 /* The base time of the earliest timer; INT64_MAX: there is none. */
 int64_t sim_machine_earliest(struct sim *sim);
@@ -401,7 +405,7 @@ void sim_machine_mark_now(struct sim *sim);
 
 /* Makes events and requests that are due. */
 void sim_client_turn(struct sim *sim);
-int64_t sim_client_next(const struct sim *sim);
+int64_t sim_client_next(struct sim *sim);
 void sim_client_answer(struct sim *sim, uint64_t token, const struct cw_answer *answer);
 /* The connection broke: nobody knows what became of what is open. */
 void sim_client_cut(struct sim *sim);

@@ -62,6 +62,7 @@ make(struct sim *sim, enum cw_event_type type, uint32_t customer, int64_t time, 
         made->send_at += sim_draw(sim, sim_chance(sim, 300) ? 20000000 : 600000);
     }
     sim->totals.events++;
+    sim->waiting_changed = true;
     return made;
 }
 
@@ -287,6 +288,7 @@ static void put(struct sim *sim, const uint32_t *events, uint32_t count, uint32_
     made->request.headers = &made->header;
     made->request.header_count = 1;
     write_body(sim, made);
+    sim->waiting_changed = true;
     for (uint32_t i = 0; i < count; i++) {
         struct sim_event *event = &sim->events[events[i]];
         event->out++;
@@ -311,6 +313,7 @@ void sim_client_send(struct sim *sim, uint32_t event, uint32_t core)
 static void again(struct sim *sim, struct sim_event *event)
 {
     if (event->state == SIM_EVENT_OUT && event->out == 0) {
+        sim->waiting_changed = true;
         event->state = SIM_EVENT_WAITING;
         event->send_at = sim_base(sim) + 50 + sim_draw(sim, RETRY_MS);
     }
@@ -449,16 +452,19 @@ void sim_client_turn(struct sim *sim)
     }
 }
 
-int64_t sim_client_next(const struct sim *sim)
+int64_t sim_client_next(struct sim *sim)
 {
-    int64_t next = sim->quiet ? INT64_MAX : sim->next_event;
-    for (uint32_t i = 0; i < sim->event_count; i++) {
-        const struct sim_event *event = &sim->events[i];
-        if (event->state == SIM_EVENT_WAITING && event->send_at < next) {
-            next = event->send_at;
+    if (sim->waiting_changed) {
+        sim->waiting_changed = false;
+        sim->next_waiting = INT64_MAX;
+        for (uint32_t i = 0; i < sim->event_count; i++) {
+            const struct sim_event *event = &sim->events[i];
+            if (event->state == SIM_EVENT_WAITING && event->send_at < sim->next_waiting) {
+                sim->next_waiting = event->send_at;
+            }
         }
     }
-    return next;
+    return sim->quiet || sim->next_waiting < sim->next_event ? sim->next_waiting : sim->next_event;
 }
 
 bool sim_client_done(const struct sim *sim)

@@ -200,6 +200,9 @@ static enum cw_poll take(void *self, uint32_t shard, uint64_t sequence, struct c
         cw_service_drain(core->service);
     }
     look_after_state(core);
+    if (!core->doubts_settled) {
+        return CW_POLL_LATER;
+    }
     if (core->queue != NULL) {
         *chunk = (struct cw_chunk){.sequence = sequence, .requests = core->queue};
         core->queue = NULL;
@@ -594,6 +597,22 @@ bool sim_machine_busy(const struct sim *sim)
         }
     }
     return false;
+}
+
+void sim_machine_tell(struct sim *sim)
+{
+    for (uint32_t i = 0; i < sim->machine.cores; i++) {
+        const struct sim_core *core = &sim->machine.core[i];
+        struct cw_commit commit = cw_store_commit(core->store);
+        struct cw_store_stats stats;
+        cw_store_stats(core->store, &stats);
+        sim_say(sim, "core %u: commit %llu, last %llu, durable %llu, full %u, checkpoint %u (%llu made, "
+                "%llu failed), %s, %s", i, (unsigned long long)commit.number(commit.self),
+                (unsigned long long)last_lsn(core), (unsigned long long)commit.durable(commit.self),
+                stats.full, stats.checkpointing, (unsigned long long)stats.checkpoint.made,
+                (unsigned long long)stats.checkpoint.failed, core->idle ? "idle" : "works",
+                core->queue != NULL ? "requests wait" : "no requests");
+    }
 }
 
 int64_t sim_machine_earliest(struct sim *sim)

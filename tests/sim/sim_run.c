@@ -214,7 +214,7 @@ static void skip_time(struct sim *sim, int64_t until)
     next = min(next, until);
     int64_t wait = next - sim_base(sim);
     sim->ns += (uint64_t)(wait > 1 ? wait : 1) * 1000000;
-    sim->idle_steps = 0;
+    sim->idle_steps = sim->steps_since_skip = 0;
 }
 
 /* One step of the world. False: the run ends, as it may. */
@@ -239,7 +239,13 @@ static bool turn(struct sim *sim, int64_t until)
     if (!worked && (!sim_machine_busy(sim) || sim->idle_steps > QUIET_STEPS)) {
         skip_time(sim, until);
     } else {
-        sim->ns += 1000 + sim_draw(sim, 100000);
+        /* Slowly first, then faster: something may be at work for hours (a full disk). */
+        uint32_t slow = sim->steps_since_skip++;
+        if (slow > 0 && slow % 100000 == 0) {
+            sim_machine_tell(sim);
+        }
+        uint32_t most = slow < 2000 ? 100000 : slow < 20000 ? 10000000 : 1000000000;
+        sim->ns += 1000 + sim_draw(sim, most);
     }
     return true;
 }
