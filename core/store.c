@@ -133,7 +133,8 @@ static bool ready(struct cw_store *store)
         return false;
     }
     if (cw_log_last(log) == store->begin_lsn) {
-        if (cw_journal_clean(store->options.journal)) {
+        store->options.before(store->options.self);
+        if (cw_journal_clean(store->options.journal)) { /* else its frame comes by itself */
             (void)cw_log_room(log, 0);
             (void)cw_log_submit(log, 0, store->options.now_ms(store->options.self));
         }
