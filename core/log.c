@@ -345,9 +345,10 @@ static uint64_t launch(struct cw_log *log, struct cw_log_frame *frame, uint32_t 
     log->flying = frame;
     log->flying_bytes = cw_log_blocks(frame->len);
     memset((char *)frame + frame->len, 0, log->flying_bytes - frame->len);
-    if (log->flying_bytes <= log->end - log->at) {
+    if (log->flying_bytes <= log->end - log->at && !log->turn_over) {
         log->step = CW_LOG_FRAME;
     } else {
+        log->turn_over = false;
         cw_log_rotate(log, log->flying_bytes);
     }
     uint64_t lsn = frame->lsn;
@@ -356,6 +357,11 @@ static uint64_t launch(struct cw_log *log, struct cw_log_frame *frame, uint32_t 
         log->durable_lsn = lsn;
     }
     return lsn;
+}
+
+void cw_log_turn_over(struct cw_log *log)
+{
+    log->turn_over = true;
 }
 
 uint64_t cw_log_submit(struct cw_log *log, uint32_t bytes, int64_t logical_ms)

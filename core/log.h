@@ -80,6 +80,9 @@ uint64_t cw_log_submit(struct cw_log *log, uint32_t bytes, int64_t logical_ms);
    is under way. */
 void cw_log_seal(struct cw_log *log, int64_t logical_ms);
 
+/* The next frame begins a new segment, so that the one before it can be released as a whole. */
+void cw_log_turn_over(struct cw_log *log);
+
 /* Takes in what the disk has done, rotates segments, prepares the next ones in the background. True
    when something has happened. */
 bool cw_log_poll(struct cw_log *log);

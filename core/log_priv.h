@@ -241,6 +241,7 @@ struct cw_log {
     bool no_space;
     uint32_t polls_full;
     uint64_t release_lsn, erase_lsn;
+    bool turn_over; /* the next frame begins a segment */
     bool erase_spares;
 
     bool closing;

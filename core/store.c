@@ -8,8 +8,10 @@ struct cw_store {
     uint64_t commits;
     uint64_t staged; /* LSN of the frame under way that has told `staged`; 0: none */
     bool wanted;     /* a checkpoint, whatever the log's length */
-    bool erase;      /* of the one that is wanted or at work */
-    bool erasing;
+    uint64_t erasures, erased;  /* asked for, through */
+    uint64_t erasing;           /* of these, will be through with the rounds below */
+    uint32_t rounds;            /* checkpoints that an erasure still needs */
+    uint64_t begin_lsn;         /* of the last checkpoint */
     bool at_work;
     bool pinned;
     bool finishing; /* the last checkpoint has begun */
@@ -112,8 +114,34 @@ static bool due(const struct cw_store *store)
     if (store->wanted || store->pinned) {
         return store->wanted;
     }
+    if (store->rounds > 0) {
+        return true;
+    }
     cw_log_stats(store->options.log, &stats);
     return stats.bytes - store->begun_bytes >= store->options.checkpoint_bytes;
+}
+
+/* For an erasure each checkpoint needs a frame after the one before, and the log a new segment. True
+   when that is so. */
+static bool ready(struct cw_store *store)
+{
+    struct cw_log *log = store->options.log;
+    if (store->rounds == 0) {
+        return true;
+    }
+    if (cw_log_busy(log)) {
+        return false;
+    }
+    if (cw_log_last(log) == store->begin_lsn) {
+        store->options.before(store->options.self);
+        if (cw_journal_clean(store->options.journal)) { /* else its frame comes by itself */
+            (void)cw_log_room(log, 0);
+            (void)cw_log_submit(log, 0, store->options.now_ms(store->options.self));
+        }
+        return false;
+    }
+    cw_log_turn_over(log);
+    return true;
 }
 
 static void begin(struct cw_store *store)
@@ -121,9 +149,8 @@ static void begin(struct cw_store *store)
     struct cw_log_stats stats;
     cw_log_stats(store->options.log, &stats);
     store->begun_bytes = stats.bytes;
+    store->begin_lsn = cw_log_last(store->options.log);
     store->wanted = false;
-    store->erasing = store->erase;
-    store->erase = false;
     store->at_work = true;
     cw_checkpoint_begin(store->options.checkpoint, cw_log_last(store->options.log),
                         store->options.now_ms(store->options.self));
@@ -133,15 +160,14 @@ static void begin(struct cw_store *store)
 static void let_go(struct cw_store *store)
 {
     if (!store->pinned) {
-        cw_log_release(store->options.log, cw_checkpoint_oldest(store->options.checkpoint),
-                       store->erasing);
+        cw_log_release(store->options.log, cw_checkpoint_oldest(store->options.checkpoint), true);
     }
 }
 
 static bool slice(struct cw_store *store)
 {
     if (!store->at_work) {
-        if (!due(store)) {
+        if (!due(store) || !ready(store)) {
             return false;
         }
         begin(store);
@@ -151,13 +177,17 @@ static bool slice(struct cw_store *store)
     if (state == CW_CHECKPOINT_DONE) {
         store->at_work = false;
         store->made++;
+        if (store->rounds > 0 && --store->rounds == 0) {
+            store->erased = store->erasing;
+            store->erasing = store->erasures;
+            store->rounds = store->erasures > store->erased ? 2 : 0;
+        }
         let_go(store);
         if (store->options.checkpointed != NULL) {
             store->options.checkpointed(store->options.self);
         }
     } else if (state == CW_CHECKPOINT_FAILED) { /* tried again after as much log again */
         store->at_work = false;
-        store->erase |= store->erasing;
     }
     return state != CW_CHECKPOINT_WAITING && state != CW_CHECKPOINT_IDLE;
 }
@@ -179,10 +209,23 @@ struct cw_commit cw_store_commit(struct cw_store *store)
         .self = store, .number = number, .durable = durable, .turn = turn, .room = room};
 }
 
-void cw_store_checkpoint(struct cw_store *store, bool erase)
+void cw_store_checkpoint(struct cw_store *store)
 {
     store->wanted = true;
-    store->erase |= erase;
+}
+
+void cw_store_erase(struct cw_store *store)
+{
+    store->erasures++;
+    if (store->rounds == 0) { /* else: with the next rounds, since one may be at work already */
+        store->erasing = store->erasures;
+        store->rounds = 2 + store->at_work;
+    }
+}
+
+uint64_t cw_store_erased(const struct cw_store *store)
+{
+    return store->erased;
 }
 
 void cw_store_pin(struct cw_store *store, bool on)

@@ -46,8 +46,17 @@ CW_MUST_USE cw_err cw_store_open(struct cw_store **store, const struct cw_store_
 /* Its commit port for a shard. */
 struct cw_commit cw_store_commit(struct cw_store *store);
 
-/* A checkpoint as soon as may be. erase: log segments before it are removed, not written anew. */
-void cw_store_checkpoint(struct cw_store *store, bool erase);
+/* A checkpoint as soon as may be. */
+void cw_store_checkpoint(struct cw_store *store);
+
+/* Rows were removed that must not be found in any file any more: two checkpoints as soon as may be,
+   each with a segment of its own begun, so that afterwards neither kept generation nor the log has
+   what was before. Segments are always removed once released, never written anew, so what is not
+   finished at a stop or a crash is by any two checkpoints that follow. */
+void cw_store_erase(struct cw_store *store);
+
+/* Erasures that are through, counted by cw_store_erase, and those that are asked for. */
+uint64_t cw_store_erased(const struct cw_store *store);
 
 /* While pinned, no checkpoint begins once the one at work or wanted is made, and no file is
    removed: the newest checkpoint and the log since can be copied as they grow. */

@@ -9,7 +9,7 @@
 #include <string.h>
 
 enum {
-    TAIL_MAX = (CW_TOUCHES_MAX + CW_KEY_PARTS_MAX + 1) * 256,
+    TAIL_MAX = (CW_KEY_PARTS_MAX + 1) * 256,
     KEY_MAX = CW_META_HEAD_BYTES + CW_ID_BYTES_MAX
 };
 
@@ -90,11 +90,7 @@ static void note_programs(struct cw_pipeline *p)
         image.head.session_timeout_ms = program->enabled ? program->session_timeout_ms : 0;
         image.head.slot = slot;
         image.head.paused = p->paused[slot];
-        image.head.touch_count = (uint8_t)program->touch_count;
         put_format(&image, &used, &program->dedup.key);
-        for (uint32_t i = 0; i < program->touch_count; i++) {
-            image.head.channel_bytes[i] = put_text(&image, &used, program->touches[i].channel_id);
-        }
         write_row(p, CW_META_PROGRAM, program->id, &image,
                   (uint32_t)offsetof(struct image, tail) + used);
     }
@@ -160,9 +156,9 @@ static bool program_good(struct cw_view value, bool retired)
         return false;
     }
     memcpy(&at, value.data, sizeof at);
-    if (at.part_count > CW_KEY_PARTS_MAX || at.touch_count > CW_TOUCHES_MAX ||
-        at.slot >= CW_SLOTS_MAX || at.paused >= 1u << CW_CHANNEL_COUNT ||
-        at.id_bytes > CW_ID_BYTES_MAX || !is_duration(at.session_timeout_ms) ||
+    if (at.part_count > CW_KEY_PARTS_MAX || at.slot >= CW_SLOTS_MAX ||
+        at.paused >= 1u << CW_CHANNEL_COUNT || at.id_bytes > CW_ID_BYTES_MAX ||
+        !is_duration(at.session_timeout_ms) ||
         (retired ? !cw_row_time(at.until) : !is_duration(at.until))) {
         return false;
     }
@@ -174,12 +170,6 @@ static bool program_good(struct cw_view value, bool retired)
         }
         key_bytes += 3 + (at.parts[i] == CW_KEY_LITERAL ? at.literal_bytes[i] : CW_ID_BYTES_MAX);
         literals += at.literal_bytes[i];
-    }
-    for (uint32_t i = 0; i < at.touch_count; i++) {
-        if (at.channel_bytes[i] > 256) {
-            return false;
-        }
-        sum += at.channel_bytes[i];
     }
     return key_bytes <= CW_TABLE_KEY_BYTES_MAX && literals <= 256 &&
            sum + literals + at.id_bytes == value.bytes;
@@ -256,10 +246,6 @@ static void read_program(const struct cw_table *table, cw_row row, struct cw_pro
     for (uint32_t i = 0; i < at->part_count; i++) {
         to->key.parts[i].part = (enum cw_key_part)at->parts[i];
         to->key.parts[i].literal = take_text(&text, at->literal_bytes[i]);
-    }
-    to->touch_count = at->touch_count;
-    for (uint32_t i = 0; i < at->touch_count; i++) {
-        to->channel_ids[i] = take_text(&text, at->channel_bytes[i]);
     }
 }
 

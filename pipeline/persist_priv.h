@@ -41,18 +41,16 @@ struct cw_meta_fates {
     struct cw_fates fates;
 };
 
-/* Tail: of a retired key its program's id; the key's literals; of a program its touches'
-   channelIds. */
+/* Tail: of a retired key its program's id; the key's literals. */
 struct cw_meta_program {
     int64_t until; /* of a retired key: when the last entry under it is over; else its ttl in ms */
     int64_t session_timeout_ms; /* 0: it watches no sessions */
     uint32_t slot;
     uint8_t paused; /* 1 << enum cw_channel */
-    uint8_t part_count, touch_count;
-    uint8_t pad;
+    uint8_t part_count;
+    uint8_t pad[2];
     uint8_t parts[CW_KEY_PARTS_MAX]; /* enum cw_key_part */
     uint16_t literal_bytes[CW_KEY_PARTS_MAX];
-    uint16_t channel_bytes[CW_TOUCHES_MAX];
     uint32_t id_bytes; /* of a retired key: its program's */
     uint32_t pad2;
 };
@@ -64,10 +62,8 @@ struct cw_program_before {
     uint8_t paused;
     int64_t until, session_timeout_ms;
     struct cw_key_format key;
-    uint32_t touch_count;
-    struct cw_view channel_ids[CW_TOUCHES_MAX];
     uint32_t slot_now; /* CW_SLOT_GONE when it is gone */
-    bool watches; /* still */
+    bool watches;      /* still */
 };
 
 /* A core that was. */

@@ -104,6 +104,9 @@ CW_MUST_USE bool cw_pipeline_advance_within(struct cw_pipeline *pipeline, int64_
    persist.h. NULL: no more. */
 void cw_pipeline_journal(struct cw_pipeline *pipeline, struct cw_journal *journal);
 
+/* Customers erased since it was opened: what is left of them in files has to go. */
+uint64_t cw_pipeline_erasures(const struct cw_pipeline *pipeline);
+
 /* While on, events that bring new work are refused (the disk is full); orders, clearings, profiles,
    erasures and what comes back about messages are not. */
 void cw_pipeline_refuse(struct cw_pipeline *pipeline, bool on);

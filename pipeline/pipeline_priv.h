@@ -70,6 +70,7 @@ struct cw_pipeline {
     struct cw_pipeline_options options;
     const struct cw_programs *programs; /* those that hold now */
     struct cw_journal *journal;         /* NULL: nothing is kept */
+    uint64_t erasures; /* in this process */
     bool refuses;                       /* new work: the disk is full */
     int64_t now;                        /* the clock; never goes back */
 #define CW_X(name) struct cw_table *name;

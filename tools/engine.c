@@ -443,6 +443,12 @@ int cw_engine_open(struct cw_engine **engine, const struct cw_engine_options *op
     err = cw_engine_recover(made, &fault);
     if (err != CW_ERR_OK) {
         (void)cw_failure(&fault);
+        if (err == CW_ERR_CORRUPT) {
+            (void)fprintf(stderr,
+                          "cartwheel: the state in %s is damaged and nothing was changed; look at "
+                          "the disk, and restore the newest snapshot into a new directory\n",
+                          made->live->state);
+        }
         (void)cw_engine_close(made);
         return err == CW_ERR_INVALID || err == CW_ERR_UNSUPPORTED ? CW_EXIT_USAGE
                : err == CW_ERR_CORRUPT                            ? CW_EXIT_DAMAGED

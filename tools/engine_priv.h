@@ -52,6 +52,7 @@ struct cw_core {
     bool ended;            /* and nothing comes after it */
     uint64_t committed_ns; /* when the last commit began: a log that rests is sealed */
     uint64_t commits;
+    uint64_t erasures; /* of which the store knows */
     bool draining;
     bool doubts_settled; /* of messages that were under way when it stopped */
     uint64_t drained_ns; /* when nothing more came in; 0: not yet */

@@ -106,6 +106,11 @@ void cw_engine_look_after_state(struct cw_core *core)
             cw_pipeline_settle_in_doubt(cw_service_pipeline(core->service), DOUBTS_IN_A_TURN);
     }
     struct cw_commit commit = cw_store_commit(core->store);
+    uint64_t erasures = cw_pipeline_erasures(cw_service_pipeline(core->service));
+    if (erasures != core->erasures) {
+        core->erasures = erasures;
+        cw_store_erase(core->store);
+    }
     cw_pipeline_refuse(cw_service_pipeline(core->service), cw_store_full(core->store));
     if (commit.number(commit.self) <= commit.durable(commit.self)) {
         core->durable_until = core->until;
@@ -162,16 +167,19 @@ cw_err cw_engine_recover(struct cw_engine *engine, struct cw_fault *fault)
         return err;
     }
     engine->recover_s = (double)(cw_clock_monotonic_ns() - began_ns) / 1e9;
-    for (uint32_t i = 0; i < engine->count; i++) { /* no core's clock is before what it knows */
-        int64_t known = cw_pipeline_now(pipelines[i]);
-        engine->start_ms = known > engine->start_ms ? known : engine->start_ms;
+    /* No core's clock is before what any of them knows; in event time that is all there is of it. */
+    int64_t known = engine->live->clock == CW_CLOCK_EVENT ? 0 : engine->start_ms;
+    for (uint32_t i = 0; i < engine->count; i++) {
+        int64_t of_core = cw_pipeline_now(pipelines[i]);
+        known = of_core > known ? of_core : known;
     }
+    engine->start_ms = known > engine->start_ms ? known : engine->start_ms;
     for (uint32_t i = 0; i < engine->count; i++) {
         struct cw_core *core = &engine->cores[i];
         core->store = cw_durable_store(engine->durable, i);
         engine->shards[i].commit = cw_store_commit(core->store);
         cw_clock_init(&core->clock, engine->start_ms);
-        cw_service_begin_at(core->service, engine->start_ms);
+        cw_service_begin_at(core->service, known);
         if (cw_durable_manifest(engine->durable)->held) {
             cw_pipeline_hold_sends(pipelines[i], true);
         }

@@ -322,7 +322,7 @@ void sim_check_intents(struct sim *sim)
             continue;
         }
         const struct cw_touch_row *touch = touch_of(sim, message);
-        if (touch == NULL || touch->attempts - touch->untried < message->received) {
+        if (touch == NULL || (uint32_t)(touch->attempts - touch->untried) < message->received) {
             sim_fail(sim, "intent", "attempt %u of %.36s is with the provider, and the state %s",
                      message->received, message->key,
                      touch == NULL ? "does not know the message" : "knows of fewer attempts");
