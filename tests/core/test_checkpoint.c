@@ -681,6 +681,36 @@ Test(checkpoint, any_operation_may_fail)
     close_tables(tables);
 }
 
+/* Nobody knows whether a checkpoint that cannot be read is damaged: another is read, or none. */
+Test(checkpoint, a_read_that_fails_is_no_damage)
+{
+    struct cw_table *tables[TABLES];
+    open_tables(tables);
+    fill_table(tables[0], 20, 1000, 'a');
+    struct memory_disk disk = {.fail_with = 0};
+    struct cw_checkpoint *checkpoint = open_checkpoint(&disk, tables, NULL);
+    cr_assert(eq(int, make(checkpoint, 1), CW_CHECKPOINT_DONE));
+    cw_checkpoint_close(checkpoint);
+    int refused = 0;
+    bool reached = true;
+    for (uint64_t k = 1; reached; k++) {
+        struct cw_checkpoint_found found;
+        bool equal;
+        disk.fail_from = disk.fail_to = disk.ops + k;
+        disk.fail_with = EIO;
+        cw_err err = read_same(&disk, tables, &found, &equal);
+        reached = disk.ops >= disk.fail_from;
+        cr_assert(err == CW_ERR_IO || (err == CW_ERR_OK && equal));
+        refused += err == CW_ERR_IO;
+        disk.fail_with = 0;
+        cr_assert(eq(int, read_same(&disk, tables, &found, &equal), CW_ERR_OK));
+        cr_assert(equal, "and the next start reads it");
+    }
+    cr_assert(refused >= 3); /* opening it, and reading it twice */
+    memory_free(&disk);
+    close_tables(tables);
+}
+
 Test(checkpoint, a_flush_that_failed_is_told_apart)
 {
     struct cw_table *tables[TABLES];

@@ -12,8 +12,8 @@ static const char usage[] =
     "       cartwheel-sim --seed N [--verbose] [--plant NAME]\n"
     "       cartwheel-sim --planted SEEDS | --twice N | --list\n"
     "Runs the whole engine on simulated disks, clocks, clients and providers. A failure prints\n"
-    "its seed, which fails again alone. --planted: each planted bug is found within so many seeds.\n"
-    "--twice: a seed is run twice and must do the same.\n";
+    "its seed, which fails again alone. --planted: each planted bug is found within so many\n"
+    "seeds. --twice: a seed is run twice and must do the same.\n";
 
 struct arguments {
     uint64_t first, last;
