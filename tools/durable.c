@@ -13,8 +13,8 @@
 struct load {
     struct cw_durable *durable;
     struct cw_pipeline *const *pipelines;
-    uint32_t from; /* the old core */
-    bool same;     /* there are as many cores as before */
+    uint32_t from;          /* the old core */
+    bool same;              /* there are as many cores as before */
     struct cw_fault *fault; /* why the first record was refused; code OK: none was */
     uint64_t rows;
 };
@@ -27,8 +27,8 @@ static bool load_one(struct load *load, const struct cw_record *record)
         return cw_pipeline_load(load->pipelines[load->from], record, load->fault) == CW_ERR_OK;
     }
     if (cw_persist_owner(record, options->partitions, &partition)) {
-        return cw_pipeline_load(load->pipelines[partition % options->cores], record,
-                                load->fault) == CW_ERR_OK;
+        return cw_pipeline_load(load->pipelines[partition % options->cores], record, load->fault) ==
+               CW_ERR_OK;
     }
     for (uint32_t i = 0; i < options->cores; i++) {
         if (cw_pipeline_load(load->pipelines[i], record, load->fault) != CW_ERR_OK) {
@@ -169,8 +169,7 @@ static void *read_same(void *self)
                         .from = reader->core,
                         .same = true,
                         .fault = &why};
-    reader->err =
-        open_disk(durable, core, durable->manifest.epoch, reader->core, &reader->fault);
+    reader->err = open_disk(durable, core, durable->manifest.epoch, reader->core, &reader->fault);
     if (reader->err == CW_ERR_OK) {
         core->open = true;
         struct cw_log_options options;
@@ -237,9 +236,9 @@ static cw_err recover_dealt(struct cw_durable *durable, struct cw_pipeline *cons
 }
 
 cw_err cw_durable_scan(const struct cw_durable_files *files, const struct cw_manifest *manifest,
-                       uint32_t core, bool (*apply)(void *with, struct cw_view records),
-                       void *with, struct cw_checkpoint_found *checkpoint,
-                       struct cw_log_found *found, struct cw_fault *fault)
+                       uint32_t core, bool (*apply)(void *with, struct cw_view records), void *with,
+                       struct cw_checkpoint_found *checkpoint, struct cw_log_found *found,
+                       struct cw_fault *fault)
 {
     struct cw_durable looking = {.manifest = *manifest};
     struct cw_disk disk;
@@ -261,8 +260,8 @@ cw_err cw_durable_scan(const struct cw_durable_files *files, const struct cw_man
 
 /* ---- stores ---- */
 
-static cw_err open_store(struct cw_durable *durable, uint32_t number,
-                         struct cw_pipeline *pipeline, struct cw_fault *fault)
+static cw_err open_store(struct cw_durable *durable, uint32_t number, struct cw_pipeline *pipeline,
+                         struct cw_fault *fault)
 {
     struct cw_durable_core *core = &durable->cores[number];
     const struct cw_durable_options *o = &durable->options;
@@ -303,7 +302,8 @@ static cw_err begin_epoch(struct cw_durable *durable, struct cw_pipeline *const 
 {
     const struct cw_durable_files *files = &durable->options.files;
     uint64_t epoch = durable->manifest.epoch + 1;
-    cw_err err = files->remove(files->self, epoch, fault); /* of a start that did not come through */
+    cw_err err =
+        files->remove(files->self, epoch, fault); /* of a start that did not come through */
     for (uint32_t i = 0; i < durable->options.cores && err == CW_ERR_OK; i++) {
         struct cw_durable_core *core = &durable->cores[i];
         err = open_disk(durable, core, epoch, i, fault);

@@ -22,7 +22,8 @@
 
 struct cw_durable; /* opaque */
 
-/* Where the files are: a directory of the operating system (durable_files.c), or a simulated one. */
+/* Where the files are: a directory of the operating system (durable_files.c), or a simulated one.
+ */
 struct cw_durable_files {
     void *self;
     /* The newest whole manifest. CW_ERR_NOT_FOUND: there is none. */
@@ -30,8 +31,8 @@ struct cw_durable_files {
     /* Writes it with the next generation, durably. */
     cw_err (*store)(void *self, struct cw_manifest *manifest, struct cw_fault *fault);
     /* The disk of a core of an epoch, made where it is not there (but for read_only). */
-    cw_err (*open)(void *self, uint64_t epoch, uint32_t core, bool read_only,
-                   struct cw_disk *disk, struct cw_fault *fault);
+    cw_err (*open)(void *self, uint64_t epoch, uint32_t core, bool read_only, struct cw_disk *disk,
+                   struct cw_fault *fault);
     void (*close)(void *self, const struct cw_disk *disk);
     /* Removes all of an epoch, where it is there. */
     cw_err (*remove)(void *self, uint64_t epoch, struct cw_fault *fault);
@@ -88,10 +89,11 @@ void cw_durable_close(struct cw_durable *durable, bool clean);
 /* ---- for commands that only look ---- */
 
 /* Reads one core's files without changing them; apply is called for each record. */
-CW_MUST_USE cw_err cw_durable_scan(const struct cw_durable_files *files, const struct cw_manifest *manifest,
-                                   uint32_t core, bool (*apply)(void *with, struct cw_view records),
-                                   void *with, struct cw_checkpoint_found *checkpoint,
-                                   struct cw_log_found *log, struct cw_fault *fault);
+CW_MUST_USE cw_err cw_durable_scan(const struct cw_durable_files *files,
+                                   const struct cw_manifest *manifest, uint32_t core,
+                                   bool (*apply)(void *with, struct cw_view records), void *with,
+                                   struct cw_checkpoint_found *checkpoint, struct cw_log_found *log,
+                                   struct cw_fault *fault);
 
 /* ---- a directory of the operating system ---- */
 

@@ -1,10 +1,15 @@
 /*
- * engine_state: the engine's state: read at start, and what may leave a core only once it is durable:
- * answers (the shard holds their batches), messages (staged in their channels), told decisions.
+ * engine_state: the engine's state: read at start, and what may leave a core only once it is
+ * durable: answers (the shard holds their batches), messages (staged in their channels), told
+ * decisions.
  */
 #include "tools/engine_priv.h"
 
+#include <errno.h>
+#include <stddef.h>
 #include <sys/random.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #ifndef CW_VERSION
@@ -81,11 +86,12 @@ static void commit_released(void *self)
 static void disk_failed(void *self, const char *why)
 {
     const struct cw_core *core = self;
-    (void)fprintf(stderr,
-                  "cartwheel: core %u: %s; the engine ends at once, so that nothing is acknowledged "
-                  "that the disk may have lost. Check the disk, then start again: what was "
-                  "acknowledged is recovered\n",
-                  core->index, why);
+    (void)fprintf(
+        stderr,
+        "cartwheel: core %u: %s; the engine ends at once, so that nothing is acknowledged "
+        "that the disk may have lost. Check the disk, then start again: what was "
+        "acknowledged is recovered\n",
+        core->index, why);
     _exit(CW_EXIT_DISK);
 }
 
@@ -95,8 +101,8 @@ bool cw_engine_finished(void *self)
     return cw_store_finish(core->store, false);
 }
 
-/* A log that rests is sealed, so that its last frame is known to be whole; and where nothing is left
-   to be committed, all that was decided may be told. */
+/* A log that rests is sealed, so that its last frame is known to be whole; and where nothing is
+   left to be committed, all that was decided may be told. */
 void cw_engine_look_after_state(struct cw_core *core)
 {
     if (!core->doubts_settled) {
@@ -120,27 +126,54 @@ void cw_engine_look_after_state(struct cw_core *core)
 static cw_err open_durable(struct cw_engine *engine, struct cw_fault *fault)
 {
     const struct cw_engine_live *live = engine->live;
-    engine->directory = (struct cw_durable_directory){
-        .path = live->state, .wake = cw_engine_wake, .self = engine};
-    struct cw_durable_options options = {.files = cw_durable_files(&engine->directory),
-                                         .cores = engine->count,
-                                         .partitions = engine->options.file->partitions,
-                                         .os = live->durability_os,
-                                         .threads = true,
-                                         .segment_bytes = live->segment_bytes != 0 ? live->segment_bytes : SEGMENT_BYTES,
-                                         .checkpoint_bytes = live->checkpoint_bytes,
-                                         .writer = CW_VERSION,
-                                         .self = engine,
-                                         .of_core = of_core,
-                                         .before = before_commit,
-                                         .staged = commit_staged,
-                                         .released = commit_released,
-                                         .on_fault = disk_failed,
-                                         .now_ms = cw_engine_now_ms};
+    engine->directory =
+        (struct cw_durable_directory){.path = live->state, .wake = cw_engine_wake, .self = engine};
+    struct cw_durable_options options = {
+        .files = cw_durable_files(&engine->directory),
+        .cores = engine->count,
+        .partitions = engine->options.file->partitions,
+        .os = live->durability_os,
+        .threads = true,
+        .segment_bytes = live->segment_bytes != 0 ? live->segment_bytes : SEGMENT_BYTES,
+        .checkpoint_bytes = live->checkpoint_bytes,
+        .writer = CW_VERSION,
+        .self = engine,
+        .of_core = of_core,
+        .before = before_commit,
+        .staged = commit_staged,
+        .released = commit_released,
+        .on_fault = disk_failed,
+        .now_ms = cw_engine_now_ms};
     if (getrandom(&options.random, sizeof options.random, 0) != (ssize_t)sizeof options.random) {
         return cw_fail(fault, CW_ERR_IO, "asking for random bytes");
     }
     return cw_durable_open(&engine->durable, &options, fault);
+}
+
+/* Two copies of one state would send everything twice. The lock keeps two engines off one
+   directory; this keeps them off two copies of it, as far as one host can see: a socket of the
+   abstract namespace goes with its process, however that ends. */
+static cw_err claim_name(struct cw_engine *engine, struct cw_fault *fault)
+{
+    const uint8_t *store = cw_durable_manifest(engine->durable)->store;
+    struct sockaddr_un at = {.sun_family = AF_UNIX};
+    char *name = at.sun_path + 1; /* behind a NUL: no file */
+    int bytes = snprintf(name, sizeof at.sun_path - 1, "cartwheel-");
+    for (uint32_t i = 0; i < 16; i++) {
+        bytes += snprintf(name + bytes, sizeof at.sun_path - 1 - (size_t)bytes, "%02x", store[i]);
+    }
+    socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)bytes);
+    engine->name = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (engine->name < 0) { /* no such sockets here: nothing to be seen by */
+        return CW_ERR_OK;
+    }
+    if (bind(engine->name, (struct sockaddr *)&at, size) == 0 || errno != EADDRINUSE) {
+        return CW_ERR_OK;
+    }
+    return cw_fail(fault, CW_ERR_INVALID,
+                   "an engine on this host runs on another copy of the state in %.100s (store %s); "
+                   "both would send the same messages: stop one of them",
+                   engine->live->state, name + sizeof "cartwheel-" - 1);
 }
 
 /* Everything that was there comes back, and what was being sent when it stopped is settled. */
@@ -152,6 +185,7 @@ cw_err cw_engine_recover(struct cw_engine *engine, struct cw_fault *fault)
     }
     uint64_t began_ns = cw_clock_monotonic_ns();
     cw_err err = open_durable(engine, fault);
+    err = err == CW_ERR_OK ? claim_name(engine, fault) : err;
     if (err == CW_ERR_OK) {
         err = cw_durable_recover(engine->durable, pipelines, &engine->found, fault);
     }
@@ -169,8 +203,9 @@ cw_err cw_engine_recover(struct cw_engine *engine, struct cw_fault *fault)
         engine->shards[i].commit = cw_store_commit(core->store);
         cw_clock_init(&core->clock, engine->start_ms);
         cw_service_begin_at(core->service, engine->start_ms);
-        if (cw_durable_manifest(engine->durable)->held) {
-            cw_pipeline_hold_sends(pipelines[i], true);
+        bool held = cw_durable_manifest(engine->durable)->held; /* what is said there, holds */
+        if (cw_pipeline_sends_held(pipelines[i]) != held) {
+            cw_pipeline_hold_sends(pipelines[i], held);
         }
     }
     return CW_ERR_OK;
@@ -202,7 +237,8 @@ void cw_engine_say_state(const struct cw_engine *engine, FILE *to)
         (void)fprintf(to,
                       "  WARNING: %u damaged checkpoint%s passed over; the state is whole, but the "
                       "disk should be looked at\n",
-                      found->checkpoints_refused, found->checkpoints_refused == 1 ? " was" : "s were");
+                      found->checkpoints_refused,
+                      found->checkpoints_refused == 1 ? " was" : "s were");
     }
     if (cw_pipeline_sends_held(cw_service_pipeline(engine->cores[0].service))) {
         (void)fputs("  sends are HELD: this state came out of a snapshot; messages that went out "
@@ -210,4 +246,3 @@ void cw_engine_say_state(const struct cw_engine *engine, FILE *to)
                     to);
     }
 }
-
