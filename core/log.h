@@ -29,7 +29,7 @@ struct cw_log; /* opaque */
 
 struct cw_log_options {
     struct cw_disk disk;
-    uint8_t store[16];      /* which state it belongs to: another's segments are refused */
+    uint8_t store[16]; /* which state it belongs to: another's segments are refused */
     uint32_t shard;
     uint64_t segment_bytes; /* a multiple of 4 KiB, at least 8 KiB; 0: 64 MiB */
     uint64_t random;        /* unguessable: salts come from it */
@@ -41,11 +41,11 @@ struct cw_log_options {
 
 /* What recovery found. */
 struct cw_log_found {
-    uint64_t last_lsn;      /* the last frame that was applied or skipped; 0: none */
-    int64_t logical_ms;     /* its clock */
-    bool clean;             /* the last frame says that the log was closed in order */
+    uint64_t last_lsn;  /* the last frame that was applied or skipped; 0: none */
+    int64_t logical_ms; /* its clock */
+    bool clean;         /* the last frame says that the log was closed in order */
     uint64_t frames, bytes, segments;
-    uint64_t torn_bytes;    /* of what was being written when it crashed, never acknowledged */
+    uint64_t torn_bytes; /* of what was being written when it crashed, never acknowledged */
 };
 
 /* Applies one frame's records, in the order of LSNs. False: they are no records (recovery ends as
@@ -110,9 +110,9 @@ void cw_log_release(struct cw_log *log, uint64_t lsn, bool erase);
 uint64_t cw_log_bytes_since(const struct cw_log *log, uint64_t lsn);
 
 /* Where the frames after an LSN are, up to the last durable one: segments from `first` to `last`,
-   and of that so many bytes. These stay as they are while nothing is released, so they can be copied
-   while more is written. What stands beyond must not be: a frame that is being written could be
-   copied torn and the one behind it whole, which is damage and not a crash. */
+   and of that so many bytes. These stay as they are while nothing is released, so they can be
+   copied while more is written. What stands beyond must not be: a frame that is being written could
+   be copied torn and the one behind it whole, which is damage and not a crash. */
 struct cw_log_extent {
     uint64_t first, last, last_bytes;
 };

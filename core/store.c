@@ -6,12 +6,12 @@ struct cw_store {
     struct cw_store_options options;
     struct cw_arena own;
     uint64_t commits;
-    uint64_t staged; /* LSN of the frame under way that has told `staged`; 0: none */
-    bool wanted;     /* a checkpoint, whatever the log's length */
-    uint64_t erasures, erased;  /* asked for, through */
-    uint64_t erasing;           /* of these, will be through with the rounds below */
-    uint32_t rounds;            /* checkpoints that an erasure still needs */
-    uint64_t begin_lsn;         /* of the last checkpoint */
+    uint64_t staged;           /* LSN of the frame under way that has told `staged`; 0: none */
+    bool wanted;               /* a checkpoint, whatever the log's length */
+    uint64_t erasures, erased; /* asked for, through */
+    uint64_t erasing;          /* of these, will be through with the rounds below */
+    uint32_t rounds;           /* checkpoints that an erasure still needs */
+    uint64_t begin_lsn;        /* of the last checkpoint */
     bool at_work;
     bool pinned;
     bool finishing; /* the last checkpoint has begun */
@@ -121,8 +121,8 @@ static bool due(const struct cw_store *store)
     return stats.bytes - store->begun_bytes >= store->options.checkpoint_bytes;
 }
 
-/* For an erasure each checkpoint needs a frame after the one before, and the log a new segment. True
-   when that is so. */
+/* For an erasure each checkpoint needs a frame after the one before, and the log a new segment.
+   True when that is so. */
 static bool ready(struct cw_store *store)
 {
     struct cw_log *log = store->options.log;

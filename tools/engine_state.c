@@ -198,7 +198,8 @@ cw_err cw_engine_recover(struct cw_engine *engine, struct cw_fault *fault)
         return err;
     }
     engine->recover_s = (double)(cw_clock_monotonic_ns() - began_ns) / 1e9;
-    /* No core's clock is before what any of them knows; in event time that is all there is of it. */
+    /* No core's clock is before what any of them knows; in event time that is all there is of it.
+     */
     int64_t known = engine->live->clock == CW_CLOCK_EVENT ? 0 : engine->start_ms;
     for (uint32_t i = 0; i < engine->count; i++) {
         int64_t of_core = cw_pipeline_now(pipelines[i]);
