@@ -71,8 +71,9 @@ static void make_profile(struct sim *sim, uint32_t customer)
     static const char *const zones[] = {"Europe/Berlin", "Asia/Tokyo", "America/New_York"};
     uint32_t missing = sim_draw(sim, 8);
     (void)make(sim, CW_EVENT_CUSTOMER_UPDATED, customer, sim_base(sim),
-               "\"customerId\":\"c%u\",\"name\":\"N%u of c%u;\",\"email\":%s,\"phone\":%s,\"pushToken\":%s,"
-               "\"paymentMethodOnFile\":%s,\"timezone\":\"%s\",\"purchaseHistory\":%u",
+               "\"customerId\":\"c%u\",\"name\":\"N%u of c%u;\",\"email\":%s,\"phone\":%s,"
+               "\"pushToken\":%s,\"paymentMethodOnFile\":%s,\"timezone\":\"%s\","
+               "\"purchaseHistory\":%u",
                customer, sim_draw(sim, 100), customer, missing == 0 ? "null" : "\"a@b.example\"",
                missing == 1 ? "null" : "\"+1\"", missing == 2 ? "null" : "\"t\"",
                sim_chance(sim, 900) ? "true" : "false", zones[sim_draw(sim, 3)],
