@@ -459,6 +459,7 @@ static void step_done(struct cw_checkpoint *c)
         generation(c, c->begin)->counts = true;
         c->stats.made++;
         c->stats.rows = c->rows_all;
+        c->stats.begin = c->begin;
         c->stats.bytes = c->at;
         break;
     case STEP_DROP:

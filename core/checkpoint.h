@@ -84,6 +84,7 @@ bool cw_checkpoint_flush_failed(const struct cw_checkpoint *checkpoint);
 
 struct cw_checkpoint_stats {
     uint64_t rows, bytes; /* of the last one that was made */
+    uint64_t begin;       /* of that too */
     uint64_t made, failed;
     uint64_t rows_done; /* of the one at work */
 };

@@ -456,6 +456,19 @@ uint64_t cw_log_bytes_since(const struct cw_log *log, uint64_t lsn)
     return bytes;
 }
 
+void cw_log_extent(const struct cw_log *log, uint64_t lsn, struct cw_log_extent *extent)
+{
+    CW_ASSERT(log->segment_count > 0);
+    uint32_t last = log->segment_count - 1;
+    uint32_t first = last;
+    while (first > 0 && log->segments[first].first_lsn > lsn + 1) {
+        first--;
+    }
+    *extent = (struct cw_log_extent){.first = log->segments[first].seq,
+                                     .last = log->segments[last].seq,
+                                     .last_bytes = log->at};
+}
+
 void cw_log_stats(const struct cw_log *log, struct cw_log_stats *stats)
 {
     *stats = log->stats;

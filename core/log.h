@@ -109,6 +109,16 @@ void cw_log_release(struct cw_log *log, uint64_t lsn, bool erase);
    that takes all frames to be equal; 0 when it is the last one. */
 uint64_t cw_log_bytes_since(const struct cw_log *log, uint64_t lsn);
 
+/* Where the frames after an LSN are, up to the last durable one: segments from `first` to `last`,
+   and of that so many bytes. These stay as they are while nothing is released, so they can be copied
+   while more is written. What stands beyond must not be: a frame that is being written could be
+   copied torn and the one behind it whole, which is damage and not a crash. */
+struct cw_log_extent {
+    uint64_t first, last, last_bytes;
+};
+
+void cw_log_extent(const struct cw_log *log, uint64_t lsn, struct cw_log_extent *extent);
+
 struct cw_log_stats {
     uint64_t frames, bytes, segments_made, segments_recycled, segments_kept;
 };

@@ -241,6 +241,15 @@ uint64_t cw_store_checkpoints(const struct cw_store *store)
     return store->made;
 }
 
+void cw_store_image(const struct cw_store *store, struct cw_store_image *image)
+{
+    struct cw_checkpoint_stats stats;
+    cw_checkpoint_stats(store->options.checkpoint, &stats);
+    CW_ASSERT(stats.made > 0);
+    image->checkpoint = stats.begin;
+    cw_log_extent(store->options.log, stats.begin, &image->log);
+}
+
 void cw_store_idle(struct cw_store *store)
 {
     if (!cw_log_busy(store->options.log) && cw_journal_clean(store->options.journal)) {

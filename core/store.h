@@ -65,6 +65,15 @@ void cw_store_pin(struct cw_store *store, bool on);
 /* Checkpoints that count since open. */
 uint64_t cw_store_checkpoints(const struct cw_store *store);
 
+/* What to copy once a checkpoint was made and while the store is pinned: that checkpoint, and the log
+   that belongs to it as far as it is durable. */
+struct cw_store_image {
+    uint64_t checkpoint; /* its `begin`, which its name says */
+    struct cw_log_extent log;
+};
+
+void cw_store_image(const struct cw_store *store, struct cw_store_image *image);
+
 /* Called by the shard when it has nothing else to do for a while: seals the log. */
 void cw_store_idle(struct cw_store *store);
 

@@ -163,14 +163,30 @@ static void pull_row(struct table_index *index, uint32_t segment, uint32_t at, u
     pass_by(index, segment, home, distance, tag, 1);
 }
 
+/* The rows of a group that lie behind their own: those whose own group is not after it, or those that
+   lie round the segment's end. */
+static void pull_group(struct table_index *index, uint32_t segment, uint32_t at, bool round)
+{
+    const struct table_group *group = group_at(index, segment, at);
+    const struct table_bits *bits = bits_at(index, group);
+    uint32_t mask = slots_away(group, bits, at);
+    for (; mask != 0; mask &= mask - 1) {
+        uint32_t slot = (uint32_t)__builtin_ctz(mask);
+        if ((bits->of[slot] >> TABLE_DEPTH_MAX > at) == round) {
+            pull_row(index, segment, at, slot);
+        }
+    }
+}
+
+/* A row goes to a group that was visited before, or it would be counted once more there: so the few
+   that lie round the end come last. */
 static void pull_home(struct table_index *index, uint32_t segment)
 {
     for (uint32_t at = 0; at < TABLE_SEGMENT_GROUPS; at++) {
-        const struct table_group *group = group_at(index, segment, at);
-        uint32_t mask = slots_away(group, bits_at(index, group), at);
-        for (; mask != 0; mask &= mask - 1) {
-            pull_row(index, segment, at, (uint32_t)__builtin_ctz(mask));
-        }
+        pull_group(index, segment, at, false);
+    }
+    for (uint32_t at = 0; at < TABLE_PROBES_MAX - 1; at++) {
+        pull_group(index, segment, at, true);
     }
 }
 

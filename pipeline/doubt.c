@@ -87,6 +87,7 @@ bool cw_pipeline_assume_sent(struct cw_pipeline *p, int64_t until, uint32_t most
 void cw_pipeline_hold_sends(struct cw_pipeline *p, bool held)
 {
     p->sends_held = held;
+    cw_pipeline_note(p); /* now: that alone is a change too, to be waited for */
 }
 
 bool cw_pipeline_sends_held(const struct cw_pipeline *p)

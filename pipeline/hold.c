@@ -12,6 +12,7 @@
  * A paused touch looks again once a minute, at a moment of its customer's own: so nothing comes in
  * waves, and what is overdue of one customer is due at one instant, where the later touch wins.
  */
+#include "pipeline/persist.h"
 #include "pipeline/pipeline_priv.h"
 
 #include <math.h>
@@ -101,6 +102,7 @@ bool cw_pipeline_pause(struct cw_pipeline *p, struct cw_view program, enum cw_ch
                                                          : 1u << (uint32_t)channel);
     p->paused[slot] = (uint8_t)(paused ? p->paused[slot] | bits : p->paused[slot] & ~bits);
     p->meta_changed = true;
+    cw_pipeline_note(p); /* now: that alone is a change too, for which its answer waits */
     return true;
 }
 

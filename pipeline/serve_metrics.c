@@ -323,7 +323,8 @@ static void write_server(struct exposition *e, const struct report *r)
     for (uint32_t i = 0; i < r->server_count; i++) {
         const struct server_counter *from = &r->server[i];
         char name[128];
-        uint32_t bytes = cw_format(name, sizeof name, "server_%s", from->name);
+        bool server = strncmp(from->name, "store_", 6) != 0; /* the log's and checkpoints' */
+        uint32_t bytes = cw_format(name, sizeof name, server ? "server_%s" : "%s", from->name);
         bool counts = bytes > sizeof suffix && strcmp(name + bytes - 6, suffix) == 0;
         if (counts) {
             name[bytes - 6] = '\0';

@@ -20,14 +20,15 @@ enum {
     CW_EXIT_OK = 0,
     CW_EXIT_FAILURE = 1,
     CW_EXIT_USAGE = 2, /* wrong usage or wrong configuration */
-    CW_EXIT_DISK = 74,    /* run: the disk failed (EX_IOERR of sysexits.h) */
-    CW_EXIT_DAMAGED = 78  /* run: the state is damaged; a restart does not help (EX_CONFIG) */
+    CW_EXIT_DISK = 74,   /* run: the disk failed (EX_IOERR of sysexits.h) */
+    CW_EXIT_DAMAGED = 78 /* the state is damaged; a restart does not help (EX_CONFIG) */
 };
 
 typedef int cw_command_fn(int argc, char **argv);
 
 cw_command_fn cw_cmd_check, cw_cmd_replay, cw_cmd_match, cw_cmd_gen, cw_cmd_explain, cw_cmd_preview,
-    cw_cmd_run, cw_cmd_config, cw_cmd_send, cw_cmd_load, cw_cmd_top;
+    cw_cmd_run, cw_cmd_config, cw_cmd_send, cw_cmd_load, cw_cmd_top, cw_cmd_snapshot,
+    cw_cmd_restore, cw_cmd_resume, cw_cmd_verify, cw_cmd_inspect;
 
 /* Prints `cartwheel: ...` (and how to get help) on standard error; returns CW_EXIT_USAGE. */
 int cw_usage_error(const char *command, const char *format, ...)

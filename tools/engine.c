@@ -48,13 +48,18 @@ static bool control(void *self, const struct cw_request *request)
 {
     struct cw_core *core = self;
     struct cw_note *note = malloc(sizeof *note);
-    if (note == NULL || request->path.bytes >= sizeof note->path) {
+    if (note == NULL || request->path.bytes >= sizeof note->path ||
+        request->query.bytes >= sizeof note->query) {
         free(note);
         return false;
     }
     *note = (struct cw_note){.token = request->token, .method = request->method};
     memcpy(note->path, request->path.data, request->path.bytes);
     note->path[request->path.bytes] = '\0';
+    if (request->query.bytes > 0) {
+        memcpy(note->query, request->query.data, request->query.bytes);
+    }
+    note->query[request->query.bytes] = '\0';
     if (!cw_ring_push(core->notes, note)) {
         free(note);
         return false;
@@ -71,14 +76,18 @@ static void dead_letter(void *self, int64_t at, struct cw_view text, struct cw_v
 static bool counter(void *self, uint32_t index, const char **name, const char **help,
                     uint64_t *value)
 {
-    const struct cw_core *core = self;
+    struct cw_core *core = self;
     if (index == 0) {
         *name = "dead_letters_lost_total";
         *help = "Refused events that are not in the dead letters: they came too fast for the disk.";
         *value = core->letters.lost;
         return true;
     }
-    return cw_server_counter(core->server, index - 1, name, help, value);
+    if (cw_server_counter(core->server, index - 1, name, help, value)) {
+        core->server_counters = index + 1; /* they are asked for in their order */
+        return true;
+    }
+    return cw_engine_counter(core, index - core->server_counters, name, help, value);
 }
 
 static void decide(void *self, const struct cw_decision *decision)
@@ -174,6 +183,7 @@ static enum cw_poll take(void *self, uint32_t shard, uint64_t sequence, struct c
     give_replies(core);
     remark(core);
     cw_engine_look_after_state(core);
+    cw_engine_task_turn(core);
     if (!core->doubts_settled) { /* else what was read would wait, and then nobody would ask here */
         return CW_POLL_LATER;
     }
@@ -422,6 +432,7 @@ int cw_engine_open(struct cw_engine **engine, const struct cw_engine_options *op
     made->start_ms = cw_clock_wall_ms();
     made->start_ns = cw_clock_monotonic_ns();
     made->letters.file = -1;
+    made->name = -1;
     made->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     CW_ASSERT(made->wake >= 0);
     const struct cw_bundle_sources sources = {.models = options->models,
@@ -581,6 +592,7 @@ static void close_core(struct cw_core *core)
 bool cw_engine_close(struct cw_engine *engine)
 {
     bool good = true;
+    cw_engine_task_close(engine);
     if (engine->channels != NULL) {
         cw_channels_stop(engine->channels, GRACE_MS);
     }
@@ -626,6 +638,9 @@ bool cw_engine_close(struct cw_engine *engine)
     cw_text_deinit(&engine->base);
     if (engine->own.first != NULL) {
         cw_arena_close(&engine->own);
+    }
+    if (engine->name >= 0) {
+        (void)close(engine->name);
     }
     (void)close(engine->wake);
     free(engine);

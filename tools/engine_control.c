@@ -1,5 +1,5 @@
 /* engine_control: what the control plane does while the cores serve: reloads, looks into the
-   outbox, writes what was refused. */
+   outbox, writes what was refused; what takes long is engine_task.c's. */
 #include "io/outbox.h"
 #include "tools/engine_priv.h"
 
@@ -75,7 +75,7 @@ int cw_engine_reload(struct cw_engine *engine)
     return code;
 }
 
-static void fail_reply(struct cw_reply *reply, uint16_t status, const char *why)
+void cw_engine_refuse(struct cw_reply *reply, uint16_t status, const char *why)
 {
     reply->status = status;
     cw_text_clear(&reply->body);
@@ -91,7 +91,7 @@ static void reply_reload(struct cw_engine *engine, struct cw_reply *reply)
         cw_text_printf(&reply->body, "{\"programs\":%u}\n", engine->bundle->programs->count);
     } else {
         (void)cw_text_terminate(&told);
-        fail_reply(reply, 422, told.data);
+        cw_engine_refuse(reply, 422, told.data);
     }
     cw_text_deinit(&told);
 }
@@ -111,34 +111,21 @@ static void reply_outbox(struct cw_engine *engine, const char *name, struct cw_r
     struct cw_fault fault;
     const char *directory = outbox_of(engine);
     if (directory == NULL) {
-        fail_reply(reply, 404, "no channel writes into an outbox");
+        cw_engine_refuse(reply, 404, "no channel writes into an outbox");
         return;
     }
     cw_err err = *name == '\0' ? cw_outbox_list(directory, OUTBOX_LISTED, &reply->body, &fault)
                                : cw_outbox_read(directory, view_of(name), &reply->body, &fault);
     size_t bytes = strlen(name);
     if (err != CW_ERR_OK) {
-        fail_reply(reply, err == CW_ERR_NOT_FOUND ? 404 : 500, fault.text);
+        cw_engine_refuse(reply, err == CW_ERR_NOT_FOUND ? 404 : 500, fault.text);
     } else if (bytes > 4 && strcmp(name + bytes - 4, ".eml") == 0) {
         reply->type = "message/rfc822";
     }
 }
 
-static void answer_note(struct cw_core *core, struct cw_note *note)
+void cw_engine_reply(struct cw_core *core, struct cw_reply *reply)
 {
-    static const char outbox[] = "/v1/outbox";
-    struct cw_reply *reply = calloc(1, sizeof *reply);
-    CW_ASSERT(reply != NULL);
-    *reply = (struct cw_reply){.token = note->token, .status = 200, .type = "application/json"};
-    if (strcmp(note->path, "/v1/programs/reload") == 0) {
-        reply_reload(core->engine, reply);
-    } else if (strncmp(note->path, outbox, sizeof outbox - 1) == 0) {
-        const char *name = note->path + sizeof outbox - 1;
-        reply_outbox(core->engine, *name == '/' ? name + 1 : name, reply);
-    } else {
-        fail_reply(reply, 404, "no such resource");
-    }
-    free(note);
     bool pushed = cw_ring_push(core->replies, reply);
     while (!pushed && !cw_runtime_try_join(&core->engine->runtime)) { /* until it takes some */
         cw_server_wake(core->server);
@@ -151,6 +138,32 @@ static void answer_note(struct cw_core *core, struct cw_note *note)
         return;
     }
     cw_server_wake(core->server);
+}
+
+static void answer_note(struct cw_core *core, struct cw_note *note)
+{
+    static const char outbox[] = "/v1/outbox";
+    struct cw_reply *reply = calloc(1, sizeof *reply);
+    CW_ASSERT(reply != NULL);
+    *reply = (struct cw_reply){.token = note->token, .status = 200, .type = "application/json"};
+    enum cw_task_note what = cw_engine_task_note(core, note, reply);
+    if (what == CW_TASK_NOTE_LATER) {
+        free(note);
+        free(reply);
+        return;
+    }
+    if (what == CW_TASK_NOTE_ANSWERED) {
+        /* in the reply */
+    } else if (strcmp(note->path, "/v1/programs/reload") == 0) {
+        reply_reload(core->engine, reply);
+    } else if (strncmp(note->path, outbox, sizeof outbox - 1) == 0) {
+        const char *name = note->path + sizeof outbox - 1;
+        reply_outbox(core->engine, *name == '/' ? name + 1 : name, reply);
+    } else {
+        cw_engine_refuse(reply, 404, "no such resource");
+    }
+    free(note);
+    cw_engine_reply(core, reply);
 }
 
 void cw_engine_tick(struct cw_engine *engine, int also, int timeout_ms)
@@ -172,5 +185,6 @@ void cw_engine_tick(struct cw_engine *engine, int also, int timeout_ms)
         }
     }
     (void)let_go(engine);
+    cw_engine_task_tick(engine);
     cw_engine_write_letters(engine);
 }

@@ -47,6 +47,8 @@ static const char *const durabilities[] = {"fsync", "os", NULL};
     X(CHECKPOINT_BYTES, "checkpointBytes", NUMBER, .whole = true, .min = 1048576, .max = 1e12, \
       .unit = "bytes", .fallback = "1073741824", \
       .help = "run: log on each core from one checkpoint to the next") \
+    X(SNAPSHOTS, "snapshots", MAPPING, .inner = &cw_engine_snapshots, \
+      .help = "run: snapshots that are made by themselves; none where not told") \
     X(CORES, "cores", NUMBER, .whole = true, .min = 1, .max = CW_MESH_SHARDS_MAX, \
       .help = "run: so many cores; default: all that the process may use") \
     X(CLOCK, "clock", LINE, .min = 2, .max = 16, .fallback = "wall", \
@@ -93,7 +95,8 @@ static_assert((int)CW_EVENT_TYPE_COUNT <= (int)CW_OPTIONS_MAX, "settings have ro
 const struct cw_options *const cw_engine_tables[] = {&engine_options,     &cw_engine_http,
                                                      &cw_engine_tcp,      &cw_engine_credential,
                                                      &cw_engine_channels, &cw_engine_channel,
-                                                     &cw_engine_links,    &event_types,
+                                                     &cw_engine_links,    &cw_engine_snapshots,
+                                                     &event_types,
                                                      &event_names,        NULL};
 
 /* ---- reading ---- */
@@ -215,7 +218,8 @@ static void read_live(struct cw_engine_reader *reader, const struct cw_setting *
                     {KEY_TCP, CW_SECTION_TCP},
                     {KEY_CREDENTIALS, CW_SECTION_CREDENTIALS},
                     {KEY_CHANNELS, CW_SECTION_CHANNELS},
-                    {KEY_LINKS, CW_SECTION_LINKS}};
+                    {KEY_LINKS, CW_SECTION_LINKS},
+                    {KEY_SNAPSHOTS, CW_SECTION_SNAPSHOTS}};
 
     struct cw_engine_live *live = &reader->file->live;
     for (uint32_t i = 0; i < CW_COUNTOF(sections); i++) {

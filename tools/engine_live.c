@@ -97,6 +97,14 @@ static const char *const channel_types[] = {"outbox", "smtp", "webhook", NULL};
       .help = "a file whose content signs links; else one is made and kept") \
     X(LINK_ENV, "secretEnv", LINE, .min = 1, .max = 128, .help = "or the environment variable")
 
+#define SNAPSHOT_KEYS(X) \
+    X(SNAPSHOT_EVERY, "every", LINE, .required = true, .min = 1, .max = 16, \
+      .help = "from one to the next: 6h, 30m, 1d, or seconds") \
+    X(SNAPSHOT_KEEP, "keep", NUMBER, .whole = true, .min = 1, .max = 10000, .fallback = "7", \
+      .help = "so many stay; older ones that are called by their time go") \
+    X(SNAPSHOT_TO, "to", LINE, .min = 1, .max = PATH_BYTES_MAX, \
+      .help = "a directory, best on another disk; default: snapshots in the state directory")
+
 #define ROW(id, key, kind, ...) {.name = key, .type = CW_OPTION_##kind, __VA_ARGS__},
 #define ROW_NAME(id, ...) KEY_##id,
 enum http_key { HTTP_KEYS(ROW_NAME) HTTP_KEY_COUNT };
@@ -105,6 +113,7 @@ enum credential_key { CREDENTIAL_KEYS(ROW_NAME) CREDENTIAL_KEY_COUNT };
 enum channels_key { CHANNELS_KEYS(ROW_NAME) CHANNELS_KEY_COUNT };
 enum channel_key { CHANNEL_KEYS(ROW_NAME) CHANNEL_KEY_COUNT };
 enum link_key { LINK_KEYS(ROW_NAME) LINK_KEY_COUNT };
+enum snapshot_key { SNAPSHOT_KEYS(ROW_NAME) SNAPSHOT_KEY_COUNT };
 
 static const struct cw_option http_list[] = {HTTP_KEYS(ROW)};
 static const struct cw_option tcp_list[] = {TCP_KEYS(ROW)};
@@ -112,6 +121,7 @@ static const struct cw_option credential_list[] = {CREDENTIAL_KEYS(ROW)};
 static const struct cw_option channel_list[] = {CHANNEL_KEYS(ROW)};
 static const struct cw_option channels_list[] = {CHANNELS_KEYS(ROW)};
 static const struct cw_option link_list[] = {LINK_KEYS(ROW)};
+static const struct cw_option snapshot_list[] = {SNAPSHOT_KEYS(ROW)};
 #undef ROW
 #undef ROW_NAME
 /* clang-format on */
@@ -124,6 +134,7 @@ const struct cw_options cw_engine_channels = {"channels", channels_list, CHANNEL
 const struct cw_options cw_engine_channel = {"a channel's way out", channel_list,
                                              CHANNEL_KEY_COUNT};
 const struct cw_options cw_engine_links = {"links", link_list, LINK_KEY_COUNT};
+const struct cw_options cw_engine_snapshots = {"snapshots", snapshot_list, SNAPSHOT_KEY_COUNT};
 
 static_assert((int)CHANNELS_KEY_COUNT == (int)CW_CHANNEL_COUNT,
               "a key for every channel, in order");
@@ -398,6 +409,47 @@ static void read_links(struct cw_engine_reader *reader, uint32_t node)
     live->link_secret = read_secret(reader, &s[KEY_LINK_FILE], &s[KEY_LINK_ENV]);
 }
 
+/* 90, 90s, 30m, 6h, 1d as milliseconds; false: none of them, or less than a second. */
+static bool read_duration(struct cw_view text, uint64_t *ms)
+{
+    static const struct {
+        char letter;
+        uint64_t ms;
+    } units[] = {{'s', 1000}, {'m', 60000}, {'h', 3600000}, {'d', 86400000}};
+
+    uint64_t number = 0;
+    uint64_t unit = 1000;
+    uint32_t i = 0;
+    for (; i < text.bytes && text.data[i] >= '0' && text.data[i] <= '9' && i < 9; i++) {
+        number = number * 10 + (uint64_t)(text.data[i] - '0');
+    }
+    bool good = i == text.bytes && i > 0;
+    for (uint32_t k = 0; k < CW_COUNTOF(units) && i > 0 && i + 1 == text.bytes; k++) {
+        if (text.data[i] == units[k].letter) {
+            unit = units[k].ms;
+            good = true;
+        }
+    }
+    *ms = number * unit;
+    return good && *ms > 0;
+}
+
+static void read_snapshots(struct cw_engine_reader *reader, uint32_t node)
+{
+    struct cw_setting s[CW_OPTIONS_MAX];
+    cw_options_read(&reader->in, node, &cw_engine_snapshots, s);
+    struct cw_engine_live *live = &reader->file->live;
+    if (s[KEY_SNAPSHOT_EVERY].good &&
+        !read_duration(s[KEY_SNAPSHOT_EVERY].text, &live->snapshots.every_ms)) {
+        cw_option_error(&reader->in, s[KEY_SNAPSHOT_EVERY].node,
+                        "\"every\" is a duration such as 6h, 30m, 1d or a number of seconds");
+    }
+    live->snapshots.keep = (uint32_t)s[KEY_SNAPSHOT_KEEP].number;
+    if (s[KEY_SNAPSHOT_TO].good) {
+        live->snapshots.to = cw_engine_path(reader, s[KEY_SNAPSHOT_TO].text);
+    }
+}
+
 void cw_engine_live_read(struct cw_engine_reader *reader, enum cw_engine_section section,
                          uint32_t node)
 {
@@ -407,6 +459,7 @@ void cw_engine_live_read(struct cw_engine_reader *reader, enum cw_engine_section
     case CW_SECTION_CREDENTIALS: read_credentials(reader, node); break;
     case CW_SECTION_CHANNELS: read_channels(reader, node); break;
     case CW_SECTION_LINKS: read_links(reader, node); break;
+    case CW_SECTION_SNAPSHOTS: read_snapshots(reader, node); break;
     }
 }
 

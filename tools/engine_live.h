@@ -43,6 +43,12 @@ struct cw_engine_live {
     bool durability_os;        /* written, not flushed */
     uint64_t segment_bytes;    /* of logs; 0: the usual */
     uint64_t checkpoint_bytes; /* of log from one checkpoint to the next; 0: the usual */
+
+    struct {
+        uint64_t every_ms; /* 0: none are made by themselves */
+        uint32_t keep;
+        const char *to; /* directory; NULL: snapshots in the state's */
+    } snapshots;
 };
 
 struct cw_engine_reader;
@@ -56,7 +62,8 @@ enum cw_engine_section {
     CW_SECTION_TCP,
     CW_SECTION_CREDENTIALS,
     CW_SECTION_CHANNELS,
-    CW_SECTION_LINKS
+    CW_SECTION_LINKS,
+    CW_SECTION_SNAPSHOTS
 };
 
 void cw_engine_live_read(struct cw_engine_reader *reader, enum cw_engine_section section,
@@ -66,6 +73,6 @@ void cw_engine_live_read(struct cw_engine_reader *reader, enum cw_engine_section
 CW_MUST_USE bool cw_clock_mode_parse(const char *text, enum cw_clock_mode *mode, double *factor);
 
 extern const struct cw_options cw_engine_http, cw_engine_tcp, cw_engine_credential,
-    cw_engine_channels, cw_engine_channel, cw_engine_links;
+    cw_engine_channels, cw_engine_channel, cw_engine_links, cw_engine_snapshots;
 
 #endif

@@ -19,7 +19,7 @@
 struct cw_note {
     uint64_t token;
     enum cw_method method;
-    char path[CW_NOTE_PATH_BYTES];
+    char path[CW_NOTE_PATH_BYTES], query[CW_NOTE_PATH_BYTES];
 };
 
 /* And what comes back. */
@@ -30,8 +30,56 @@ struct cw_reply {
     struct cw_text body;
 };
 
+/* What the control plane's task wants of a core, and what the core says. The wish is written, then
+   asked is one more; the core answers, then done is the same. */
+enum cw_wish {
+    CW_WISH_CHECKPOINT, /* made now; after it nothing is removed */
+    CW_WISH_UNPIN,
+    CW_WISH_RESUME
+};
+
+struct cw_core_task {
+    _Atomic uint32_t asked, done;
+    enum cw_wish wish;
+    int64_t until; /* RESUME: touches due before may have been sent; CW_TIME_NONE: none */
+    bool failed;
+    struct cw_store_image image;
+    /* The core's own. */
+    uint32_t step;
+    uint64_t need, failures;
+};
+
+/* A snapshot, or a resume, on a thread of its own: one at a time. */
+enum cw_task_kind {
+    CW_TASK_SNAPSHOT,
+    CW_TASK_RESUME,
+    CW_TASK_KINDS
+};
+
+struct cw_task {
+    enum cw_task_kind kind;
+    bool running; /* and its thread is to be joined */
+    bool scheduled;
+    pthread_t thread;
+    atomic_bool done;
+    struct cw_core *asker; /* whose request `token` waits for it; NULL: nobody */
+    uint64_t token, began_ns;
+    int64_t until;
+    char file[4096];
+    cw_err err;
+    struct cw_fault fault;
+    uint64_t bytes;
+    /* What became of the last one of each kind. */
+    uint16_t status[CW_TASK_KINDS];
+    struct cw_text told[CW_TASK_KINDS];
+    uint64_t next_ns; /* when the next scheduled one begins */
+    _Atomic uint64_t made, failed;
+};
+
 struct cw_core {
     struct cw_engine *engine;
+    struct cw_core_task task;
+    uint32_t server_counters; /* how many counters are the server's */
     uint32_t index;
     struct cw_server *server;
     struct cw_source source;
@@ -92,6 +140,8 @@ struct cw_engine {
     uint64_t start_ns;
     atomic_bool stopping;
     bool letters_failed;
+    struct cw_task task;
+    int name; /* a socket whose name says that this store runs; -1: none */
 };
 
 /* Programs and templates anew, on all cores or on none; problems are appended to told. */
@@ -108,6 +158,30 @@ void cw_engine_look_after_state(struct cw_core *core);
 void cw_engine_settled(void *core, uint64_t sequence, int64_t until, bool end);
 bool cw_engine_finished(void *core);
 void cw_engine_say_state(const struct cw_engine *engine, FILE *to);
+
+/* Counters of the store, after the server's. */
+bool cw_engine_counter(const struct cw_core *core, uint32_t index, const char **name,
+                       const char **help, uint64_t *value);
+
+/* engine_task.c. A note about a task: not so, or answered in the reply, or it will be. */
+enum cw_task_note {
+    CW_TASK_NOTE_OTHER,
+    CW_TASK_NOTE_ANSWERED,
+    CW_TASK_NOTE_LATER
+};
+
+enum cw_task_note cw_engine_task_note(struct cw_core *core, const struct cw_note *note,
+                                      struct cw_reply *reply);
+/* Each time the control plane looks. */
+void cw_engine_task_tick(struct cw_engine *engine);
+/* Once a turn, on its core. */
+void cw_engine_task_turn(struct cw_core *core);
+/* Waits for what is at work, which gives up. */
+void cw_engine_task_close(struct cw_engine *engine);
+
+/* engine_control.c: gives a reply to its core. */
+void cw_engine_reply(struct cw_core *core, struct cw_reply *reply);
+void cw_engine_refuse(struct cw_reply *reply, uint16_t status, const char *why);
 
 /* engine.c: what waits in the cores' boxes goes to the disk. */
 void cw_engine_write_letters(struct cw_engine *engine);

@@ -5,7 +5,11 @@
  */
 #include "tools/engine_priv.h"
 
+#include <errno.h>
+#include <stddef.h>
 #include <sys/random.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #ifndef CW_VERSION
@@ -151,6 +155,32 @@ static cw_err open_durable(struct cw_engine *engine, struct cw_fault *fault)
     return cw_durable_open(&engine->durable, &options, fault);
 }
 
+/* Two copies of one state would send everything twice. The lock keeps two engines off one
+   directory; this keeps them off two copies of it, as far as one host can see: a socket of the
+   abstract namespace goes with its process, however that ends. */
+static cw_err claim_name(struct cw_engine *engine, struct cw_fault *fault)
+{
+    const uint8_t *store = cw_durable_manifest(engine->durable)->store;
+    struct sockaddr_un at = {.sun_family = AF_UNIX};
+    char *name = at.sun_path + 1; /* behind a NUL: no file */
+    int bytes = snprintf(name, sizeof at.sun_path - 1, "cartwheel-");
+    for (uint32_t i = 0; i < 16; i++) {
+        bytes += snprintf(name + bytes, sizeof at.sun_path - 1 - (size_t)bytes, "%02x", store[i]);
+    }
+    socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)bytes);
+    engine->name = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (engine->name < 0) { /* no such sockets here: nothing to be seen by */
+        return CW_ERR_OK;
+    }
+    if (bind(engine->name, (struct sockaddr *)&at, size) == 0 || errno != EADDRINUSE) {
+        return CW_ERR_OK;
+    }
+    return cw_fail(fault, CW_ERR_INVALID,
+                   "an engine on this host runs on another copy of the state in %.100s (store %s); "
+                   "both would send the same messages: stop one of them",
+                   engine->live->state, name + sizeof "cartwheel-" - 1);
+}
+
 /* Everything that was there comes back, and what was being sent when it stopped is settled. */
 cw_err cw_engine_recover(struct cw_engine *engine, struct cw_fault *fault)
 {
@@ -160,6 +190,7 @@ cw_err cw_engine_recover(struct cw_engine *engine, struct cw_fault *fault)
     }
     uint64_t began_ns = cw_clock_monotonic_ns();
     cw_err err = open_durable(engine, fault);
+    err = err == CW_ERR_OK ? claim_name(engine, fault) : err;
     if (err == CW_ERR_OK) {
         err = cw_durable_recover(engine->durable, pipelines, &engine->found, fault);
     }
@@ -180,8 +211,9 @@ cw_err cw_engine_recover(struct cw_engine *engine, struct cw_fault *fault)
         engine->shards[i].commit = cw_store_commit(core->store);
         cw_clock_init(&core->clock, engine->start_ms);
         cw_service_begin_at(core->service, known);
-        if (cw_durable_manifest(engine->durable)->held) {
-            cw_pipeline_hold_sends(pipelines[i], true);
+        bool held = cw_durable_manifest(engine->durable)->held; /* what is said there, holds */
+        if (cw_pipeline_sends_held(pipelines[i]) != held) {
+            cw_pipeline_hold_sends(pipelines[i], held);
         }
     }
     return CW_ERR_OK;

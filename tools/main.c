@@ -16,6 +16,11 @@ struct cw_command {
 /* clang-format off */
 static const struct cw_command commands[] = {
     {"run", cw_cmd_run, "the engine: events in over HTTP and TCP, messages out"},
+    {"snapshot", cw_cmd_snapshot, "one file with all that an engine remembers"},
+    {"restore", cw_cmd_restore, "a state out of a snapshot, with its sends held"},
+    {"resume", cw_cmd_resume, "let go of the sends of a restored engine"},
+    {"verify", cw_cmd_verify, "read a whole state or snapshot: is it good?"},
+    {"inspect", cw_cmd_inspect, "what is in a state or a snapshot"},
     {"config", cw_cmd_config, "the keys of the engine file"},
     {"top", cw_cmd_top, "what an engine does just now"},
     {"replay", cw_cmd_replay, "run events through programs on event time"},
@@ -39,7 +44,8 @@ static void print_help(FILE *to)
         (void)fprintf(to, "  %-10s %s\n", command->name, command->help);
     }
     (void)fprintf(to, "\n`cartwheel COMMAND --help` tells a command's options.\n"
-                      "exit: 0 success, 1 failure, 2 wrong usage or configuration\n");
+                      "exit: 0 success, 1 failure, 2 wrong usage or configuration;\n"
+                      "      74 the disk failed, 78 damaged state\n");
 }
 
 int main(int argc, char **argv)

@@ -40,7 +40,8 @@ static const char help[] =
     "cleanly,\n"
     "a second one after a second or more stops it at once.\n"
     "\n"
-    "exit: 0 stopped, 1 failed, 2 wrong usage or configuration\n";
+    "exit: 0 stopped, 1 failed, 2 wrong usage or configuration, 74 the disk failed,\n"
+    "78 the state is damaged (OPERATING.md)\n";
 
 /* A second signal sooner than this is the same wish, sent to the process and to its group. */
 #define AGAIN_NS UINT64_C(1000000000)

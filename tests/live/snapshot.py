@@ -1,0 +1,425 @@
+#!/usr/bin/env python3
+"""Snapshots of an engine under load, and what is restored from them: the same state on any number
+of cores, with its sends held until somebody says until when they may have gone out. What is damaged
+or in the way is refused, and a kill -9 at any moment leaves a good state."""
+import hashlib
+import json
+import os
+import random
+import shutil
+import signal
+import tempfile
+import threading
+import time
+
+import engine
+
+CARTWHEEL = engine.binary()
+CHANCE = random.Random(7)
+PROGRAM = """programId: kept
+eventSources:
+  - config: {eventPattern: {source: [ecommerce.cart], detail-type: [CartAbandoned]}}
+filterChain:
+  - {type: trust, parameters: {requirePaymentMethod: false}}
+channels:
+  - type: sms
+    onUnknown: drop
+    config: {delayMinutes: %s, message: "Hi {customerName}, {cartLink}"}
+"""
+
+
+def run(*words, timeout=120):
+    """(exit code, output, words on standard error) of a command."""
+    code, output, said = engine.execute([CARTWHEEL, *words], timeout=timeout)
+    return code, output.decode(), said.decode()
+
+
+def digest(folder):
+    """Of every file below it: name and bytes."""
+    sums = hashlib.sha256()
+    for base, folders, files in os.walk(folder):
+        folders.sort()
+        for name in sorted(files):
+            path = os.path.join(base, name)
+            sums.update(os.path.relpath(path, folder).encode())
+            with open(path, "rb") as file:
+                sums.update(file.read())
+    return sums.hexdigest()
+
+
+def dump(*where):
+    code, output, said = run("inspect", "--dump", *where)
+    if code != 0:
+        raise RuntimeError(f"inspect --dump {where}: {code} {said}")
+    return output
+
+
+def rows(text):
+    """A dump without the line that says whether sends are held."""
+    return [line for line in text.splitlines() if not line.startswith("keeps ")]
+
+
+def customers(text):
+    return {bytes.fromhex(line.split(" ")[1]).decode() for line in text.splitlines()
+            if line.startswith("customer ")}
+
+
+def feed(live, name, stop, accepted, count=None):
+    number = 0
+    while not stop.is_set() and number != count:
+        customer = f"{name}-{number}"
+        number += 1
+        now = int(time.time() * 1000)
+        try:
+            status, answer = live.post_events([
+                engine.profile(customer, now),
+                engine.abandoned(customer, "cart-" + customer, now)])
+        except Exception:  # it was killed: nothing is known, nothing was promised
+            return
+        if status == 200 and answer["rejected"] == []:
+            accepted.append(customer)
+
+
+class Load:
+    """Events on several connections while the body runs."""
+
+    def __init__(self, live, name):
+        self.accepted, self.halt = [], threading.Event()
+        self.threads = [threading.Thread(target=feed, args=(live, f"{name}{i}", self.halt,
+                                                            self.accepted)) for i in range(4)]
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.halt.set()
+        for thread in self.threads:
+            thread.join(30)
+
+
+def ask(live, path, method="POST"):
+    status, _, body = live.request(method, path)
+    while status == 202:
+        time.sleep(0.05)
+        status, _, body = live.request("GET", path.split("?")[0])
+    return status, json.loads(body)
+
+
+def under_load(results, folder, program):
+    """Snapshots while events come in; the last one's path and the engine's own dump."""
+    with engine.Engine(programs=[program], cores=2) as live:
+        made = []
+        with Load(live, "l") as load:
+            for number in range(4):
+                engine.until(lambda n=number: len(load.accepted) > 40 * (n + 1), 60)
+                before = list(load.accepted)
+                status, told = ask(live, f"/v1/snapshot?name=under-load-{number}")
+                results.equal(status, 200, f"snapshot {number} is made under load")
+                size = os.path.getsize(told["file"]) if status == 200 else -1
+                results.equal(size, told.get("bytes"), "its size is told")
+                made.append((told["file"], before))
+        status, told = ask(live, "/v1/snapshot?name=under-load-0")
+        results.check(status == 409 and "name" in told["error"], "a name that is taken", told)
+        status, told = ask(live, "/v1/snapshot?name=..%2Fx")
+        results.equal(status, 400, "a name that leads elsewhere is refused")
+        together(results, live)
+        code, output, said = run("snapshot", "--to", live.url(), "--name", "by-hand")
+        results.check(code == 0 and json.loads(output)["file"].endswith("by-hand.cwsnap"),
+                      "cartwheel snapshot --to", output + said)
+        metrics = live.metrics()
+        results.check(metrics["cartwheel_store_snapshots_total"] >= 5 and
+                      metrics["cartwheel_store_commits_total"] > 0, "they are counted", metrics)
+        for path, before in made:
+            code, output, said = run("verify", path)
+            results.check(code == 0 and "good: 2 cores" in output, "it verifies", output + said)
+            missing = [c for c in before if c not in customers(dump(path))]
+            results.check(not missing, "what was acknowledged before is in it", missing[:5])
+        code, _, said = run("inspect", "--state", live.state)
+        results.check(code == 1 and "stop it" in said, "a state in use is not looked into", said)
+        results.equal(live.stop(), 0, "the engine stops in order")
+        at_rest(results, folder, live.state, program)
+        shutil.copy(made[-1][0], os.path.join(folder, "live.cwsnap"))
+    return os.path.join(folder, "live.cwsnap")
+
+
+def together(results, live):
+    """Several at once: each is made, or told that one is at work."""
+    got = []
+    threads = [threading.Thread(target=lambda n=n: got.append(
+        live.request("POST", f"/v1/snapshot?name=together-{n}")[0])) for n in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    results.check(200 in got and set(got) <= {200, 202, 409}, "one at a time", got)
+
+
+def at_rest(results, folder, state, program):
+    before = digest(state)
+    code, output, said = run("verify", "--state", state, program)
+    results.check(code == 0, "the state verifies", output + said)
+    code, output, said = run("inspect", "--state", state, "--json", program)
+    told = json.loads(output)
+    results.check(told["clean"] and not told["held"] and len(told["cores"]) == 2,
+                  "inspect --json tells the manifest and each core", told)
+    text = dump("--state", state, program)
+    out = os.path.join(folder, "rest.cwsnap")
+    code, output, said = run("snapshot", "--state", state, "--out", out, program)
+    results.check(code == 0, "a snapshot at rest", output + said)
+    results.equal(digest(state), before, "none of them changed a byte")
+    results.equal(dump(out), text, "it holds the same")
+    code, _, said = run("snapshot", "--state", state, "--out", out, program)
+    results.check(code == 2 and "already" in said, "no file is written over", said)
+
+
+def on_cores(results, folder, file, program):
+    """Restored and run on 1, 2 and 8 cores: the same rows."""
+    given = rows(dump(file, program))
+    texts = {}
+    for cores in (1, 2, 8):
+        state = os.path.join(folder, f"on-{cores}")
+        code, output, said = run("restore", file, "--state", state)
+        results.check(code == 0 and "HELD" in output, f"restored for {cores}", output + said)
+        with engine.Engine(programs=[program], cores=cores, state=state) as live:
+            results.check(any("HELD" in word for word in live.words), "the start says it",
+                          live.words)
+            health = json.loads(live.get("/healthz")[2])
+            results.equal(health.get("sends"), "held", "so does /healthz")
+            results.equal(live.metrics()["cartwheel_store_sends_held"], cores, "and /metrics")
+            results.equal(live.stop(), 0, f"{cores} cores stop in order")
+        texts[cores] = dump("--state", state, program)
+    results.equal(rows(texts[2]), given, "two cores have what the snapshot has")
+    results.check(texts[1] == texts[2] == texts[8], "equal on 1, 2 and 8 cores",
+                  [len(t) for t in texts.values()])
+
+
+def refused(results, folder, file):
+    """What is damaged, cut off or in the way: refused, and nothing is made."""
+    with open(file, "rb") as whole:
+        content = whole.read()
+    bad, state = os.path.join(folder, "bad.cwsnap"), os.path.join(folder, "bad")
+    places = [0, 9, 4096, len(content) // 2, len(content) - 1]
+    places += [CHANCE.randrange(len(content)) for _ in range(12)]
+    for place in places:
+        with open(bad, "wb") as out:
+            out.write(content[:place] + bytes([content[place] ^ 1]) + content[place + 1:])
+        codes = [run("verify", bad)[0], run("restore", bad, "--state", state)[0]]
+        results.check(codes == [78, 78] and not os.path.exists(state),
+                      f"a flipped bit at {place}", codes)
+    for size in (0, 7, 4096, len(content) // 2, len(content) - 1):
+        with open(bad, "wb") as out:
+            out.write(content[:size])
+        code, _, said = run("restore", bad, "--state", state)
+        results.check(code == 78 and not os.path.exists(state), f"cut to {size}", said)
+    with open(bad, "wb") as out:
+        out.write(content + b"more")
+    results.equal(run("verify", bad)[0], 78, "bytes behind its end")
+    results.equal(run("verify", os.path.join(folder, "none.cwsnap"))[0], 1, "no such file")
+    results.equal([n for n in os.listdir(folder) if ".new-" in n], [], "nothing is left behind")
+    taken = os.path.join(folder, "on-2")
+    before = digest(taken)
+    code, _, said = run("restore", file, "--state", taken)
+    results.check(code == 2 and "move it away" in said and digest(taken) == before,
+                  "a state that is there is not touched", said)
+
+
+def damaged_state(results, folder, file):
+    state = os.path.join(folder, "damaged")
+    run("restore", file, "--state", state)
+    core = os.path.join(state, "epoch-00000001", "core-000")
+    log = os.path.join(core, sorted(n for n in os.listdir(core) if n.startswith("log-"))[0])
+    with open(log, "r+b") as out:
+        out.seek(4096 + 100)
+        byte = out.read(1)
+        out.seek(4096 + 100)
+        out.write(bytes([byte[0] ^ 1]))
+    code, _, said = run("verify", "--state", state)
+    results.check(code == 78 and "core 0" in said and "LSN" in said, "a damaged log is told", said)
+    manifest = os.path.join(state, "manifest.a")
+    manifest = manifest if os.path.exists(manifest) else os.path.join(state, "manifest.b")
+    with open(manifest, "r+b") as out:
+        out.seek(30)
+        out.write(b"?")
+    code, _, said = run("verify", "--state", state)
+    results.check(code == 78 and "manifest" in said, "a damaged manifest is told", said)
+
+
+def two_copies(results, folder, file, program):
+    states = [os.path.join(folder, name) for name in ("copy-1", "copy-2")]
+    for state in states:
+        run("restore", file, "--state", state)
+    with engine.Engine(programs=[program], state=states[0]) as live:
+        for state, word in ((states[0], "stop it"), (states[1], "another copy")):
+            code, _, said = run("run", "--http", "127.0.0.1:0", "--state", state, program)
+            results.check(code == 2 and word in said, f"a second engine: {word}", said)
+        results.equal(live.stop(), 0, "the first goes on")
+
+
+def sms(state):
+    """Whom the messages in a state's outbox are for."""
+    box = os.path.join(state, "outbox")
+    names = os.listdir(box) if os.path.isdir(box) else []
+    found = []
+    for name in names:
+        if name.endswith(".json"):
+            with open(os.path.join(box, name), encoding="utf-8") as file:
+                found.append(json.load(file)["facts"]["customerId"])
+    return sorted(found)
+
+
+def clock_of(live):
+    return json.loads(live.get("/healthz")[2])["clock"]
+
+
+def put_carts(live, names):
+    """Abandoned now, by the engine's clock."""
+    at = json.loads(live.get("/healthz")[2])["clock"]
+    lines = []
+    for name in names:
+        for event in (engine.profile(name, 0), engine.abandoned(name, "cart-" + name, 0)):
+            event["time"] = at
+            event["detail"].pop("timestamp", None)
+            lines.append(event)
+    status, answer = live.post_events(lines)
+    return status == 200 and answer["rejected"] == []
+
+
+def held(results, folder):
+    """The engine is lost after it sent what the snapshot has as pending."""
+    program = os.path.join(folder, "soon.yaml")
+    with open(program, "w", encoding="utf-8") as file:
+        file.write(PROGRAM % "120")
+    early, late = [f"early-{i}" for i in range(6)], [f"late-{i}" for i in range(6)]
+    with engine.Engine("--clock", "3600x", programs=[program]) as live:
+        results.check(put_carts(live, early), "carts are taken")
+        status, told = ask(live, "/v1/snapshot?name=before")
+        results.equal(status, 200, "a snapshot before they are due")
+        engine.until(lambda: len(sms(live.state)) == len(early))
+        results.equal(sms(live.state), early, "then all go out")
+        lost_at = clock_of(live)
+        live.stop(signal.SIGKILL)
+        file = os.path.join(folder, "before.cwsnap")
+        shutil.copy(told["file"], file)
+    state = os.path.join(folder, "held")
+    run("restore", file, "--state", state)
+    with engine.Engine("--clock", "3600x", programs=[program], state=state) as live:
+        results.check(put_carts(live, late), "a held engine takes events")
+        time.sleep(5)  # five hours of its clock, and two looks of what is paused
+        results.equal(sms(state), [], "nothing goes out while sends are held")
+        live.stop(signal.SIGKILL)
+    with engine.Engine("--clock", "3600x", programs=[program], state=state) as live:
+        code, _, said = run("resume", "--to", live.url(), "--assume-sent-until", "yesterday")
+        results.equal(code, 2, "a time is wanted")
+        code, output, said = run("resume", "--to", live.url(), "--assume-sent-until", lost_at)
+        results.check(code == 0 and json.loads(output)["sends"] == "go", "resumed", output + said)
+        live.stop(signal.SIGKILL)
+    with engine.Engine("--clock", "3600x", programs=[program], state=state) as live:
+        results.check("sends" not in json.loads(live.get("/healthz")[2]),
+                      "what was answered survives a kill -9", live.words)
+        engine.until(lambda: len(sms(state)) == len(late))
+        time.sleep(1)
+        results.equal(sms(state), late, "only what was not assumed to be sent goes out")
+        results.equal(live.stop(), 0, "it stops in order")
+    state = os.path.join(folder, "at-once")
+    code, output, _ = run("restore", file, "--state", state, "--resume")
+    results.check(code == 0 and "not held" in output, "restored with --resume", output)
+    with engine.Engine("--clock", "3600x", programs=[program], state=state) as live:
+        engine.until(lambda: len(sms(state)) == len(early))
+        results.equal(sms(state), early, "sends go at once")
+
+
+def paused(results, program):
+    """What is answered about a pause is durable, although nothing else was changed."""
+    folder = tempfile.mkdtemp(prefix="cartwheel-paused-")
+    state = os.path.join(folder, "state")
+    try:
+        for what in ("pause", "resume", "pause"):
+            with engine.Engine(programs=[program], state=state) as live:
+                status, _, _ = live.request("POST", f"/v1/programs/kept/{what}")
+                live.process.send_signal(signal.SIGKILL)
+                live.stop(signal.SIGKILL)
+                results.equal(status, 200, what)
+            with engine.Engine(programs=[program], state=state) as live:
+                told = json.loads(live.get("/v1/programs")[2])["programs"][0]["touches"][0]
+                results.equal(told["paused"], what == "pause", f"{what} survives a kill -9")
+                live.stop(signal.SIGKILL)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def killed(results, folder, program):
+    """kill -9 during snapshots."""
+    state = os.path.join(folder, "killed")
+    accepted = []
+    for number in range(8):
+        with engine.Engine(programs=[program], state=state, cores=2) as live:
+            with Load(live, f"k{number}-") as load:
+                engine.until(lambda got=load.accepted: len(got) > 20, 60)
+                asker = threading.Thread(target=lambda n=number: quietly(
+                    lambda: ask(live, f"/v1/snapshot?name=k{n}")))
+                asker.start()
+                time.sleep(CHANCE.uniform(0, 0.06))
+                live.process.send_signal(signal.SIGKILL)
+                asker.join(30)
+                live.stop(signal.SIGKILL)
+            accepted += load.accepted
+        code, output, said = run("verify", "--state", state, program)
+        results.check(code == 0, f"kill {number}: the state is good", output + said)
+    snapshots = os.path.join(state, "snapshots")
+    for name in os.listdir(snapshots) if os.path.isdir(snapshots) else []:
+        if name.endswith(".cwsnap"):
+            results.equal(run("verify", os.path.join(snapshots, name))[0], 0, f"{name} is whole")
+    missing = [c for c in accepted if c not in customers(dump("--state", state, program))]
+    results.check(not missing, f"all of {len(accepted)} acknowledged are there", missing[:5])
+    with engine.Engine(programs=[program], state=state, cores=1) as live:
+        results.equal(ask(live, "/v1/snapshot?name=after")[0], 200, "another one is made")
+        left = [n for n in os.listdir(snapshots) if n.endswith(".new")]
+        results.equal(left, [], "what was left over is gone")
+
+
+def quietly(call):
+    try:
+        call()
+    except Exception:  # it was killed
+        pass
+
+
+def scheduled(results, program):
+    config = """http: {listen: ["127.0.0.1:0"]}
+snapshots: {every: 1s, keep: 2, to: kept}
+"""
+    with engine.Engine(programs=[program], config=config, http=None) as live:
+        box = os.path.join(live.folder, "kept")
+        engine.until(lambda: live.metrics()["cartwheel_store_snapshots_total"] >= 4, 60)
+        names = [n for n in os.listdir(box) if n.endswith(".cwsnap")]
+        results.check(1 <= len(names) <= 3, "the oldest are removed", names)
+        results.equal(live.stop(), 0, "it stops in order")
+        codes = [run("verify", os.path.join(box, n))[0] for n in os.listdir(box)
+                 if n.endswith(".cwsnap")]
+        results.check(codes and set(codes) == {0}, "those that stay are whole", codes)
+
+
+def main():
+    results = engine.Results()
+    folder = tempfile.mkdtemp(prefix="cartwheel-snapshot-")
+    program = os.path.join(folder, "kept.yaml")
+    with open(program, "w", encoding="utf-8") as file:
+        file.write(PROGRAM % "600")
+    try:
+        file = under_load(results, folder, program)
+        on_cores(results, folder, file, program)
+        refused(results, folder, file)
+        damaged_state(results, folder, file)
+        two_copies(results, folder, file, program)
+        held(results, folder)
+        paused(results, program)
+        killed(results, folder, program)
+        scheduled(results, program)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    results.finish()
+
+
+main()

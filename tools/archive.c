@@ -1,0 +1,498 @@
+#define _GNU_SOURCE /* nftw */
+#include "tools/archive.h"
+
+#include "core/snapshot.h"
+#include "core/time.h"
+#include "tools/cli.h"
+#include "tools/durable.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+    PATH_BYTES = 4096,
+    PIECE_BYTES = 1 << 20,
+    FILES_MAX = 1 << 16 /* of one core */
+};
+
+/* ---- names ---- */
+
+void cw_archive_name(int64_t now_ms, struct cw_text *text)
+{
+    struct cw_civil at = cw_civil_from_ms(now_ms);
+    cw_text_printf(text, "%04d-%02u-%02uT%02u%02u%02uZ" CW_ARCHIVE_SUFFIX, at.year, at.month,
+                   at.day, at.hour, at.minute, at.second);
+}
+
+bool cw_archive_is_name(const char *name)
+{
+    static const char form[] = "dddd-dd-ddTddddddZ" CW_ARCHIVE_SUFFIX;
+    if (strlen(name) != sizeof form - 1) {
+        return false;
+    }
+    for (size_t i = 0; i < sizeof form - 1; i++) {
+        bool digit = i < 18 && form[i] == 'd';
+        if (digit ? name[i] < '0' || name[i] > '9' : name[i] != form[i]) {
+            return false;
+        }
+    }
+    return true;
+}
+
+cw_err cw_archive_sync(const char *directory, struct cw_fault *fault)
+{
+    int names = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool good = names >= 0 && fsync(names) == 0;
+    cw_err err = good ? CW_ERR_OK : cw_fail(fault, CW_ERR_IO, "flushing %s", directory);
+    if (names >= 0) {
+        (void)close(names);
+    }
+    return err;
+}
+
+cw_err cw_archive_sync_parent(const char *path, struct cw_fault *fault)
+{
+    char parent[PATH_BYTES];
+    (void)snprintf(parent, sizeof parent, "%s", path);
+    size_t bytes = strlen(parent);
+    while (bytes > 1 && parent[bytes - 1] == '/') { /* DIR/ is in DIR's parent */
+        parent[--bytes] = '\0';
+    }
+    char *slash = strrchr(parent, '/');
+    if (slash == NULL) {
+        return cw_archive_sync(".", fault);
+    }
+    slash[slash == parent ? 1 : 0] = '\0';
+    return cw_archive_sync(parent, fault);
+}
+
+/* ---- writing ---- */
+
+struct writing {
+    const struct cw_archive_source *source;
+    struct cw_snapshot_writer writer;
+    int file;
+    char *piece;
+    bool stopped;
+    int error;
+};
+
+static bool put(void *self, const void *data, uint32_t bytes)
+{
+    struct writing *w = self;
+    const char *from = data;
+    w->stopped = w->source->stop != NULL && atomic_load(w->source->stop);
+    while (bytes > 0 && !w->stopped) {
+        ssize_t wrote = write(w->file, from, bytes);
+        if (wrote < 0 && errno == EINTR) {
+            continue;
+        }
+        if (wrote <= 0) {
+            w->error = wrote < 0 ? errno : EIO;
+            return false;
+        }
+        from += wrote;
+        bytes -= (uint32_t)wrote;
+    }
+    return !w->stopped;
+}
+
+static cw_err refused(const struct writing *w, struct cw_fault *fault)
+{
+    if (w->stopped) {
+        return cw_fail(fault, CW_ERR_AGAIN, "the engine stops");
+    }
+    errno = w->error;
+    return cw_fail(fault, CW_ERR_IO, "writing the snapshot");
+}
+
+static cw_err add_text(struct writing *w, struct cw_view name, struct cw_view text,
+                       struct cw_fault *fault)
+{
+    bool good = cw_snapshot_member(&w->writer, name) &&
+                cw_snapshot_data(&w->writer, text.data, text.bytes) &&
+                cw_snapshot_end_member(&w->writer);
+    return good ? CW_ERR_OK : refused(w, fault);
+}
+
+/* The first `most` bytes of a file; there may be fewer. */
+static cw_err add_file(struct writing *w, const char *name, const char *path, uint64_t most,
+                       struct cw_fault *fault)
+{
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    if (file < 0) {
+        return cw_fail(fault, CW_ERR_IO, "opening %s", path);
+    }
+    bool good = cw_snapshot_member(&w->writer, (struct cw_view){name, (uint32_t)strlen(name)});
+    ssize_t got = 0;
+    uint64_t done = 0;
+    while (good && done < most) {
+        uint64_t want = most - done < PIECE_BYTES ? most - done : PIECE_BYTES;
+        got = read(file, w->piece, want);
+        if (got <= 0) {
+            break;
+        }
+        good = cw_snapshot_data(&w->writer, w->piece, (uint64_t)got);
+        done += (uint64_t)got;
+    }
+    cw_err err = CW_ERR_OK;
+    if (got < 0) {
+        err = cw_fail(fault, CW_ERR_IO, "reading %s", path);
+    } else if (!good || !cw_snapshot_end_member(&w->writer)) {
+        err = refused(w, fault);
+    }
+    /* It is read once: what the engine works with stays in memory instead. */
+    (void)posix_fadvise(file, 0, 0, POSIX_FADV_DONTNEED);
+    (void)close(file);
+    return err;
+}
+
+/* A program's name as a member's: what such a name may not have becomes _. */
+static void program_name(uint32_t number, const char *path, char name[CW_SNAPSHOT_NAME_MAX])
+{
+    const char *slash = strrchr(path, '/');
+    (void)snprintf(name, CW_SNAPSHOT_NAME_MAX, "programs/%u-%.150s", number,
+                   slash != NULL ? slash + 1 : path);
+    for (char *c = name + sizeof "programs/" - 1; *c != '\0'; c++) {
+        bool good = (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') ||
+                    (*c >= '0' && *c <= '9') || *c == '.' || *c == '_' || *c == '-';
+        *c = good ? *c : '_';
+    }
+}
+
+static cw_err add_head(struct writing *w, struct cw_fault *fault)
+{
+    const struct cw_archive_source *source = w->source;
+    struct cw_manifest manifest = source->manifest;
+    struct cw_text text = {0};
+    char path[PATH_BYTES];
+    manifest.held = true; /* what went out later is not known where it is restored */
+    manifest.clean = false;
+    cw_manifest_write(&manifest, &text);
+    cw_err err =
+        add_text(w, CW_VIEW("manifest"), (struct cw_view){text.data, (uint32_t)text.bytes}, fault);
+    cw_text_deinit(&text);
+    (void)snprintf(path, sizeof path, "%.3900s/secret.key", source->state);
+    if (err == CW_ERR_OK && access(path, F_OK) == 0) {
+        err = add_file(w, "secret.key", path, UINT64_MAX, fault);
+    }
+    if (err == CW_ERR_OK && source->program_count == 0) {
+        err = add_text(w, CW_VIEW("programs/1-abandoned-cart-recovery.yaml"),
+                       cw_shipped(CW_PROGRAM_SHIPPED), fault);
+    }
+    for (uint32_t i = 0; i < source->program_count && err == CW_ERR_OK; i++) {
+        char name[CW_SNAPSHOT_NAME_MAX];
+        program_name(i + 1, source->programs[i], name);
+        err = add_file(w, name, source->programs[i], UINT64_MAX, fault);
+    }
+    return err;
+}
+
+static cw_err add_of_core(struct writing *w, uint32_t core, const char *file, uint64_t most,
+                          struct cw_fault *fault)
+{
+    char name[CW_SNAPSHOT_NAME_MAX];
+    char path[PATH_BYTES];
+    (void)snprintf(name, sizeof name, "shard-%u/%s", core, file);
+    (void)snprintf(path, sizeof path, "%.3900s/epoch-%08llu/core-%03u/%s", w->source->state,
+                   (unsigned long long)w->source->manifest.epoch, core, file);
+    return add_file(w, name, path, most, fault);
+}
+
+static cw_err add_image(struct writing *w, uint32_t core, const struct cw_store_image *image,
+                        struct cw_fault *fault)
+{
+    char file[CW_DISK_NAME_BYTES];
+    (void)snprintf(file, sizeof file, "checkpoint-%016llx", (unsigned long long)image->checkpoint);
+    cw_err err = add_of_core(w, core, file, UINT64_MAX, fault);
+    for (uint64_t seq = image->log.first; seq <= image->log.last && err == CW_ERR_OK; seq++) {
+        (void)snprintf(file, sizeof file, "log-%016llx", (unsigned long long)seq);
+        err = add_of_core(w, core, file,
+                          seq == image->log.last ? image->log.last_bytes : UINT64_MAX, fault);
+    }
+    return err;
+}
+
+/* True of checkpoints and segments that count: not of what is being written, nor of spares. */
+static int counts(const struct dirent *entry)
+{
+    const char *name = entry->d_name;
+    return (strncmp(name, "checkpoint-", 11) == 0 && strchr(name, '.') == NULL) ||
+           strncmp(name, "log-", 4) == 0;
+}
+
+static cw_err add_all(struct writing *w, uint32_t core, struct cw_fault *fault)
+{
+    char path[PATH_BYTES];
+    struct dirent **list = NULL;
+    (void)snprintf(path, sizeof path, "%.3900s/epoch-%08llu/core-%03u", w->source->state,
+                   (unsigned long long)w->source->manifest.epoch, core);
+    int count = scandir(path, &list, counts, alphasort);
+    cw_err err = count >= 0 ? CW_ERR_OK : cw_fail(fault, CW_ERR_IO, "reading %s", path);
+    for (int i = 0; i < count; i++) {
+        if (err == CW_ERR_OK) {
+            err = add_of_core(w, core, list[i]->d_name, UINT64_MAX, fault);
+        }
+        free(list[i]);
+    }
+    free(list);
+    return err;
+}
+
+static cw_err write_all(struct writing *w, struct cw_fault *fault)
+{
+    if (!cw_snapshot_begin(&w->writer, put, w)) {
+        return refused(w, fault);
+    }
+    cw_err err = add_head(w, fault);
+    for (uint32_t i = 0; i < w->source->manifest.cores && err == CW_ERR_OK; i++) {
+        err = w->source->images != NULL ? add_image(w, i, &w->source->images[i], fault)
+                                        : add_all(w, i, fault);
+    }
+    if (err == CW_ERR_OK && !cw_snapshot_end(&w->writer)) {
+        err = refused(w, fault);
+    }
+    if (err == CW_ERR_OK && fsync(w->file) != 0) {
+        err = cw_fail(fault, CW_ERR_IO, "flushing the snapshot");
+    }
+    return err;
+}
+
+cw_err cw_archive_write(const struct cw_archive_source *source, const char *file, uint64_t *bytes,
+                        struct cw_fault *fault)
+{
+    char made[PATH_BYTES];
+    if (access(file, F_OK) == 0) {
+        return cw_fail(fault, CW_ERR_INVALID, "%s is there already; name another file", file);
+    }
+    (void)snprintf(made, sizeof made, "%.4000s.new", file);
+    struct writing w = {.source = source, .piece = malloc(PIECE_BYTES)};
+    CW_ASSERT(w.piece != NULL);
+    w.file = open(made, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    cw_err err = w.file >= 0 ? write_all(&w, fault) : cw_fail(fault, CW_ERR_IO, "making %s", made);
+    if (w.file >= 0) {
+        (void)close(w.file);
+    }
+    free(w.piece);
+    if (err == CW_ERR_OK && rename(made, file) != 0) {
+        err = cw_fail(fault, CW_ERR_IO, "naming %s", file);
+    }
+    if (err != CW_ERR_OK) {
+        (void)unlink(made);
+        return err;
+    }
+    *bytes = w.writer.bytes;
+    return cw_archive_sync_parent(file, fault);
+}
+
+/* ---- reading ---- */
+
+static cw_err read_all(const char *file, const struct cw_snapshot_receiver *receiver,
+                       const struct cw_fault *why, struct cw_fault *fault)
+{
+    int in = open(file, O_RDONLY | O_CLOEXEC);
+    if (in < 0) {
+        return cw_fail(fault, CW_ERR_IO, "opening %s", file);
+    }
+    char *room = aligned_alloc(64, (CW_SNAPSHOT_ROOM_BYTES + 63) & ~63u);
+    char *piece = malloc(PIECE_BYTES);
+    CW_ASSERT(room != NULL && piece != NULL);
+    struct cw_snapshot_reader reader;
+    cw_snapshot_reader_begin(&reader, room, receiver);
+    ssize_t got;
+    while ((got = read(in, piece, PIECE_BYTES)) > 0 &&
+           cw_snapshot_feed(&reader, piece, (uint64_t)got) != CW_SNAPSHOT_BAD) {
+        /* until the file ends */
+    }
+    cw_err err = CW_ERR_OK;
+    if (got < 0) {
+        err = cw_fail(fault, CW_ERR_IO, "reading %s", file);
+    } else if (reader.state == CW_SNAPSHOT_BAD && why != NULL && why->code != CW_ERR_OK) {
+        *fault = *why;
+        err = cw_fail_while(fault, "%s", file);
+    } else if (reader.state == CW_SNAPSHOT_BAD) {
+        err = cw_fail(fault, CW_ERR_CORRUPT, "%s, after %llu good bytes: %s", file,
+                      (unsigned long long)reader.bytes, reader.why);
+    } else if (reader.state != CW_SNAPSHOT_DONE) {
+        err = cw_fail(fault, CW_ERR_CORRUPT, "%s is cut off: its end is missing", file);
+    }
+    free(piece);
+    free(room);
+    (void)close(in);
+    return err;
+}
+
+cw_err cw_archive_verify(const char *file, struct cw_fault *fault)
+{
+    return read_all(file, NULL, NULL, fault);
+}
+
+/* ---- unpacking ---- */
+
+struct unpacking {
+    const char *directory;
+    struct cw_manifest manifest;
+    bool known;           /* the manifest was read */
+    struct cw_text text;  /* of it */
+    int file;             /* of the member at work; -1: none, or it is the manifest */
+    uint32_t cores;       /* directories made so far */
+    struct cw_fault *why; /* code OK: nothing was wrong */
+};
+
+static bool wrong(struct unpacking *u, cw_err code, const char *what, const char *name)
+{
+    if (u->why->code == CW_ERR_OK) {
+        (void)cw_fail(u->why, code, "%s %s", what, name);
+    }
+    return false;
+}
+
+static bool make_directory(struct unpacking *u, const char *path)
+{
+    return mkdir(path, 0700) == 0 || errno == EEXIST || wrong(u, CW_ERR_IO, "making", path);
+}
+
+/* shard-<n>/<file>: where it belongs in a state; false: no such name. */
+static bool core_path(struct unpacking *u, const char *name, char path[PATH_BYTES])
+{
+    char *end = NULL;
+    unsigned long core = strtoul(name + 6, &end, 10);
+    if (!u->known || *end != '/' || strchr(end + 1, '/') != NULL || core >= u->manifest.cores) {
+        return wrong(u, CW_ERR_CORRUPT, "it has a member that no state has:", name);
+    }
+    (void)snprintf(path, PATH_BYTES, "%.3800s/epoch-%08llu", u->directory,
+                   (unsigned long long)u->manifest.epoch);
+    size_t bytes = strlen(path);
+    bool good = make_directory(u, path);
+    (void)snprintf(path + bytes, PATH_BYTES - bytes, "/core-%03lu", core);
+    good = good && make_directory(u, path);
+    bytes = strlen(path);
+    (void)snprintf(path + bytes, PATH_BYTES - bytes, "%s", end);
+    return good;
+}
+
+static bool on_member(void *self, struct cw_view view)
+{
+    struct unpacking *u = self;
+    char name[CW_SNAPSHOT_NAME_MAX + 1];
+    char path[PATH_BYTES];
+    memcpy(name, view.data, view.bytes);
+    name[view.bytes] = '\0';
+    u->file = -1;
+    if (strcmp(name, "manifest") == 0) {
+        return !u->known || wrong(u, CW_ERR_CORRUPT, "it has two of", name);
+    }
+    if (strncmp(name, "shard-", 6) == 0) {
+        if (!core_path(u, name, path)) {
+            return false;
+        }
+    } else if (strcmp(name, "secret.key") == 0) {
+        (void)snprintf(path, sizeof path, "%.3900s/secret.key", u->directory);
+    } else if (strncmp(name, "programs/", 9) == 0 && strchr(name + 9, '/') == NULL) {
+        (void)snprintf(path, sizeof path, "%.3800s/programs", u->directory);
+        if (!make_directory(u, path)) {
+            return false;
+        }
+        (void)snprintf(path, sizeof path, "%.3800s/%s", u->directory, name);
+    } else {
+        return wrong(u, CW_ERR_CORRUPT, "it has a member that no state has:", name);
+    }
+    u->file = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    return u->file >= 0 || wrong(u, CW_ERR_IO, "making", path);
+}
+
+static bool on_data(void *self, struct cw_view bytes)
+{
+    struct unpacking *u = self;
+    if (u->file < 0) {
+        cw_text_view(&u->text, bytes);
+        return u->text.bytes <= CW_MANIFEST_BYTES_MAX ||
+               wrong(u, CW_ERR_CORRUPT, "it is too long:", "manifest");
+    }
+    while (bytes.bytes > 0) {
+        ssize_t wrote = write(u->file, bytes.data, bytes.bytes);
+        if (wrote < 0 && errno == EINTR) {
+            continue;
+        }
+        if (wrote <= 0) {
+            return wrong(u, CW_ERR_IO, "writing into", u->directory);
+        }
+        bytes.data += wrote;
+        bytes.bytes -= (uint32_t)wrote;
+    }
+    return true;
+}
+
+static bool on_end(void *self)
+{
+    struct unpacking *u = self;
+    if (u->file < 0) {
+        struct cw_view text = {u->text.data, (uint32_t)u->text.bytes};
+        u->known = cw_manifest_read(&u->manifest, text, u->why) == CW_ERR_OK;
+        return u->known;
+    }
+    bool good = fsync(u->file) == 0 || wrong(u, CW_ERR_IO, "flushing a file in", u->directory);
+    (void)close(u->file);
+    u->file = -1;
+    return good;
+}
+
+/* Names in all directories of it. */
+static int sync_found(const char *path, const struct stat *found, int type, struct FTW *at)
+{
+    struct cw_fault fault;
+    (void)found;
+    (void)at;
+    return type == FTW_DP && cw_archive_sync(path, &fault) != CW_ERR_OK;
+}
+
+cw_err cw_archive_unpack(const char *file, const char *directory, bool held,
+                         struct cw_manifest *manifest, struct cw_fault *fault)
+{
+    struct cw_fault why = {.code = CW_ERR_OK};
+    struct unpacking u = {.directory = directory, .file = -1, .why = &why};
+    const struct cw_snapshot_receiver receiver = {on_member, on_data, on_end, &u};
+    if (mkdir(directory, 0700) != 0) {
+        return cw_fail(fault, CW_ERR_IO, "making %s", directory);
+    }
+    cw_err err = read_all(file, &receiver, &why, fault);
+    if (u.file >= 0) {
+        (void)close(u.file);
+    }
+    cw_text_deinit(&u.text);
+    if (err == CW_ERR_OK && !u.known) {
+        err = cw_fail(fault, CW_ERR_CORRUPT, "%s has no manifest: it is no engine's", file);
+    }
+    if (err == CW_ERR_OK) {
+        struct cw_durable_directory where = {.path = directory};
+        struct cw_durable_files files = cw_durable_files(&where);
+        u.manifest.held = held;
+        err = files.store(files.self, &u.manifest, fault);
+    }
+    if (err == CW_ERR_OK && nftw(directory, sync_found, 16, FTW_DEPTH | FTW_PHYS) != 0) {
+        err = cw_fail(fault, CW_ERR_IO, "flushing %s", directory);
+    }
+    *manifest = u.manifest;
+    return err;
+}
+
+static int remove_found(const char *path, const struct stat *found, int type, struct FTW *at)
+{
+    (void)found;
+    (void)type;
+    (void)at;
+    (void)remove(path);
+    return 0;
+}
+
+void cw_archive_remove(const char *directory)
+{
+    (void)nftw(directory, remove_found, 16, FTW_DEPTH | FTW_PHYS);
+}

@@ -1,0 +1,57 @@
+/*
+ * archive: an engine's state as one snapshot file (core/snapshot.h), out of a state directory and
+ * into one. Members, in this order:
+ *
+ *     manifest               core/manifest.h; held: yes
+ *     secret.key             what links in messages are signed with
+ *     programs/1-<name>      the program files, numbered
+ *     shard-0/<file>         of each core: its checkpoint, then its log's segments
+ *
+ * Life:    none. Memory: a MiB at a time. Threads: any, one at a time for a file.
+ * Fails:   CW_ERR_CORRUPT: the snapshot, or what it was to be made of, is damaged; CW_ERR_IO;
+ *          CW_ERR_INVALID: a file or a directory stands in the way.
+ */
+#ifndef CW_TOOLS_ARCHIVE_H
+#define CW_TOOLS_ARCHIVE_H
+
+#include "core/manifest.h"
+#include "core/store.h"
+
+#include <stdatomic.h>
+
+struct cw_archive_source {
+    const char *state;
+    struct cw_manifest manifest;
+    const struct cw_store_image *images; /* one a core, of pinned stores; NULL: nothing runs, and
+                                            all checkpoints and segments are copied */
+    const char *const *programs;         /* files; none: the shipped program */
+    uint32_t program_count;
+    const atomic_bool *stop; /* gives up once it is true; NULL: never */
+};
+
+/* Writes it as FILE.new, flushes, and gives it its name, flushed too. */
+CW_MUST_USE cw_err cw_archive_write(const struct cw_archive_source *source, const char *file,
+                                    uint64_t *bytes, struct cw_fault *fault);
+
+/* Reads all of it; writes nothing. */
+CW_MUST_USE cw_err cw_archive_verify(const char *file, struct cw_fault *fault);
+
+/* Unpacks it into a directory that is not there yet, flushed. What came before a failure stays
+   there: cw_archive_remove. */
+CW_MUST_USE cw_err cw_archive_unpack(const char *file, const char *directory, bool held,
+                                     struct cw_manifest *manifest, struct cw_fault *fault);
+
+/* Removes a directory that was unpacked, as far as it can. */
+void cw_archive_remove(const char *directory);
+
+/* Makes names in a directory durable; or those in the directory that a path is in. */
+CW_MUST_USE cw_err cw_archive_sync(const char *directory, struct cw_fault *fault);
+CW_MUST_USE cw_err cw_archive_sync_parent(const char *path, struct cw_fault *fault);
+
+/* Appends the name of a snapshot that is made now: 2026-11-28T181500Z.cwsnap. */
+#define CW_ARCHIVE_SUFFIX ".cwsnap"
+void cw_archive_name(int64_t now_ms, struct cw_text *text);
+/* True of what cw_archive_name makes: such names sort by their time. */
+bool cw_archive_is_name(const char *name);
+
+#endif

@@ -1,0 +1,531 @@
+/*
+ * engine_task: what the control plane has done on a thread of its own while the cores serve: a
+ * snapshot, and letting go of sends that are held. One at a time.
+ *
+ * The thread asks all cores for something (cw_core_task), waits until each has answered at one of
+ * its turns, and does with the disk what takes long. The control plane only begins it and answers
+ * when it is through; a request that would wait too long is told 202, and a GET of the same path
+ * tells later what came of it.
+ */
+#include "core/time.h"
+#include "pipeline/request.h"
+#include "tools/archive.h"
+#include "tools/engine_priv.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+    ANSWER_AFTER_MS = 2000, /* before the server gives up the request */
+    WAKE_EVERY_MS = 2,
+    ASSUMED_IN_A_TURN = 64,
+    NAME_BYTES_MAX = 100
+};
+
+static const char *const paths[CW_TASK_KINDS] = {"/v1/snapshot", "/v1/resume"};
+
+/* ---- on a core ---- */
+
+/* The checkpoint at work, if there is one, began before this: the one after it counts. */
+static bool make_checkpoint(struct cw_core *core)
+{
+    struct cw_core_task *task = &core->task;
+    struct cw_store_stats stats;
+    cw_store_stats(core->store, &stats);
+    if (task->step == 0) {
+        task->need = cw_store_checkpoints(core->store) + 1 + stats.checkpointing;
+        task->failures = stats.checkpoint.failed;
+        cw_store_checkpoint(core->store);
+        cw_store_pin(core->store, true);
+        task->step = 1;
+        return false;
+    }
+    task->failed = stats.checkpoint.failed > task->failures;
+    if (cw_store_checkpoints(core->store) >= task->need) {
+        task->failed = false;
+        cw_store_image(core->store, &task->image);
+        return true;
+    }
+    return task->failed;
+}
+
+/* True once sends go, durably. */
+static bool let_go(struct cw_core *core)
+{
+    struct cw_core_task *task = &core->task;
+    struct cw_pipeline *pipeline = cw_service_pipeline(core->service);
+    struct cw_commit commit = cw_store_commit(core->store);
+    if (!core->doubts_settled) { /* one walk at a time */
+        return false;
+    }
+    if (task->step == 0) {
+        bool through = task->until == CW_TIME_NONE ||
+                       cw_pipeline_assume_sent(pipeline, task->until, ASSUMED_IN_A_TURN);
+        task->step = through ? 1 : 0;
+        return false;
+    }
+    if (task->step == 1) {
+        cw_pipeline_hold_sends(pipeline, false);
+        task->need = commit.number(commit.self);
+        task->step = 2;
+    }
+    return commit.durable(commit.self) >= task->need;
+}
+
+void cw_engine_task_turn(struct cw_core *core)
+{
+    struct cw_core_task *task = &core->task;
+    uint32_t asked = atomic_load(&task->asked);
+    if (asked == atomic_load(&task->done)) {
+        return;
+    }
+    bool through = true;
+    switch (task->wish) {
+    case CW_WISH_CHECKPOINT: through = make_checkpoint(core); break;
+    case CW_WISH_UNPIN: cw_store_pin(core->store, false); break;
+    case CW_WISH_RESUME: through = let_go(core); break;
+    }
+    if (through) {
+        task->step = 0;
+        atomic_store(&task->done, asked);
+    }
+}
+
+/* ---- on the task's thread ---- */
+
+/* Waits until every core has done it. A core that has ended does nothing more. */
+static cw_err ask_all(struct cw_engine *engine, enum cw_wish wish, int64_t until,
+                      struct cw_fault *fault)
+{
+    for (uint32_t i = 0; i < engine->count; i++) {
+        struct cw_core_task *task = &engine->cores[i].task;
+        task->wish = wish;
+        task->until = until;
+        task->failed = false;
+        atomic_fetch_add(&task->asked, 1);
+        cw_server_wake(engine->cores[i].server);
+    }
+    for (uint32_t i = 0; i < engine->count; i++) {
+        struct cw_core_task *task = &engine->cores[i].task;
+        while (atomic_load(&task->done) != atomic_load(&task->asked)) {
+            if (atomic_load(&engine->stopping)) {
+                return cw_fail(fault, CW_ERR_AGAIN, "the engine stops");
+            }
+            (void)poll(NULL, 0, WAKE_EVERY_MS);
+            cw_server_wake(engine->cores[i].server);
+        }
+    }
+    for (uint32_t i = 0; i < engine->count; i++) {
+        if (engine->cores[i].task.failed) {
+            errno = 0;
+            return cw_fail(fault, CW_ERR_IO,
+                           "core %u could not write its checkpoint: is the disk full?", i);
+        }
+    }
+    return CW_ERR_OK;
+}
+
+static cw_err take_snapshot(struct cw_engine *engine, struct cw_fault *fault)
+{
+    struct cw_task *task = &engine->task;
+    struct cw_store_image images[CW_MESH_SHARDS_MAX];
+    struct cw_fault unpinned;
+    cw_err err = ask_all(engine, CW_WISH_CHECKPOINT, CW_TIME_NONE, fault);
+    if (err == CW_ERR_AGAIN) { /* some core may be at it still, and will end so */
+        return err;
+    }
+    if (err == CW_ERR_OK) {
+        for (uint32_t i = 0; i < engine->count; i++) {
+            images[i] = engine->cores[i].task.image;
+        }
+        const struct cw_archive_source source = {.state = engine->live->state,
+                                                 .manifest = *cw_durable_manifest(engine->durable),
+                                                 .images = images,
+                                                 .programs = engine->options.programs,
+                                                 .program_count = engine->options.program_count,
+                                                 .stop = &engine->stopping};
+        err = cw_archive_write(&source, task->file, &task->bytes, fault);
+    }
+    (void)!ask_all(engine, CW_WISH_UNPIN, CW_TIME_NONE, &unpinned); /* or they end */
+    return err;
+}
+
+/* What each core let go of is durable before the manifest says so: a crash in between holds all
+   sends again. */
+static cw_err resume(struct cw_engine *engine, struct cw_fault *fault)
+{
+    cw_err err = ask_all(engine, CW_WISH_RESUME, engine->task.until, fault);
+    return err == CW_ERR_OK && cw_durable_manifest(engine->durable)->held
+               ? cw_durable_hold(engine->durable, false, fault)
+               : err;
+}
+
+static void *work(void *self)
+{
+    struct cw_engine *engine = self;
+    struct cw_task *task = &engine->task;
+    task->err = task->kind == CW_TASK_SNAPSHOT ? take_snapshot(engine, &task->fault)
+                                               : resume(engine, &task->fault);
+    atomic_store(&task->done, true);
+    (void)eventfd_write(engine->wake, 1);
+    return NULL;
+}
+
+/* ---- on the control plane ---- */
+
+static bool begin(struct cw_engine *engine, enum cw_task_kind kind)
+{
+    struct cw_task *task = &engine->task;
+    task->kind = kind;
+    task->bytes = 0;
+    task->began_ns = cw_clock_monotonic_ns();
+    atomic_store(&task->done, false);
+    task->running = pthread_create(&task->thread, NULL, work, engine) == 0;
+    return task->running;
+}
+
+static const char *directory_of(const struct cw_engine *engine, bool scheduled, char room[4096])
+{
+    if (scheduled && engine->live->snapshots.to != NULL) {
+        return engine->live->snapshots.to;
+    }
+    (void)snprintf(room, 4096, "%.3900s/snapshots", engine->live->state);
+    return room;
+}
+
+static int is_left_over(const struct dirent *entry)
+{
+    size_t bytes = strlen(entry->d_name);
+    size_t suffix = sizeof CW_ARCHIVE_SUFFIX ".new" - 1;
+    return bytes > suffix && strcmp(entry->d_name + bytes - suffix, CW_ARCHIVE_SUFFIX ".new") == 0;
+}
+
+/* Of an engine that ended while it made one. */
+static void remove_left_over(const char *directory)
+{
+    struct dirent **list = NULL;
+    int count = scandir(directory, &list, is_left_over, NULL);
+    for (int i = 0; i < count; i++) {
+        char path[4096];
+        (void)snprintf(path, sizeof path, "%.3800s/%.250s", directory, list[i]->d_name);
+        (void)unlink(path);
+        free(list[i]);
+    }
+    free(list);
+}
+
+/* The directory, and the file's name in it. */
+static cw_err name_file(struct cw_engine *engine, bool scheduled, struct cw_view name,
+                        struct cw_fault *fault)
+{
+    struct cw_task *task = &engine->task;
+    char room[4096];
+    const char *directory = directory_of(engine, scheduled, room);
+    if (mkdir(directory, 0700) == 0) {
+        cw_err err = cw_archive_sync_parent(directory, fault);
+        if (err != CW_ERR_OK) {
+            return err;
+        }
+    } else if (errno != EEXIST) {
+        return cw_fail(fault, CW_ERR_IO, "making %s", directory);
+    }
+    remove_left_over(directory);
+    struct cw_text text = {0};
+    if (name.bytes > 0) {
+        cw_text_printf(&text, "%.*s" CW_ARCHIVE_SUFFIX, (int)name.bytes, name.data);
+    } else {
+        cw_archive_name(cw_clock_wall_ms(), &text);
+    }
+    (void)snprintf(task->file, sizeof task->file, "%.3900s/%s", directory,
+                   cw_text_terminate(&text));
+    cw_text_deinit(&text);
+    return CW_ERR_OK;
+}
+
+static bool is_name(struct cw_view name)
+{
+    for (uint32_t i = 0; i < name.bytes; i++) {
+        char c = name.data[i];
+        bool good = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                    c == '-' || c == '_';
+        if (!good) {
+            return false;
+        }
+    }
+    return name.bytes <= NAME_BYTES_MAX;
+}
+
+/* Sees to the file's name; false: it is answered. */
+static bool prepare_snapshot(struct cw_engine *engine, struct cw_view query, struct cw_reply *reply)
+{
+    struct cw_fault fault;
+    struct cw_view name = cw_form_value(query, CW_VIEW("name"));
+    if (!is_name(name)) {
+        cw_engine_refuse(reply, 400, "name is up to 100 letters, digits, - and _");
+        return false;
+    }
+    if (name_file(engine, false, name, &fault) != CW_ERR_OK) {
+        cw_engine_refuse(reply, 500, fault.text);
+        return false;
+    }
+    if (access(engine->task.file, F_OK) == 0) {
+        cw_engine_refuse(reply, 409, "there is a snapshot of that name already");
+        return false;
+    }
+    return true;
+}
+
+static bool prepare_resume(struct cw_engine *engine, struct cw_view query, struct cw_reply *reply)
+{
+    struct cw_view raw = cw_form_value(query, CW_VIEW("assumeSentUntil"));
+    struct cw_view text;
+    char room[64];
+    engine->task.until = CW_TIME_NONE;
+    if (raw.data == NULL) {
+        return true;
+    }
+    if (raw.bytes > sizeof room || !cw_percent_decode(raw, true, room, &text) ||
+        !cw_time_parse(text, &engine->task.until)) {
+        cw_engine_refuse(reply, 400, "assumeSentUntil is a time such as 2026-11-28T18:15:00Z");
+        return false;
+    }
+    return true;
+}
+
+enum cw_task_note cw_engine_task_note(struct cw_core *core, const struct cw_note *note,
+                                      struct cw_reply *reply)
+{
+    struct cw_engine *engine = core->engine;
+    struct cw_task *task = &engine->task;
+    uint32_t kind = 0;
+    while (kind < CW_TASK_KINDS && strcmp(note->path, paths[kind]) != 0) {
+        kind++;
+    }
+    if (kind == CW_TASK_KINDS) {
+        return CW_TASK_NOTE_OTHER;
+    }
+    struct cw_view query = {note->query, (uint32_t)strlen(note->query)};
+    if (note->method != CW_METHOD_POST) {
+        if (task->running && task->kind == kind) {
+            reply->status = 202;
+            cw_text_puts(&reply->body, "{\"state\":\"working\"}\n");
+        } else if (task->status[kind] != 0) {
+            reply->status = task->status[kind];
+            cw_text_put(&reply->body, task->told[kind].data, task->told[kind].bytes);
+        } else {
+            cw_engine_refuse(reply, 404, "none was asked for since the engine started");
+        }
+        return CW_TASK_NOTE_ANSWERED;
+    }
+    if (task->running) {
+        cw_engine_refuse(reply, 409,
+                         task->kind == CW_TASK_SNAPSHOT
+                             ? "a snapshot is being made; try again when it is through"
+                             : "sends are being resumed; try again when that is through");
+        return CW_TASK_NOTE_ANSWERED;
+    }
+    if (!(kind == CW_TASK_SNAPSHOT ? prepare_snapshot(engine, query, reply)
+                                   : prepare_resume(engine, query, reply))) {
+        return CW_TASK_NOTE_ANSWERED;
+    }
+    task->scheduled = false;
+    task->asker = core;
+    task->token = note->token;
+    if (!begin(engine, (enum cw_task_kind)kind)) {
+        cw_engine_refuse(reply, 503, "no thread can be started for it; try again");
+        return CW_TASK_NOTE_ANSWERED;
+    }
+    return CW_TASK_NOTE_LATER;
+}
+
+/* ---- when it is through ---- */
+
+static void tell(struct cw_engine *engine)
+{
+    struct cw_task *task = &engine->task;
+    struct cw_text *told = &task->told[task->kind];
+    double seconds = (double)(cw_clock_monotonic_ns() - task->began_ns) / 1e9;
+    cw_text_clear(told);
+    if (task->err != CW_ERR_OK) {
+        task->status[task->kind] = task->err == CW_ERR_INVALID ? 409
+                                   : task->err == CW_ERR_AGAIN ? 503
+                                                               : 500;
+        cw_text_puts(told, "{\"error\":");
+        cw_text_json(told, (struct cw_view){task->fault.text, (uint32_t)strlen(task->fault.text)});
+        cw_text_puts(told, "}\n");
+        return;
+    }
+    task->status[task->kind] = 200;
+    if (task->kind == CW_TASK_SNAPSHOT) {
+        cw_text_puts(told, "{\"file\":");
+        cw_text_json(told, (struct cw_view){task->file, (uint32_t)strlen(task->file)});
+        cw_text_printf(told, ",\"bytes\":%llu,\"seconds\":%.3f}\n", (unsigned long long)task->bytes,
+                       seconds);
+        return;
+    }
+    cw_text_puts(told, "{\"sends\":\"go\",\"assumedSentUntil\":");
+    if (task->until == CW_TIME_NONE) {
+        cw_text_puts(told, "null}\n");
+    } else {
+        cw_text_json_time(told, task->until);
+        cw_text_puts(told, "}\n");
+    }
+}
+
+static void reply_to_asker(struct cw_engine *engine, uint16_t status, struct cw_view body)
+{
+    struct cw_task *task = &engine->task;
+    struct cw_reply *reply = calloc(1, sizeof *reply);
+    CW_ASSERT(reply != NULL);
+    *reply = (struct cw_reply){.token = task->token, .status = status, .type = "application/json"};
+    cw_text_view(&reply->body, body);
+    cw_engine_reply(task->asker, reply);
+    task->asker = NULL;
+}
+
+static int is_snapshot(const struct dirent *entry)
+{
+    return cw_archive_is_name(entry->d_name);
+}
+
+/* Those beyond `keep`, the oldest first; names of another form are somebody's own. */
+static void remove_old(const struct cw_engine *engine)
+{
+    char room[4096];
+    struct dirent **list = NULL;
+    const char *directory = directory_of(engine, true, room);
+    int count = scandir(directory, &list, is_snapshot, alphasort);
+    for (int i = 0; i < count; i++) {
+        char path[4096];
+        (void)snprintf(path, sizeof path, "%.3800s/%.250s", directory, list[i]->d_name);
+        if (count - i > (int)engine->live->snapshots.keep && unlink(path) != 0) {
+            (void)fprintf(stderr, "cartwheel: the old snapshot %s cannot be removed: %s\n", path,
+                          strerror(errno)); /* NOLINT(concurrency-mt-unsafe) */
+        }
+        free(list[i]);
+    }
+    free(list);
+}
+
+static void end(struct cw_engine *engine)
+{
+    struct cw_task *task = &engine->task;
+    (void)pthread_join(task->thread, NULL);
+    task->running = false;
+    tell(engine);
+    struct cw_text *told = &task->told[task->kind];
+    if (task->kind == CW_TASK_SNAPSHOT) {
+        atomic_fetch_add(task->err == CW_ERR_OK ? &task->made : &task->failed, 1);
+    }
+    if (task->err != CW_ERR_OK && task->err != CW_ERR_AGAIN) {
+        (void)fprintf(stderr, "cartwheel: %s failed: %s\n",
+                      task->kind == CW_TASK_SNAPSHOT ? "the snapshot" : "resuming sends",
+                      task->fault.text);
+    } else if (task->err == CW_ERR_OK && task->kind == CW_TASK_RESUME) {
+        (void)fputs("cartwheel: sends are not held any more\n", stderr);
+    } else if (task->err == CW_ERR_OK && task->scheduled) {
+        remove_old(engine);
+    }
+    if (task->asker != NULL) {
+        reply_to_asker(engine, task->status[task->kind],
+                       (struct cw_view){told->data, (uint32_t)told->bytes});
+    }
+}
+
+static void begin_scheduled(struct cw_engine *engine)
+{
+    struct cw_task *task = &engine->task;
+    struct cw_fault fault;
+    uint64_t every_ns = engine->live->snapshots.every_ms * 1000000;
+    uint64_t now = cw_clock_monotonic_ns();
+    if (task->next_ns == 0) {
+        task->next_ns = now + every_ns;
+    }
+    if (now < task->next_ns) {
+        return;
+    }
+    task->next_ns = now + every_ns;
+    task->scheduled = true;
+    task->asker = NULL;
+    cw_err err = name_file(engine, true, (struct cw_view){0}, &fault);
+    if (err == CW_ERR_OK && !begin(engine, CW_TASK_SNAPSHOT)) {
+        err = cw_fail(&fault, CW_ERR_IO, "starting its thread");
+    }
+    if (err != CW_ERR_OK) {
+        atomic_fetch_add(&task->failed, 1);
+        (void)fprintf(stderr, "cartwheel: the snapshot failed: %s\n", fault.text);
+    }
+}
+
+void cw_engine_task_tick(struct cw_engine *engine)
+{
+    struct cw_task *task = &engine->task;
+    if (task->running && atomic_load(&task->done)) {
+        end(engine);
+    }
+    if (task->running) {
+        uint64_t waited_ns = cw_clock_monotonic_ns() - task->began_ns;
+        if (task->asker != NULL && waited_ns > (uint64_t)ANSWER_AFTER_MS * 1000000) {
+            reply_to_asker(engine, 202, CW_VIEW("{\"state\":\"working\"}\n"));
+        }
+    } else if (engine->live->snapshots.every_ms > 0 && !atomic_load(&engine->stopping)) {
+        begin_scheduled(engine);
+    }
+}
+
+void cw_engine_task_close(struct cw_engine *engine)
+{
+    struct cw_task *task = &engine->task;
+    if (task->running) { /* it saw that the engine stops */
+        (void)pthread_join(task->thread, NULL);
+        task->running = false;
+    }
+    for (uint32_t i = 0; i < CW_TASK_KINDS; i++) {
+        cw_text_deinit(&task->told[i]);
+    }
+}
+
+/* ---- counters ---- */
+
+bool cw_engine_counter(const struct cw_core *core, uint32_t index, const char **name,
+                       const char **help, uint64_t *value)
+{
+    const struct cw_task *task = &core->engine->task;
+    bool first = core->index == 0; /* which tells what is not a core's */
+    struct cw_store_stats stats;
+    cw_store_stats(core->store, &stats);
+
+    const struct {
+        const char *name, *help;
+        uint64_t value;
+    } list[] = {
+        {"store_commits_total", "Commits.", stats.commits},
+        {"store_log_bytes_total", "Bytes of the log's frames written.", stats.log.bytes},
+        {"store_log_segments", "Segments of the log kept.", stats.log.segments_kept},
+        {"store_restart_log_bytes", "Bytes of log since the oldest kept checkpoint.",
+         stats.log_bytes},
+        {"store_pending_bytes", "Bytes of changes that wait for a commit.", stats.pending_bytes},
+        {"store_checkpoints_total", "Checkpoints made.", stats.checkpoint.made},
+        {"store_checkpoints_failed_total", "Checkpoints that failed.", stats.checkpoint.failed},
+        {"store_checkpoint_bytes", "Bytes of the last checkpoint made.", stats.checkpoint.bytes},
+        {"store_disk_full", "Cores that refuse new work since the disk is full.", stats.full},
+        {"store_sends_held", "Cores whose sends are held until they are resumed.",
+         cw_pipeline_sends_held(cw_service_pipeline(core->service))},
+        {"store_snapshots_total", "Snapshots made.", first ? atomic_load(&task->made) : 0},
+        {"store_snapshots_failed_total", "Snapshots that failed.",
+         first ? atomic_load(&task->failed) : 0}};
+
+    if (index >= CW_COUNTOF(list)) {
+        return false;
+    }
+    *name = list[index].name;
+    *help = list[index].help;
+    *value = list[index].value;
+    return true;
+}

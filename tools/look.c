@@ -1,0 +1,307 @@
+#define _GNU_SOURCE /* versionsort */
+#include "tools/look.h"
+
+#include "tools/archive.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+const char *const cw_look_tables[CW_TABLE_NUMBER_COUNT] = {
+#define CW_X(name, number) #name,
+    CW_TABLE_NUMBERS(CW_X)
+#undef CW_X
+};
+
+int cw_look_exit(cw_err err)
+{
+    return err == CW_ERR_CORRUPT                                ? CW_EXIT_DAMAGED
+           : err == CW_ERR_INVALID || err == CW_ERR_UNSUPPORTED ? CW_EXIT_USAGE
+                                                                : CW_EXIT_FAILURE;
+}
+
+cw_err cw_look_lock(const char *state, int *lock, struct cw_fault *fault)
+{
+    char path[4096];
+    (void)snprintf(path, sizeof path, "%.3900s/lock", state);
+    *lock = open(path, O_RDONLY | O_CLOEXEC);
+    if (*lock < 0) {
+        return errno == ENOENT ? CW_ERR_OK : cw_fail(fault, CW_ERR_IO, "opening %s", path);
+    }
+    if (flock(*lock, LOCK_EX | LOCK_NB) != 0) {
+        (void)close(*lock);
+        *lock = -1;
+        return cw_fail(fault, CW_ERR_AGAIN,
+                       "an engine uses the state in %s; stop it, or make a snapshot of it with "
+                       "`cartwheel snapshot --to URL` and look at that",
+                       state);
+    }
+    return CW_ERR_OK;
+}
+
+int cw_look_words(struct cw_look_options *options, const char *programs[CW_PROGRAMS_MAX], int argc,
+                  char **argv)
+{
+    for (int i = 0; i < argc; i++) {
+        size_t bytes = strlen(argv[i]);
+        bool yaml = (bytes > 5 && strcmp(argv[i] + bytes - 5, ".yaml") == 0) ||
+                    (bytes > 4 && strcmp(argv[i] + bytes - 4, ".yml") == 0);
+        if (yaml && options->program_count == CW_PROGRAMS_MAX) {
+            return cw_usage_error(options->command, "more than %u programs", CW_PROGRAMS_MAX);
+        }
+        if (yaml) {
+            programs[options->program_count++] = argv[i];
+        } else if (options->snapshot != NULL) {
+            return cw_usage_error(options->command, "%s is one snapshot too many", argv[i]);
+        } else {
+            options->snapshot = argv[i];
+        }
+    }
+    if ((options->state == NULL) == (options->snapshot == NULL)) {
+        return cw_usage_error(options->command, options->state == NULL
+                                                    ? "say --state DIR, or name a snapshot"
+                                                    : "--state DIR or a snapshot, not both");
+    }
+    return CW_EXIT_OK;
+}
+
+/* ---- open ---- */
+
+static cw_err unpack(struct cw_look *look, const char *snapshot, struct cw_fault *fault)
+{
+    const char *base = getenv("TMPDIR"); /* NOLINT(concurrency-mt-unsafe): one thread */
+    char made[4000];
+    cw_err err = cw_archive_verify(snapshot, fault);
+    if (err != CW_ERR_OK) {
+        return err;
+    }
+    (void)snprintf(made, sizeof made, "%.3800s/cartwheel-XXXXXX", base != NULL ? base : "/tmp");
+    if (mkdtemp(made) == NULL) {
+        return cw_fail(fault, CW_ERR_IO, "making %s (TMPDIR names another place)", made);
+    }
+    /* In a directory that is nobody else's, so that its name cannot be taken. */
+    (void)snprintf(look->path, sizeof look->path, "%s/state", made);
+    look->unpacked = true;
+    return cw_archive_unpack(snapshot, look->path, true, &look->manifest, fault);
+}
+
+static cw_err open_state(struct cw_look *look, const struct cw_look_options *options,
+                         struct cw_fault *fault)
+{
+    look->lock = -1;
+    if (options->snapshot != NULL) {
+        cw_err err = unpack(look, options->snapshot, fault);
+        if (err != CW_ERR_OK) {
+            return err;
+        }
+    } else {
+        (void)snprintf(look->path, sizeof look->path, "%s", options->state);
+        cw_err err = cw_look_lock(look->path, &look->lock, fault);
+        if (err != CW_ERR_OK) {
+            return err;
+        }
+    }
+    struct cw_durable_directory directory = {.path = look->path};
+    struct cw_durable_files files = cw_durable_files(&directory);
+    return files.load(files.self, &look->manifest, fault);
+}
+
+static int is_program(const struct dirent *entry)
+{
+    size_t bytes = strlen(entry->d_name);
+    return bytes > 5 && strcmp(entry->d_name + bytes - 5, ".yaml") == 0;
+}
+
+/* The program files that came with a snapshot. */
+static void find_programs(struct cw_look *look)
+{
+    char path[4096];
+    struct dirent **list = NULL;
+    (void)snprintf(path, sizeof path, "%.3900s/programs", look->path);
+    int count = scandir(path, &list, is_program, versionsort);
+    for (int i = 0; i < count; i++) {
+        if (look->name_count < CW_PROGRAMS_MAX) {
+            size_t bytes = strlen(path) + strlen(list[i]->d_name) + 2;
+            char *name = malloc(bytes);
+            CW_ASSERT(name != NULL);
+            (void)snprintf(name, bytes, "%s/%s", path, list[i]->d_name);
+            look->names[look->name_count++] = name;
+        }
+        free(list[i]);
+    }
+    free(list);
+}
+
+/* Programs: those named, or the engine file's, or those that came along, or the shipped one. */
+static int set_up(struct cw_look *look, const struct cw_look_options *options)
+{
+    struct cw_fault fault;
+    const char *const *names = options->programs;
+    uint32_t count = options->program_count;
+    cw_err err = cw_engine_file_read(&look->engine, options->config, &fault);
+    if (err == CW_ERR_OK && count == 0) {
+        names = look->engine.programs;
+        count = look->engine.program_count;
+    }
+    if (err == CW_ERR_OK && count == 0) {
+        find_programs(look);
+        names = (const char *const *)look->names;
+        count = look->name_count;
+    }
+    if (err == CW_ERR_OK) {
+        err = cw_assets_open(&look->assets, look->engine.models, look->engine.templates, &fault);
+        look->assets_open = err == CW_ERR_OK;
+    }
+    if (err == CW_ERR_OK) {
+        err = cw_programs_read(&look->programs, names, count, &look->assets, &fault);
+    }
+    if (err != CW_ERR_OK) {
+        (void)cw_failure(&fault);
+        return CW_EXIT_USAGE;
+    }
+    return CW_EXIT_OK;
+}
+
+int cw_look_open(struct cw_look *look, const struct cw_look_options *options)
+{
+    struct cw_fault fault;
+    *look = (struct cw_look){.lock = -1};
+    cw_err err = open_state(look, options, &fault);
+    if (err == CW_ERR_OK) {
+        err = cw_zones_open(&look->zones, "/usr/share/zoneinfo", &fault);
+    }
+    if (err == CW_ERR_NOT_FOUND) {
+        (void)fprintf(stderr, "cartwheel: there is no state in %s\n", look->path);
+        return CW_EXIT_FAILURE;
+    }
+    if (err != CW_ERR_OK) {
+        (void)cw_failure(&fault);
+        return cw_look_exit(err);
+    }
+    return set_up(look, options);
+}
+
+void cw_look_close(struct cw_look *look)
+{
+    if (look->programs != NULL) {
+        cw_programs_close(look->programs);
+    }
+    if (look->assets_open) {
+        cw_assets_close(&look->assets);
+    }
+    cw_engine_file_close(&look->engine);
+    if (look->zones != NULL) {
+        cw_zones_close(look->zones);
+    }
+    for (uint32_t i = 0; i < look->name_count; i++) {
+        free(look->names[i]);
+    }
+    if (look->lock >= 0) {
+        (void)close(look->lock);
+    }
+    if (look->unpacked) {
+        *strrchr(look->path, '/') = '\0';
+        cw_archive_remove(look->path);
+    }
+}
+
+/* ---- one core ---- */
+
+struct load {
+    struct cw_look_core *core;
+    struct cw_fault fault; /* code OK: no record was refused */
+};
+
+static bool apply(void *with, struct cw_view records)
+{
+    struct load *load = with;
+    struct cw_record record;
+    enum cw_record_read read;
+    while ((read = cw_record_next(&records, &record)) == CW_RECORD_READ) {
+        if (cw_pipeline_load(load->core->pipeline, &record, &load->fault) != CW_ERR_OK) {
+            return false;
+        }
+        load->core->records++;
+    }
+    return read == CW_RECORD_END;
+}
+
+static void decide(void *self, const struct cw_decision *decision)
+{
+    (void)self;
+    (void)decision;
+}
+
+static cw_err open_pipeline(struct cw_look *look, uint32_t number, struct cw_pipeline **pipeline,
+                            struct cw_fault *fault)
+{
+    struct cw_pipeline_options options = {.programs = look->programs,
+                                          .zones = look->zones,
+                                          .port = {.decide = decide},
+                                          .names = &look->engine.names,
+                                          .core = number,
+                                          .partitions = look->manifest.partitions,
+                                          .event_bytes_max = look->engine.event_bytes_max,
+                                          .cores = look->manifest.cores,
+                                          .live = true,
+                                          .rows_max = UINT64_C(1) << 28,
+                                          .bytes_max = UINT64_C(1) << 35};
+    if (getrandom(&options.hash, sizeof options.hash, 0) != (ssize_t)sizeof options.hash) {
+        return cw_fail(fault, CW_ERR_IO, "asking for random bytes");
+    }
+    return cw_pipeline_open(pipeline, &options, fault);
+}
+
+static void count_rows(struct cw_look_core *core)
+{
+    for (uint32_t i = 0; i < CW_TABLE_NUMBER_COUNT; i++) {
+        struct cw_table_stats stats;
+        cw_table_stats(cw_pipeline_table(core->pipeline, (enum cw_table_number)i), &stats);
+        core->of[i] = stats.rows;
+        core->rows += stats.rows;
+    }
+}
+
+cw_err cw_look_core(struct cw_look *look, uint32_t number, struct cw_look_core *core,
+                    struct cw_fault *fault)
+{
+    struct cw_durable_directory directory = {.path = look->path};
+    const struct cw_durable_files files = cw_durable_files(&directory);
+    struct load load = {.core = core, .fault = {.code = CW_ERR_OK}};
+    *core = (struct cw_look_core){0};
+    cw_err err = open_pipeline(look, number, &core->pipeline, fault);
+    if (err == CW_ERR_OK) {
+        err = cw_durable_scan(&files, &look->manifest, number, apply, &load, &core->checkpoint,
+                              &core->log, fault);
+        if (err != CW_ERR_OK && load.fault.code != CW_ERR_OK) {
+            *fault = load.fault;
+        }
+    }
+    if (err == CW_ERR_OK) {
+        const struct cw_relink how = {.cores_before = look->manifest.cores,
+                                      .cores = look->manifest.cores};
+        err = cw_pipeline_relink(core->pipeline, &how, fault);
+    }
+    if (err == CW_ERR_OK && !cw_pipeline_check(core->pipeline)) {
+        err = cw_fail(fault, CW_ERR_CORRUPT, "its rows contradict each other");
+    }
+    if (err == CW_ERR_OK) {
+        count_rows(core);
+        return err;
+    }
+    cw_look_core_close(core);
+    return cw_fail_while(fault, "core %u", number);
+}
+
+void cw_look_core_close(struct cw_look_core *core)
+{
+    if (core->pipeline != NULL) {
+        cw_pipeline_close(core->pipeline);
+        core->pipeline = NULL;
+    }
+}

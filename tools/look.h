@@ -1,0 +1,71 @@
+/*
+ * look: a state that nothing runs on, or a snapshot of one, read core by core without changing
+ * anything: for verify, inspect and restore.
+ *
+ * A snapshot is unpacked beside the temporary files (TMPDIR, /tmp) and removed at close.
+ *
+ * Life:    open -> { core -> core_close }* -> close, also after a failed open.
+ * Memory:  the rows of the cores that are open. Threads: one.
+ */
+#ifndef CW_TOOLS_LOOK_H
+#define CW_TOOLS_LOOK_H
+
+#include "core/zone.h"
+#include "tools/durable.h"
+#include "tools/engine_file.h"
+
+/* The words that name what is looked at, and by which programs. */
+struct cw_look_options {
+    const char *command;
+    const char *state, *snapshot; /* one of the two */
+    const char *config;           /* an engine file; NULL: none */
+    const char *const *programs;  /* none: those of the snapshot, of the engine file, the shipped */
+    uint32_t program_count;
+};
+
+struct cw_look {
+    char path[4096]; /* the state's directory */
+    bool unpacked;
+    int lock;
+    struct cw_manifest manifest;
+    struct cw_engine_file engine;
+    struct cw_assets assets;
+    struct cw_programs *programs;
+    struct cw_zones *zones;
+    char *names[CW_PROGRAMS_MAX]; /* of program files that came with the state */
+    uint32_t name_count;
+    bool assets_open;
+};
+
+struct cw_look_core {
+    struct cw_pipeline *pipeline;
+    struct cw_checkpoint_found checkpoint;
+    struct cw_log_found log;
+    uint64_t records, rows, of[CW_TABLE_NUMBER_COUNT];
+};
+
+extern const char *const cw_look_tables[CW_TABLE_NUMBER_COUNT];
+
+/* Sorts the words left of a command line: programs (.yaml), one snapshot. Wants one of state and
+   snapshot. An exit code. */
+CW_MUST_USE int cw_look_words(struct cw_look_options *options,
+                              const char *programs[CW_PROGRAMS_MAX], int argc, char **argv);
+
+/* Says on standard error what is wrong; an exit code. */
+CW_MUST_USE int cw_look_open(struct cw_look *look, const struct cw_look_options *options);
+void cw_look_close(struct cw_look *look);
+
+/* Reads one core: every sum is proven, every record applied, lists and timers made anew, then
+   checked. */
+CW_MUST_USE cw_err cw_look_core(struct cw_look *look, uint32_t number, struct cw_look_core *core,
+                                struct cw_fault *fault);
+void cw_look_core_close(struct cw_look_core *core);
+
+/* What such a failure exits with: 78 for damage, 2 for what this version does not read, else 1. */
+int cw_look_exit(cw_err err);
+
+/* Of a state's path: CW_ERR_AGAIN when an engine uses it. Nothing is made. -1: no engine ever did.
+ */
+CW_MUST_USE cw_err cw_look_lock(const char *state, int *lock, struct cw_fault *fault);
+
+#endif

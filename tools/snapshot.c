@@ -1,0 +1,166 @@
+/* snapshot: one file with an engine's whole state, of one that runs or of one at rest. */
+#include "tools/archive.h"
+#include "tools/ask.h"
+#include "tools/look.h"
+
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char help[] =
+    "usage: cartwheel snapshot --to URL [--name NAME]\n"
+    "       cartwheel snapshot --state DIR --out FILE [-c engine.yaml] [PROGRAM.yaml...]\n"
+    "\n"
+    "Makes one file of everything that an engine remembers: checkpoints, logs, the key of links, "
+    "the\n"
+    "program files. The first form asks a running engine, which goes on meanwhile; the file is "
+    "made\n"
+    "on its host, in STATE/snapshots/. The second form is for a state that no engine uses.\n"
+    "It holds customers' data and the key of their links: keep it as safe as the state.\n"
+    "\n"
+    "  --to URL             the engine, such as http://127.0.0.1:8080\n"
+    "  --name NAME          the file's name before .cwsnap (default: the time)\n"
+    "  --api-key-file FILE  sent as X-Api-Key; its role is admin\n"
+    "  --state DIR          the state's directory\n"
+    "  --out FILE           the file to make\n"
+    "  -c, --config FILE    the engine file, whose programs are put in\n"
+    "  --help               print this\n"
+    "\n"
+    "exit: 0 made, 1 failed, 2 wrong usage, 78 the state is damaged\n";
+
+struct snapshot {
+    struct cw_target_options engine;
+    struct cw_look_options look;
+    const char *programs[CW_PROGRAMS_MAX];
+    const char *name, *out;
+    bool help;
+};
+
+static int live(const struct snapshot *snapshot)
+{
+    char path[512];
+    struct cw_text body = {0};
+    for (const char *c = snapshot->name; c != NULL && *c != '\0'; c++) {
+        bool good = (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') ||
+                    (*c >= '0' && *c <= '9') || *c == '_' || *c == '-';
+        if (!good || strlen(snapshot->name) > 100) {
+            return cw_usage_error("snapshot", "--name is up to 100 letters, digits, - and _");
+        }
+    }
+    (void)snprintf(path, sizeof path, "/v1/snapshot%s%s", snapshot->name != NULL ? "?name=" : "",
+                   snapshot->name != NULL ? snapshot->name : "");
+    int rc = cw_ask("snapshot", &snapshot->engine, path, &body);
+    if (rc == CW_EXIT_OK) {
+        (void)fwrite(body.data, 1, body.bytes, stdout);
+    }
+    cw_text_deinit(&body);
+    return rc;
+}
+
+/* Reads all of the state first: a snapshot of a damaged one would be worth nothing. */
+static int prove(struct cw_look *look)
+{
+    int rc = CW_EXIT_OK;
+    for (uint32_t i = 0; rc == CW_EXIT_OK && i < look->manifest.cores; i++) {
+        struct cw_look_core core;
+        struct cw_fault fault;
+        cw_err err = cw_look_core(look, i, &core, &fault);
+        if (err != CW_ERR_OK) {
+            (void)cw_failure(&fault);
+            return cw_look_exit(err);
+        }
+        cw_look_core_close(&core);
+    }
+    return rc;
+}
+
+static int at_rest(const struct snapshot *snapshot)
+{
+    struct cw_fault fault;
+    uint64_t bytes = 0;
+    struct cw_look *look = malloc(sizeof *look);
+    CW_ASSERT(look != NULL);
+    int rc = cw_look_open(look, &snapshot->look);
+    rc = rc == CW_EXIT_OK ? prove(look) : rc;
+    if (rc == CW_EXIT_OK) {
+        bool named = snapshot->look.program_count > 0;
+        bool came = !named && look->name_count > 0;
+        const struct cw_archive_source source = {
+            .state = look->path,
+            .manifest = look->manifest,
+            .programs = named  ? snapshot->programs
+                        : came ? (const char *const *)look->names
+                               : look->engine.programs,
+            .program_count = named  ? snapshot->look.program_count
+                             : came ? look->name_count
+                                    : look->engine.program_count};
+        cw_err err = cw_archive_write(&source, snapshot->out, &bytes, &fault);
+        if (err != CW_ERR_OK) {
+            (void)cw_failure(&fault);
+            rc = cw_look_exit(err);
+        } else {
+            (void)printf("%s: %llu bytes\n", snapshot->out, (unsigned long long)bytes);
+        }
+    }
+    cw_look_close(look);
+    free(look);
+    return rc;
+}
+
+static int parse(struct snapshot *snapshot, int argc, char **argv)
+{
+    static const struct option known[] = {{"to", required_argument, NULL, 't'},
+                                          {"name", required_argument, NULL, 'n'},
+                                          {"api-key-file", required_argument, NULL, 'k'},
+                                          {"state", required_argument, NULL, 's'},
+                                          {"out", required_argument, NULL, 'o'},
+                                          {"config", required_argument, NULL, 'c'},
+                                          {"help", no_argument, NULL, 'h'},
+                                          {NULL, 0, NULL, 0}};
+    int option;
+    snapshot->look =
+        (struct cw_look_options){.command = "snapshot", .programs = snapshot->programs};
+    while ((option = cw_next_option("snapshot", argc, argv, "c:h", known)) != -1) {
+        switch (option) {
+        case 't': snapshot->engine.to = optarg; break;
+        case 'n': snapshot->name = optarg; break;
+        case 'k': snapshot->engine.api_key_file = optarg; break;
+        case 's': snapshot->look.state = optarg; break;
+        case 'o': snapshot->out = optarg; break;
+        case 'c': snapshot->look.config = optarg; break;
+        case 'h': snapshot->help = true; return CW_EXIT_OK;
+        default: return CW_EXIT_USAGE;
+        }
+    }
+    bool rest = snapshot->look.state != NULL;
+    if (rest == (snapshot->engine.to != NULL)) {
+        return cw_usage_error("snapshot", "say --to URL of a running engine, or --state DIR --out "
+                                          "FILE of one at rest");
+    }
+    if (!rest && (optind < argc || snapshot->out != NULL || snapshot->look.config != NULL)) {
+        return cw_usage_error("snapshot",
+                              "--out, -c and programs are for --state: a running engine "
+                              "knows them");
+    }
+    if (!rest) {
+        return CW_EXIT_OK;
+    }
+    if (snapshot->out == NULL || snapshot->name != NULL) {
+        return cw_usage_error("snapshot", "--state goes with --out FILE");
+    }
+    return cw_look_words(&snapshot->look, snapshot->programs, argc - optind, argv + optind);
+}
+
+int cw_cmd_snapshot(int argc, char **argv)
+{
+    struct snapshot snapshot = {0};
+    int rc = parse(&snapshot, argc, argv);
+    if (rc == CW_EXIT_OK && snapshot.help) {
+        (void)fputs(help, stdout);
+        return rc;
+    }
+    if (rc != CW_EXIT_OK) {
+        return rc;
+    }
+    return snapshot.engine.to != NULL ? live(&snapshot) : at_rest(&snapshot);
+}
