@@ -154,7 +154,7 @@ struct sim_cart {
 
 struct sim_customer {
     bool told, erasing, erased_acked;
-    uint64_t erased_turn; /* when that was acknowledged */
+    uint64_t erasing_turn; /* when the erasure was made */
     bool opting_out[CW_CHANNEL_COUNT], opted_out[CW_CHANNEL_COUNT];
     uint32_t carts; /* numbers in use: the latest of them is the one that is filled */
     struct sim_cart cart[SIM_CARTS_MAX];

@@ -167,6 +167,7 @@ static void make_erasure(struct sim *sim, uint32_t customer)
         }
     }
     sim->customers[customer].erasing = true;
+    sim->customers[customer].erasing_turn = sim->turn;
     (void)make(sim, CW_EVENT_CUSTOMER_ERASED, customer, sim_base(sim), "\"customerId\":\"c%u\"",
                customer);
 }
@@ -341,7 +342,6 @@ static void acknowledge(struct sim *sim, struct sim_event *event)
         }
     } else if (event->type == CW_EVENT_CUSTOMER_ERASED) {
         of->erased_acked = true;
-        of->erased_turn = sim->turn;
     } else if (event->channel != CW_CHANNEL_COUNT) {
         of->opted_out[event->channel] = true;
     }

@@ -440,7 +440,7 @@ void sim_check_erased(struct sim *sim)
     const struct sim_machine *machine = &sim->machine;
     for (uint32_t i = 0; i < SIM_CUSTOMERS_MAX; i++) {
         const struct sim_customer *of = &sim->customers[i];
-        if (!of->erased_acked || of->erased_turn <= machine->up_turn) {
+        if (!of->erased_acked || of->erasing_turn < machine->up_turn) {
             continue;
         }
         for (uint32_t d = 0; d < sim->storage.count; d++) {
