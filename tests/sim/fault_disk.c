@@ -28,6 +28,7 @@ struct cw_fault_file {
     struct cw_fault_write *writes;
     uint32_t write_count, write_room;
     uint32_t open;
+    bool gone; /* nothing reaches it: its place is for the next one */
 };
 
 struct cw_fault_name {
@@ -207,6 +208,12 @@ static void change_names(struct cw_fault_disk *disk, const struct cw_disk_op *op
 
 static int32_t new_file(struct cw_fault_disk *disk)
 {
+    for (uint32_t i = 0; i < disk->file_count; i++) {
+        if (disk->files[i]->gone) {
+            disk->files[i]->gone = false;
+            return (int32_t)i;
+        }
+    }
     CW_ASSERT(disk->file_count < FILES_MAX);
     disk->files[disk->file_count] = need(calloc(1, sizeof(struct cw_fault_file)));
     return (int32_t)disk->file_count++;
@@ -260,6 +267,7 @@ static void sweep(struct cw_fault_disk *disk)
         }
         if (!reached) {
             free_content(disk->files[i]);
+            disk->files[i]->gone = true;
         }
     }
 }

@@ -154,6 +154,7 @@ struct sim_cart {
 
 struct sim_customer {
     bool told, erasing, erased_acked;
+    uint64_t erasing_turn; /* when the erasure was made */
     bool opting_out[CW_CHANNEL_COUNT], opted_out[CW_CHANNEL_COUNT];
     uint32_t carts; /* numbers in use: the latest of them is the one that is filled */
     struct sim_cart cart[SIM_CARTS_MAX];
@@ -221,12 +222,14 @@ struct sim_core {
     struct cw_request *queue, **queue_end;
     bool doubts_settled, draining, idle;
     uint64_t committed_ns;
+    uint64_t erasures; /* that its store was asked for */
     struct sim_mark marks[SIM_MARKS];
     uint32_t mark_count; /* ever made in this life */
 };
 
 struct sim_machine {
     bool up;
+    uint64_t up_turn; /* since when */
     uint32_t cores;
     uint32_t version; /* of the programs */
     struct cw_mesh *mesh;
@@ -442,6 +445,7 @@ void sim_check_due(struct sim *sim, const struct sim_message *message);         
 void sim_check_ledger(struct sim *sim);                                             /* 8 */
 void sim_check_sums(struct sim *sim);                                               /* 9 */
 void sim_check_ended(struct sim *sim);                                              /* 10 */
+void sim_check_erased(struct sim *sim);                                             /* 11 */
 
 /* ---- sim_plant.c ---- */
 

@@ -71,9 +71,10 @@ static void make_profile(struct sim *sim, uint32_t customer)
     static const char *const zones[] = {"Europe/Berlin", "Asia/Tokyo", "America/New_York"};
     uint32_t missing = sim_draw(sim, 8);
     (void)make(sim, CW_EVENT_CUSTOMER_UPDATED, customer, sim_base(sim),
-               "\"customerId\":\"c%u\",\"name\":\"N%u\",\"email\":%s,\"phone\":%s,\"pushToken\":%s,"
-               "\"paymentMethodOnFile\":%s,\"timezone\":\"%s\",\"purchaseHistory\":%u",
-               customer, sim_draw(sim, 100), missing == 0 ? "null" : "\"a@b.example\"",
+               "\"customerId\":\"c%u\",\"name\":\"N%u of c%u;\",\"email\":%s,\"phone\":%s,"
+               "\"pushToken\":%s,\"paymentMethodOnFile\":%s,\"timezone\":\"%s\","
+               "\"purchaseHistory\":%u",
+               customer, sim_draw(sim, 100), customer, missing == 0 ? "null" : "\"a@b.example\"",
                missing == 1 ? "null" : "\"+1\"", missing == 2 ? "null" : "\"t\"",
                sim_chance(sim, 900) ? "true" : "false", zones[sim_draw(sim, 3)],
                sim_draw(sim, 9));
@@ -166,6 +167,7 @@ static void make_erasure(struct sim *sim, uint32_t customer)
         }
     }
     sim->customers[customer].erasing = true;
+    sim->customers[customer].erasing_turn = sim->turn;
     (void)make(sim, CW_EVENT_CUSTOMER_ERASED, customer, sim_base(sim), "\"customerId\":\"c%u\"",
                customer);
 }
@@ -287,6 +289,11 @@ static void put(struct sim *sim, const uint32_t *events, uint32_t count, uint32_
                                                 : CW_VIEW("application/json")};
     made->request.headers = &made->header;
     made->request.header_count = 1;
+    if (count > 1 && sim_chance(sim, 400)) { /* as lines of a connection */
+        made->request.kind = CW_REQUEST_LINES;
+        made->request.header_count = 0;
+        made->request.line = 1;
+    }
     write_body(sim, made);
     sim->waiting_changed = true;
     for (uint32_t i = 0; i < count; i++) {

@@ -172,6 +172,11 @@ static void look_after_state(struct sim_core *core)
         core->doubts_settled =
             cw_pipeline_settle_in_doubt(pipeline_of(core), DOUBTS_IN_A_TURN);
     }
+    uint64_t erasures = cw_pipeline_erasures(pipeline_of(core));
+    if (erasures != core->erasures && !sim_planted(core->sim, "erasure-unheard")) {
+        core->erasures = erasures;
+        cw_store_erase(core->store);
+    }
     struct cw_commit commit = cw_store_commit(core->store);
     cw_pipeline_refuse(pipeline_of(core), cw_store_full(core->store));
     if (commit.number(commit.self) <= commit.durable(commit.self) &&
@@ -351,6 +356,7 @@ static void close_machine(struct sim *sim, bool clean)
         core->queue = NULL;
         core->doubts_settled = core->draining = core->idle = false;
         core->mark_count = 0;
+        core->erasures = 0;
     }
     if (machine->mesh != NULL) {
         cw_mesh_close(machine->mesh);
@@ -468,6 +474,7 @@ bool sim_machine_start(struct sim *sim, uint32_t cores)
         machine->core[i].committed_ns = sim->ns;
     }
     machine->up = true;
+    machine->up_turn = sim->turn;
     sim_say(sim, "up on %u cores, epoch %llu, %llu frames, %llu torn bytes", cores,
             (unsigned long long)cw_durable_manifest(machine->durable)->epoch,
             (unsigned long long)found.frames, (unsigned long long)found.torn_bytes);

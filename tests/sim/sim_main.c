@@ -138,14 +138,14 @@ static int run_planted(const struct arguments *arguments)
     for (const struct sim_plant *plant = sim_plants; plant->name != NULL; plant++) {
         struct sim_totals totals = {0};
         uint64_t seed = 1;
-        while (seed <= arguments->planted && run(seed, arguments, plant, &totals)) {
-            seed++;
+        bool right = false;
+        for (; seed <= arguments->planted && !right; seed++) { /* others may find it before */
+            right = !run(seed, arguments, plant, &totals) &&
+                    strstr(plant->checker, sim->failed_checker) != NULL;
         }
-        bool found = seed <= arguments->planted;
-        bool right = found && strstr(plant->checker, sim->failed_checker) != NULL;
-        (void)printf("%-18s %s by %s in seed %llu: %s\n", plant->name,
-                     right ? "found" : "NOT FOUND", found ? sim->failed_checker : "nobody",
-                     (unsigned long long)seed, found ? sim->failed_what : "");
+        (void)printf("%-18s %s by %s within %llu seeds: %s\n", plant->name,
+                     right ? "found" : "NOT FOUND", right ? sim->failed_checker : plant->checker,
+                     (unsigned long long)seed - 1, right ? sim->failed_what : "");
         (void)fflush(stdout);
         rc = right ? rc : 1;
     }

@@ -19,6 +19,7 @@ const struct sim_plant sim_plants[] = {
     {"refused-is-sent", "ledger", "a refusal is taken for a success"},
     {"miscount", "sums", "a counter counts twice after a restart"},
     {"result-lost", "ended", "a provider's answer is swallowed now and then"},
+    {"erasure-unheard", "erased", "nobody tells the disk that somebody was erased"},
     {.name = NULL}};
 
 bool sim_planted(const struct sim *sim, const char *name)

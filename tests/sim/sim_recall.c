@@ -1,3 +1,4 @@
+#define _GNU_SOURCE 1 /* memmem */
 /* sim_recall: what must hold of the engine's whole state: when it comes back, and at the end. */
 #include "tests/sim/sim.h"
 
@@ -406,6 +407,46 @@ void sim_check_ended(struct sim *sim)
                      "core %u has %llu candidates in flight, %llu touches pending, %llu being sent",
                      i, (unsigned long long)in_flight, (unsigned long long)pending,
                      (unsigned long long)sending);
+        }
+    }
+}
+
+/* ---- 11: erasures ---- */
+
+struct searched {
+    struct sim *sim;
+    struct cw_fault_disk *disk;
+    uint32_t customer;
+};
+
+static void search_file(void *with, const char *name, uint64_t bytes)
+{
+    const struct searched *searched = with;
+    char text[32];
+    int length = snprintf(text, sizeof text, " of c%u;", searched->customer);
+    uint64_t size = 0;
+    const uint8_t *at = cw_fault_disk_bytes(searched->disk, name, &size);
+    (void)bytes;
+    if (size > 0 && memmem(at, size, text, (size_t)length) != NULL) {
+        sim_fail(searched->sim, "erased", "the name of c%u, who was erased, is still in %s",
+                 searched->customer, name);
+    }
+}
+
+/* Who was erased is in no file any more, once the checkpoints that this asks for are made. One that
+   a stop or a crash interrupted is left to later checkpoints, see store.h. */
+void sim_check_erased(struct sim *sim)
+{
+    const struct sim_machine *machine = &sim->machine;
+    for (uint32_t i = 0; i < SIM_CUSTOMERS_MAX; i++) {
+        const struct sim_customer *of = &sim->customers[i];
+        if (!of->erased_acked || of->erasing_turn < machine->up_turn) {
+            continue;
+        }
+        for (uint32_t d = 0; d < sim->storage.count; d++) {
+            struct searched searched = {sim, sim->storage.dirs[d].disk, i};
+            struct cw_disk port = cw_fault_disk_port(searched.disk);
+            (void)port.list(port.self, search_file, &searched);
         }
     }
 }

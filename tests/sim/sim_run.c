@@ -313,6 +313,7 @@ static bool play(struct sim *sim)
     sim_check_ended(sim);
     sim_check_sums(sim);
     sim_check_ledger(sim);
+    sim_check_erased(sim);
     sim_machine_stop(sim);
     if (!restart(sim)) { /* what was stopped in order comes back as it was */
         return false;
