@@ -41,7 +41,7 @@ static const char *const durabilities[] = {"fsync", "os", NULL};
     X(STATE, "state", LINE, .min = 1, .max = PATH_BYTES_MAX, .fallback = "./cartwheel-state", \
       .help = "run: the directory for what is kept") \
     X(DURABILITY, "durability", WORD, .words = durabilities, .fallback = "fsync", \
-      .help = "run: acknowledged data survives fsync: a loss of power; os: this process") \
+      .help = "run: acknowledged is what survives a loss of power; os: a crash") \
     X(CHECKPOINT_BYTES, "checkpointBytes", NUMBER, .whole = true, .min = 1048576, .max = 1e12, \
       .unit = "bytes", .fallback = "1073741824", \
       .help = "run: log on each core from one checkpoint to the next") \

@@ -88,7 +88,7 @@ static const char *const channel_types[] = {"outbox", "smtp", "webhook", NULL};
     X(CHANNEL_UNDER_WAY, "concurrency", NUMBER, .whole = true, .min = 1, .max = 1024, \
       .fallback = "64", .help = "attempts under way at once") \
     X(CHANNEL_QUEUE, "queue", NUMBER, .whole = true, .min = 1, .max = 65536, .fallback = "256", \
-      .help = "messages that wait for one; with these, what a crash may leave in doubt")
+      .help = "messages that wait for one; a crash may leave these in doubt")
 
 #define LINK_KEYS(X) \
     X(LINK_BASE, "baseUrl", LINE, .min = 8, .max = 512, \
@@ -103,7 +103,7 @@ static const char *const channel_types[] = {"outbox", "smtp", "webhook", NULL};
     X(SNAPSHOT_KEEP, "keep", NUMBER, .whole = true, .min = 1, .max = 10000, .fallback = "7", \
       .help = "so many stay; older ones that are called by their time go") \
     X(SNAPSHOT_TO, "to", LINE, .min = 1, .max = PATH_BYTES_MAX, \
-      .help = "a directory, best on another disk; default: snapshots in the state directory")
+      .help = "a directory, best on another disk; default: STATE/snapshots")
 
 #define ROW(id, key, kind, ...) {.name = key, .type = CW_OPTION_##kind, __VA_ARGS__},
 #define ROW_NAME(id, ...) KEY_##id,
