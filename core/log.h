@@ -107,9 +107,9 @@ void cw_log_release(struct cw_log *log, uint64_t lsn, bool erase);
 uint64_t cw_log_bytes_since(const struct cw_log *log, uint64_t lsn);
 
 /* Where the frames after an LSN are, up to the last durable one: segments from `first` to `last`,
-   and of that so many bytes. These stay as they are while nothing is released, so they can be copied
-   while more is written. What stands beyond must not be: a frame that is being written could be
-   copied torn and the one behind it whole, which is damage and not a crash. */
+   and of that so many bytes. These stay as they are while nothing is released, so they can be
+   copied while more is written. What stands beyond must not be: a frame at work
+   could be copied torn and the one behind it whole, which is damage and not a crash. */
 struct cw_log_extent {
     uint64_t first, last, last_bytes;
 };

@@ -1,5 +1,5 @@
 /*
- * manifest: what a state directory holds, in a few lines that people can read: which store, how many
+ * manifest: what a state directory holds, in lines that people can read: which store, how many
  * cores wrote it, where their logs are. Two slots are written in turn; the newest whole one counts.
  *
  *     cartwheel-state 1

@@ -15,7 +15,7 @@
 #include "core/port.h"
 
 #define CW_MESH_SHARDS_MAX 64u
-/* One filling, one waiting, one at work, one coming home, and some whose commit is being flushed. */
+/* One filling, one waiting, one at work, one coming home, some whose commit is flushed. */
 #define CW_MESH_BATCHES 8u
 
 struct cw_mesh; /* opaque: owns its memory */

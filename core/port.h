@@ -133,7 +133,7 @@ struct cw_app {
 /* ---- commits: what a shard has changed becomes durable before anything of it leaves ---- */
 
 /*
- * The changes of a turn are committed together; a commit has a number, they grow by one. A batch that
+ * The changes of a turn are committed together; commits have numbers that grow by one. A batch that
  * was run is held until the commit with everything that was changed before or by it is durable,
  * and so is the answer to whoever only read. NULL functions: nothing is kept, nothing is held.
  */

@@ -24,9 +24,9 @@ struct cw_store_options {
     uint64_t checkpoint_bytes;    /* of log between two checkpoints; 0: 1 GiB */
     uint32_t checkpoint_rows;     /* in one slice; 0: 64 */
     void *self;
-    /* Just before changes become a frame: last changes of who owns the tables, made and noted now. */
+    /* Just before changes become a frame: last changes of who owns the tables, noted now. */
     void (*before)(void *self);
-    /* A frame with everything done so far was submitted; it, and all that was staged, is durable. */
+    /* A frame with all that was done so far was submitted; it, and what was staged, is durable. */
     void (*staged)(void *self);
     void (*released)(void *self);
     /* The disk failed: nothing may leave any more. Does not return. */
@@ -47,15 +47,15 @@ struct cw_commit cw_store_commit(struct cw_store *store);
 /* A checkpoint as soon as may be. erase: log segments before it are removed, not written anew. */
 void cw_store_checkpoint(struct cw_store *store, bool erase);
 
-/* While pinned, no checkpoint begins once the one at work or wanted is made, and no file is removed:
-   the newest checkpoint and the log since can be copied as they grow. */
+/* While pinned, no checkpoint begins once the one at work or wanted is made, and no file is
+   removed: the newest checkpoint and the log since can be copied as they grow. */
 void cw_store_pin(struct cw_store *store, bool on);
 
 /* Checkpoints that count since open. */
 uint64_t cw_store_checkpoints(const struct cw_store *store);
 
-/* What to copy once a checkpoint was made and while the store is pinned: that checkpoint, and the log
-   that belongs to it as far as it is durable. */
+/* What to copy once a checkpoint was made and while the store is pinned: that checkpoint, and the
+   log that belongs to it as far as it is durable. */
 struct cw_store_image {
     uint64_t checkpoint; /* its `begin`, which its name says */
     struct cw_log_extent log;

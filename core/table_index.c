@@ -163,8 +163,8 @@ static void pull_row(struct table_index *index, uint32_t segment, uint32_t at, u
     pass_by(index, segment, home, distance, tag, 1);
 }
 
-/* The rows of a group that lie behind their own: those whose own group is not after it, or those that
-   lie round the segment's end. */
+/* The rows of a group that lie behind their own: those whose own group is not after it, or those
+   that lie round the segment's end. */
 static void pull_group(struct table_index *index, uint32_t segment, uint32_t at, bool round)
 {
     const struct table_group *group = group_at(index, segment, at);

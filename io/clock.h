@@ -11,7 +11,7 @@ int64_t cw_clock_wall_ms(void);       /* since 1970-01-01T00:00:00Z */
 uint64_t cw_clock_monotonic_ns(void); /* since some start; never goes back */
 
 /*
- * A clock for schedules that never goes back: it follows the wall clock forward at once; when the wall
+ * A clock for schedules that never goes back: it follows the wall clock forward at once; when that
  * clock is behind (it was set back, or the state comes from a machine that was ahead) it goes on at
  * the machine's own speed, 500 ppm slower, until the wall has caught up. One thread each.
  */

@@ -28,7 +28,7 @@ enum {
     X(seen)          \
     X(meta)
 
-/* Changes that wait for a commit: beyond it timers wait, and events that bring new work are refused.
+/* Changes that wait for a commit: beyond it timers wait, and events with new work are refused.
    An event, or FIRED_IN_ROOM customers' timers, then still fit into one frame. */
 #define CW_CHANGES_BYTES_MAX (UINT64_C(128) << 20)
 

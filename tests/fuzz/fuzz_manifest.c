@@ -1,4 +1,4 @@
-/* Any bytes are read or refused; what is read is written the same way again. The fuzzer's bytes come
+/* Any bytes are read or refused; what is read is written the same again. The fuzzer's bytes come
    with their right hash too, so that it gets past it. */
 #include "core/manifest.h"
 
