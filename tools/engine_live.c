@@ -103,7 +103,7 @@ static const char *const channel_types[] = {"outbox", "smtp", "webhook", NULL};
     X(SNAPSHOT_KEEP, "keep", NUMBER, .whole = true, .min = 1, .max = 10000, .fallback = "7", \
       .help = "so many stay; older ones that are called by their time go") \
     X(SNAPSHOT_TO, "to", LINE, .min = 1, .max = PATH_BYTES_MAX, \
-      .help = "a directory, best on another disk; default: snapshots in the state directory")
+      .help = "a directory, best on another disk; default: STATE/snapshots")
 
 #define ROW(id, key, kind, ...) {.name = key, .type = CW_OPTION_##kind, __VA_ARGS__},
 #define ROW_NAME(id, ...) KEY_##id,
