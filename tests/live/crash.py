@@ -7,6 +7,7 @@ that is told as sent has arrived once; one that was in doubt arrived once or not
 
     crash.py CARTWHEEL [--rounds N] [--boto3] [--seed N]     default 6 rounds
 """
+import glob
 import http.client
 import json
 import os
@@ -20,6 +21,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import engine
+import peers
 from deliver_peers import Mailbox
 
 ROUNDS = int(sys.argv[sys.argv.index("--rounds") + 1]) if "--rounds" in sys.argv else 6
@@ -75,7 +77,7 @@ class Sdk:
     """An unmodified boto3; it retries by itself, so an answer counts whatever came before."""
 
     def __init__(self, port):
-        import boto3
+        import boto3  # of the peers' environment, see main()
         from botocore.config import Config
         self.client = boto3.client(
             "events", endpoint_url=f"http://127.0.0.1:{port}", region_name="us-east-1",
@@ -143,6 +145,12 @@ def check(results, live, mailbox, accepted, numbers):
 
 
 def main():
+    if BOTO3:  # this interpreter has the mail server, another one the SDK
+        python = peers.python()
+        if python is None:
+            engine.skip("boto3 cannot be had")
+        sys.path += glob.glob(os.path.join(os.path.dirname(python), "..", "lib", "python3*",
+                                           "site-packages"))
     results = engine.Results()
     chance = random.Random(SEED)
     folder = tempfile.mkdtemp(prefix="cartwheel-crash-")
