@@ -9,7 +9,6 @@
 #include "core/table_priv.h"
 
 #include <string.h>
-#include <sys/mman.h>
 
 enum {
     SMALL_CLASSES = 16,
@@ -51,6 +50,7 @@ void table_heap_init(struct cw_table *table, uint64_t bytes_max)
     head->head_bytes = TABLE_HEAD_BYTES;
     head->end = TABLE_HEAD_BYTES + bytes_max;
     head->carved = TABLE_HEAD_BYTES;
+    cw_memory_used(&table->map_rows, head->carved);
 }
 
 static void push_free(struct cw_table *table, cw_row at, uint32_t class)
@@ -134,6 +134,7 @@ cw_row table_heap_alloc(struct cw_table *table, uint32_t class, bool *zeroed)
     } else if (bytes <= head->end - head->carved) {
         at = head->carved;
         head->carved += bytes;
+        cw_memory_used(&table->map_rows, head->carved);
         *zeroed = true; /* as the kernel gave it */
         prefetch_new(table, head->carved + CARVED_AHEAD, class);
     } else {
@@ -229,34 +230,4 @@ bool table_heap_check(const struct cw_table *table)
     return at == head->carved && head->carved <= head->end && rows == head->rows &&
            rows <= table->rows_max && bytes == head->rows_bytes &&
            memcmp(head->magic, magic, sizeof magic) == 0;
-}
-
-cw_err table_reserve(struct table_map *map, uint64_t bytes, const char *name,
-                     struct cw_fault *fault)
-{
-    const uint64_t huge = 2u << 20;
-    uint64_t unit = bytes >= huge ? huge : 4096;
-    uint64_t whole = (bytes + unit - 1) & ~(unit - 1);
-    uint64_t slack =
-        unit == huge ? huge : 0; /* mmap aligns to 4 KiB only; the rest is given back */
-    void *got = mmap(NULL, whole + slack, PROT_READ | PROT_WRITE,
-                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (got == MAP_FAILED) {
-        return cw_fail(fault, CW_ERR_IO, "table %s: mmap of %llu bytes", name,
-                       (unsigned long long)whole);
-    }
-    uint8_t *base = got;
-    if (slack > 0) {
-        uint64_t front = (huge - (uintptr_t)base % huge) % huge;
-        if (front > 0) {
-            (void)munmap(base, front);
-        }
-        if (slack > front) {
-            (void)munmap(base + front + whole, slack - front);
-        }
-        base += front;
-        (void)madvise(base, whole, MADV_HUGEPAGE); /* a wish: slower without, but right */
-    }
-    *map = (struct table_map){.base = base, .bytes = whole};
-    return CW_ERR_OK;
 }

@@ -136,6 +136,15 @@ void cw_pipeline_close(struct cw_pipeline *p)
     cw_arena_close(&own);
 }
 
+bool cw_pipeline_populate(struct cw_pipeline *p)
+{
+    bool more = cw_wheel_populate(p->wheel);
+#define CW_X(name) more |= cw_table_populate(p->name);
+    CW_TABLES(CW_X)
+#undef CW_X
+    return more;
+}
+
 void cw_decide(struct cw_pipeline *p, struct cw_decision *decision, enum cw_decision_kind kind,
                struct cw_view program, struct cw_view customer, struct cw_view cart)
 {

@@ -84,6 +84,10 @@ CW_MUST_USE cw_err cw_pipeline_open(struct cw_pipeline **pipeline,
                                     struct cw_fault *fault);
 void cw_pipeline_close(struct cw_pipeline *pipeline);
 
+/* Makes memory real that the core will come to next (core/memory.h); true when there is more to do.
+   Any one thread, while the pipeline is open. */
+bool cw_pipeline_populate(struct cw_pipeline *pipeline);
+
 /* Runs events in order. Each has its clock, not before the one ahead of it; timers due before an
    event's clock fire first. Only events of this core's partitions and of products come here. */
 void cw_pipeline_run(struct cw_pipeline *pipeline, const struct cw_event *const *events,

@@ -507,7 +507,10 @@ cw_err cw_engine_start(struct cw_engine *engine, struct cw_fault *fault)
         engine->writes = false;
         return cw_fail(fault, CW_ERR_IO, "starting the thread that writes decisions");
     }
-    cw_err err = cw_runtime_start(&engine->runtime, engine->shards, engine->count, true, fault);
+    cw_err err = cw_engine_memory_start(engine, fault);
+    if (err == CW_ERR_OK) {
+        err = cw_runtime_start(&engine->runtime, engine->shards, engine->count, true, fault);
+    }
     engine->started = err == CW_ERR_OK;
     return err;
 }
@@ -593,6 +596,7 @@ bool cw_engine_close(struct cw_engine *engine)
 {
     bool good = true;
     cw_engine_task_close(engine);
+    cw_engine_memory_stop(engine);
     if (engine->channels != NULL) {
         cw_channels_stop(engine->channels, GRACE_MS);
     }

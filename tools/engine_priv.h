@@ -133,8 +133,9 @@ struct cw_engine {
     struct cw_links links;
     struct cw_text base;
     struct cw_lines lines;
-    pthread_t writer;
-    bool writes;
+    pthread_t writer, memory;
+    bool writes, memory_runs;
+    atomic_bool memory_stopping;
     int wake;
     int64_t start_ms;
     uint64_t start_ns;
@@ -178,6 +179,10 @@ void cw_engine_task_tick(struct cw_engine *engine);
 void cw_engine_task_turn(struct cw_core *core);
 /* Waits for what is at work, which gives up. */
 void cw_engine_task_close(struct cw_engine *engine);
+
+/* engine_memory.c */
+CW_MUST_USE cw_err cw_engine_memory_start(struct cw_engine *engine, struct cw_fault *fault);
+void cw_engine_memory_stop(struct cw_engine *engine);
 
 /* engine_control.c: gives a reply to its core. */
 void cw_engine_reply(struct cw_core *core, struct cw_reply *reply);
