@@ -32,14 +32,10 @@ struct cw_meta_clock {
     uint8_t pad[7];
 };
 
-/* Its counters in the order of struct cw_fates; another layout has another count, or this number
-   raised. */
-#define CW_META_FATES_LAYOUT 1u
-
-struct cw_meta_fates {
-    uint32_t layout, count;
-    struct cw_fates fates;
-};
+/* persist_fates.c: counters as a value, and back; NULL, or what is wrong with it. */
+#define CW_FATES_IMAGE_BYTES (8 + sizeof(struct cw_fates) + 36 * 8)
+void cw_fates_write(const struct cw_fates *fates, uint8_t image[CW_FATES_IMAGE_BYTES]);
+CW_MUST_USE const char *cw_fates_read(struct cw_fates *fates, struct cw_view image);
 
 /* Tail: of a retired key its program's id; the key's literals. */
 struct cw_meta_program {
