@@ -208,6 +208,7 @@ const char *cw_meta_wrong(struct cw_view key, struct cw_view value)
         return rest == sizeof(uint32_t) && program_good(value, true)
                    ? NULL
                    : "a retired key's row is malformed";
+    case CW_META_ERASURE: return cw_erasure_good(key, value) ? NULL : "an erasure is malformed";
     }
     return "a row of no kind";
 }
@@ -314,7 +315,8 @@ static cw_err keep_row(struct cw_pipeline *p, cw_row from, struct cw_fault *faul
     return CW_ERR_OK;
 }
 
-cw_err cw_meta_take_over(struct cw_pipeline *p, bool same_cores, struct cw_fault *fault)
+cw_err cw_meta_take_over(struct cw_pipeline *p, bool same_cores, uint32_t cores,
+                         struct cw_fault *fault)
 {
     struct cw_program_before retired;
     uint64_t cursor = 0;
@@ -326,7 +328,13 @@ cw_err cw_meta_take_over(struct cw_pipeline *p, bool same_cores, struct cw_fault
             read_program(p->loaded.meta, row, &retired);
             cw_programs_retire(p, retired.id, &retired.key, retired.until);
         }
-        if (own && same_cores) {
+        if (key.data[0] == CW_META_ERASURE) {
+            if (same_cores ? own : core_of(key) % cores == p->options.core) {
+                cw_erasure_take_over(p, key,
+                                     (struct cw_view){cw_table_value(p->loaded.meta, row),
+                                                      cw_table_value_bytes(p->loaded.meta, row)});
+            }
+        } else if (own && same_cores) {
             cw_err err = keep_row(p, row, fault);
             if (err != CW_ERR_OK) {
                 return err;

@@ -13,13 +13,14 @@
 
 /*
  * Rows of `meta`. Key: one byte of kind, u32 core; of a program its id after that, of a retired key
- * its u32 number.
+ * its u32 number, of an erasure the customer's id.
  */
 enum cw_meta_kind {
     CW_META_CLOCK = 'c',
     CW_META_FATES = 'f',
     CW_META_PROGRAM = 'p',
-    CW_META_RETIRED = 'r'
+    CW_META_RETIRED = 'r',
+    CW_META_ERASURE = 'e'
 };
 
 #define CW_META_HEAD_BYTES (1 + (uint32_t)sizeof(uint32_t))
@@ -93,8 +94,13 @@ CW_MUST_USE cw_err cw_meta_read(struct cw_pipeline *p, uint32_t cores_before, bo
                                 struct cw_core_before *list, struct cw_fault *fault);
 void cw_meta_fates(const struct cw_pipeline *p, uint32_t core, struct cw_fates *sum);
 
-/* Takes over the retired keys of all cores that were, and those rows that stay this core's own. */
-CW_MUST_USE cw_err cw_meta_take_over(struct cw_pipeline *p, bool same_cores,
+/* persist_erasure.c: one that was asked for before, and whether it can be. */
+void cw_erasure_take_over(struct cw_pipeline *p, struct cw_view key, struct cw_view value);
+bool cw_erasure_good(struct cw_view key, struct cw_view value);
+
+/* Takes over the retired keys of all cores that were, erasures that were not through (each is one
+   core's), and those rows that stay this core's own. */
+CW_MUST_USE cw_err cw_meta_take_over(struct cw_pipeline *p, bool same_cores, uint32_t cores,
                                      struct cw_fault *fault);
 
 #endif

@@ -482,7 +482,7 @@ cw_err cw_pipeline_relink(struct cw_pipeline *p, const struct cw_relink *how,
         return err;
     }
     take_clock(&r, same);
-    err = cw_meta_take_over(p, same, fault);
+    err = cw_meta_take_over(p, same, how->cores, fault);
     if (err != CW_ERR_OK) {
         return err;
     }

@@ -194,7 +194,7 @@ static enum cw_event_fate update_product(struct cw_pipeline *p, const struct cw_
 
 static void erase(struct cw_pipeline *p, struct cw_customer *customer, const struct cw_event *event)
 {
-    p->erasures++;
+    cw_erasure_note(p, event->customer, event->id);
     cw_cancel_erased(p, customer);
     cw_profile_erase(p, customer);
     /* Only the erasing event's own id stays, so that its repetition changes nothing. */
@@ -449,11 +449,6 @@ void cw_pipeline_journal(struct cw_pipeline *p, struct cw_journal *journal)
     for (uint8_t i = 0; i < CW_TABLE_NUMBER_COUNT; i++) {
         cw_table_journal(cw_pipeline_table(p, (enum cw_table_number)i), journal, i);
     }
-}
-
-uint64_t cw_pipeline_erasures(const struct cw_pipeline *p)
-{
-    return p->erasures;
 }
 
 void cw_pipeline_refuse(struct cw_pipeline *p, bool on)

@@ -108,8 +108,23 @@ CW_MUST_USE bool cw_pipeline_advance_within(struct cw_pipeline *pipeline, int64_
    persist.h. NULL: no more. */
 void cw_pipeline_journal(struct cw_pipeline *pipeline, struct cw_journal *journal);
 
-/* Customers erased since it was opened: what is left of them in files has to go. */
+/* Erasures that this process has to see through: of customers erased since it was opened, and one
+   for all that an earlier process left. What is left of them in files has to go. */
 uint64_t cw_pipeline_erasures(const struct cw_pipeline *pipeline);
+
+struct cw_erased {
+    struct cw_view customer, event; /* the erasing event's id, NULL when it has none */
+    int64_t asked_ms;
+};
+
+/* So many of them are through: each is told, once; again if tell says false. */
+void cw_pipeline_erasures_through(struct cw_pipeline *pipeline, uint64_t through,
+                                  bool (*tell)(void *self, const struct cw_erased *erased),
+                                  void *self);
+
+/* What was told need not be known any more. What is told and not forgotten is told again after a
+   restart. */
+void cw_pipeline_erasures_forget(struct cw_pipeline *pipeline);
 
 /* While on, events that bring new work are refused (the disk is full); orders, clearings, profiles,
    erasures and what comes back about messages are not. */

@@ -361,6 +361,8 @@ CW_MUST_USE bool cw_profile_update(struct cw_pipeline *p, struct cw_customer *cu
                                    const struct cw_event *event);
 void cw_profile_opt_out(struct cw_pipeline *p, struct cw_customer *customer,
                         enum cw_channel channel, int64_t time);
+/* persist_erasure.c: the customer is to be gone from all files, too. */
+void cw_erasure_note(struct cw_pipeline *p, struct cw_view customer, struct cw_view event);
 void cw_profile_erase(struct cw_pipeline *p, struct cw_customer *customer);
 void cw_profile_order(struct cw_pipeline *p, struct cw_customer *customer,
                       const struct cw_event *event);

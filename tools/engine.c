@@ -306,6 +306,7 @@ static cw_err open_core(struct cw_engine *engine, uint32_t index, const struct c
     core->lane = engine->writes ? &engine->lines.lanes[index] : NULL;
     core->notes = cw_ring_create(&engine->own, NOTES);
     core->replies = cw_ring_create(&engine->own, NOTES);
+    cw_engine_erasure_open(core);
     cw_letters_init(&core->letters);
     atomic_store(&core->next, engine->bundle);
     atomic_store(&core->current, engine->bundle);
@@ -575,6 +576,7 @@ static void close_core(struct cw_core *core)
     if (core->engine == NULL) {
         return;
     }
+    cw_engine_erasure_close(core);
     while (cw_ring_pop(core->notes, &item)) {
         free(item);
     }
