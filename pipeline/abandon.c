@@ -277,22 +277,24 @@ enum cw_item_fate cw_stage_schedule(struct cw_pipeline *p, struct cw_item *item)
     return fate;
 }
 
-static void run_item(struct cw_pipeline *p, struct cw_item *item)
+static enum cw_item_fate run_item(struct cw_pipeline *p, struct cw_item *item)
 {
     for (uint32_t s = 0; s < CW_STAGE_COUNT; s++) {
         enum cw_item_fate fate = cw_graph[s].run(p, item);
         if (fate != CW_STAGE_GOES_ON) {
             CW_ASSERT_HOT((cw_graph[s].fates >> fate & 1u) == 1u);
             p->fates.by_item[fate]++;
-            return;
+            return fate;
         }
     }
     CW_ASSERT(false); /* the last stage ends every path */
+    return CW_ITEM_FATE_REFUSED;
 }
 
-void cw_abandon_run(struct cw_pipeline *p, struct cw_customer *customer,
+bool cw_abandon_run(struct cw_pipeline *p, struct cw_customer *customer,
                     const struct cw_event *event)
 {
+    bool taken = true;
     for (uint64_t left = event->programs; left != 0; left &= left - 1) {
         uint32_t number = (uint32_t)__builtin_ctzll(left);
         struct cw_item item = {.event = event,
@@ -301,7 +303,10 @@ void cw_abandon_run(struct cw_pipeline *p, struct cw_customer *customer,
                                .customer = customer};
         p->fates.items++;
         cw_tell_before(p, event, &item);
-        run_item(p, &item);
+        taken &= run_item(p, &item) != CW_ITEM_FATE_REFUSED;
     }
-    cw_customer_edit(p, customer)->abandonments++;
+    if (taken) {
+        cw_customer_edit(p, customer)->abandonments++;
+    }
+    return taken;
 }

@@ -217,7 +217,11 @@ static enum cw_event_fate apply_to_customer(struct cw_pipeline *p, const struct 
     }
     switch (event->type) {
     case CW_EVENT_CART_ABANDONED:
-        cw_abandon_run(p, &customer, event);
+        if (!cw_abandon_run(p, &customer, event)) {
+            /* Sent again, what it has done is done, and what it has not finds room by then. */
+            cw_seen_forget(p, &customer, event);
+            return CW_EVENT_FATE_REFUSED;
+        }
         cw_cart_abandoned(p, &customer, event);
         return event->programs != 0 ? CW_EVENT_FATE_APPLIED : CW_EVENT_FATE_UNMATCHED;
     case CW_EVENT_CART_UPDATED: cw_cart_updated(p, &customer, event); break;

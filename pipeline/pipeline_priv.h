@@ -70,7 +70,7 @@ struct cw_pipeline {
     struct cw_pipeline_options options;
     const struct cw_programs *programs; /* those that hold now */
     struct cw_journal *journal;         /* NULL: nothing is kept */
-    uint64_t erasures; /* in this process */
+    uint64_t erasures;                  /* in this process */
     bool refuses;                       /* new work: the disk is full */
     int64_t now;                        /* the clock; never goes back */
 #define CW_X(name) struct cw_table *name;
@@ -445,7 +445,8 @@ void cw_touch_uncharge(struct cw_pipeline *p, struct cw_customer *customer, cw_r
 int64_t cw_touch_room_at(const struct cw_pipeline *p, struct cw_view message_id, uint32_t waits);
 void cw_session_fire(struct cw_pipeline *p, struct cw_customer *customer, cw_row cart,
                      uint32_t slot);
-void cw_abandon_run(struct cw_pipeline *p, struct cw_customer *customer,
+/* Through each program that wants it; false when one had no room for it. */
+bool cw_abandon_run(struct cw_pipeline *p, struct cw_customer *customer,
                     const struct cw_event *event);
 void cw_cart_updated(struct cw_pipeline *p, struct cw_customer *customer,
                      const struct cw_event *event);
