@@ -137,17 +137,22 @@ enum cw_standing cw_standing_of(const struct cw_pipeline *p, const struct cw_ite
  * Reads: the customer's other candidates of this program.
  * Writes: the others' end, when this one is the later.
  * Drops: SUPERSEDED, when another cart of the customer with a later T0 is in flight; REFUSED, when
- * the customer has too many in flight.
+ * the customer has too many, or too large ones, in flight.
  */
 enum cw_item_fate cw_look_place(struct cw_pipeline *p, struct cw_item *item)
 {
     /* Only parallel carts can be so many: of others there is one a program. */
-    if (!item->again && item->program->on_new_cart == CW_NEW_CART_PARALLEL &&
-        item->customer->at->in_flight_count >= CW_IN_FLIGHT_MAX) {
+    bool parallel = !item->again && item->program->on_new_cart == CW_NEW_CART_PARALLEL;
+    uint64_t bytes = 0;
+    if (parallel && item->customer->at->in_flight_count >= CW_IN_FLIGHT_MAX) {
         return CW_ITEM_FATE_REFUSED;
     }
     for (cw_row row = item->customer->at->in_flight; row != CW_ROW_NONE;
          row = cw_candidate_at(p, row)->next) {
+        bytes += cw_table_value_bytes(p->candidates, row);
+        if (parallel && bytes > CW_IN_FLIGHT_BYTES_MAX) {
+            return CW_ITEM_FATE_REFUSED;
+        }
         if (cw_standing_of(p, item, row) == CW_STANDING_STAYS) {
             return CW_ITEM_FATE_SUPERSEDED;
         }
