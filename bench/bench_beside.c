@@ -36,12 +36,45 @@ struct spinner {
     uint64_t ns; /* how long */
     uint32_t count;
     uint64_t lost_ns, longest_ns;
+    uint64_t queued_ns; /* of that, while another thread of this machine had the CPU */
     uint64_t gaps[GAPS_MAX];
 };
+
+/* How long this thread has waited for others so far, as the scheduler says; 0 where it does not. */
+static uint64_t queued_ns(void)
+{
+    char line[128] = "";
+    FILE *file = fopen("/proc/thread-self/schedstat", "re");
+    if (file != NULL) {
+        (void)!fgets(line, sizeof line, file);
+        (void)fclose(file);
+    }
+    const char *second = strchr(line, ' ');
+    return second == NULL ? 0 : strtoull(second + 1, NULL, 10);
+}
+
+/* CPU time that the host gave to somebody else so far, of all CPUs together. */
+static double stolen_seconds(void)
+{
+    char line[512] = "";
+    FILE *file = fopen("/proc/stat", "re");
+    if (file != NULL) {
+        (void)!fgets(line, sizeof line, file);
+        (void)fclose(file);
+    }
+    const char *at = strpbrk(line, " "); /* cpu, two blanks, user nice system idle iowait irq
+                                            softirq steal */
+    at = at == NULL ? NULL : at + 1;
+    for (uint32_t field = 0; at != NULL && field < 7; field++) {
+        at = strchr(at + 1, ' ');
+    }
+    return at == NULL ? 0 : strtod(at, NULL) / (double)sysconf(_SC_CLK_TCK);
+}
 
 static void *spin(void *self)
 {
     struct spinner *spinner = self;
+    uint64_t queued = queued_ns();
     uint64_t last = cw_clock_monotonic_ns();
     uint64_t until = last + spinner->ns;
     while (last < until) {
@@ -56,6 +89,7 @@ static void *spin(void *self)
             }
         }
     }
+    spinner->queued_ns = queued_ns() - queued;
     return NULL;
 }
 
@@ -117,7 +151,7 @@ static double wait_us(struct spinner *const *spinners, uint32_t count, double sh
 }
 
 static void tell_hiccups(struct cw_bench_report *report, struct spinner *const *spinners,
-                         uint32_t count)
+                         uint32_t count, double stolen)
 {
     static const struct {
         uint64_t ns;
@@ -129,10 +163,12 @@ static void tell_hiccups(struct cw_bench_report *report, struct spinner *const *
 
     double seconds = 0;
     uint64_t lost = 0;
+    uint64_t queued = 0;
     uint64_t longest = 0;
     for (uint32_t i = 0; i < count; i++) {
         seconds += (double)spinners[i]->ns / 1e9;
         lost += spinners[i]->lost_ns;
+        queued += spinners[i]->queued_ns;
         longest = spinners[i]->longest_ns > longest ? spinners[i]->longest_ns : longest;
     }
     for (uint32_t s = 0; s < CW_COUNTOF(sizes); s++) {
@@ -146,6 +182,8 @@ static void tell_hiccups(struct cw_bench_report *report, struct spinner *const *
     }
     cw_bench_figure(report, "", "longest", "us", (double)longest / 1e3);
     cw_bench_figure(report, "", "time lost", "%", (double)lost / 1e7 / seconds);
+    cw_bench_figure(report, "", "to others here", "%", (double)queued / 1e7 / seconds);
+    cw_bench_figure(report, "", "to the host", "%", stolen * 100 / seconds);
     cw_bench_figure(report, "", "an arrival waits P99", "us", wait_us(spinners, count, 0.99));
     cw_bench_figure(report, "", "P99.9", "us", wait_us(spinners, count, 0.999));
 }
@@ -156,12 +194,13 @@ static void measure_hiccups(const struct cw_bench_probe *probe, void *state,
     (void)probe;
     (void)state;
     struct spinner *spinners[THREADS_MAX];
+    double stolen = stolen_seconds();
     uint32_t count = start_spinners(spinners, tiny ? 50000000 : 3000000000);
     for (uint32_t i = 0; i < count; i++) {
         (void)pthread_join(spinners[i]->thread, NULL);
     }
     if (count > 0) {
-        tell_hiccups(report, spinners, count);
+        tell_hiccups(report, spinners, count, stolen_seconds() - stolen);
     } else {
         cw_bench_skip(report, "no thread can be pinned here");
     }
@@ -437,5 +476,12 @@ const struct cw_bench_probe cw_bench_beside[] = {
     {"engine.hiccups", NULL, true, NULL, measure_hiccups, NULL},
     {"engine.disk_flush", NULL, true, open_disk, measure_disk, close_disk},
     {"engine.http_204", NULL, false, open_servers, measure_servers, close_servers},
+    {0},
+};
+
+/* At the end: was it the same machine all the while? */
+const struct cw_bench_probe cw_bench_again[] = {
+    {"engine.hiccups_again", NULL, false, NULL, measure_hiccups, NULL},
+    {"engine.disk_flush_again", NULL, false, open_disk, measure_disk, close_disk},
     {0},
 };

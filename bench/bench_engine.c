@@ -11,9 +11,9 @@
 
 #include <math.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 enum {
@@ -242,7 +242,8 @@ enum {
     CUSTOMERS = 300000,
     CUSTOMERS_TINY = 500,
     CUSTOMERS_AT_ONCE = 500, /* two events each */
-    TRIES = 100
+    TRIES = 100,
+    DURING_SECONDS_MAX = 300
 };
 
 struct full {
@@ -387,32 +388,28 @@ static bool make_snapshot(struct full *full, struct cw_bench_report *report)
     return good;
 }
 
-static bool has_ended(pid_t pid)
-{
-    siginfo_t info = {.si_pid = 0};
-    return waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) != 0 || info.si_pid == pid;
-}
-
-/* Snapshots, one after the other, for as long as the load goes on. */
+/* A snapshot from its beginning to its end, and more of them where it is quick, under a load that
+   goes on until then. */
 static bool measure_during(struct full *full, double seconds, struct cw_bench_report *report)
 {
     struct cw_bench_answers answers;
-    struct cw_bench_load load = full_load(full, seconds);
+    struct cw_bench_load load = full_load(full, DURING_SECONDS_MAX);
     int out = -1;
+    uint64_t until = cw_clock_monotonic_ns() + (uint64_t)(seconds * 1e9);
     pid_t pid = cw_bench_load_begin(&full->engine, &load, &out, report);
     if (pid < 0) {
         return false;
     }
     bool good = true;
-    uint32_t made = 0;
     (void)poll(NULL, 0, (int)(seconds * 100)); /* until it is under way */
-    while (good && made < 20 && !has_ended(pid)) {
+    do {
         good = make_snapshot(full, report);
-        made++;
-    }
+    } while (good && cw_clock_monotonic_ns() < until);
+    (void)kill(pid, SIGINT); /* then it tells what it has */
     if (!cw_bench_load_end(pid, out, &answers, report) || !good) {
         return false;
     }
+    answers.errors -= answers.timeouts; /* under way when it was ended */
     cw_bench_figure(report, "during", "offered", "/s", answers.offered);
     tell_answers(report, "during", &answers);
     return true;
@@ -425,7 +422,7 @@ static void measure_snapshot(const struct cw_bench_probe *probe, void *state,
     struct cw_text metrics = {0};
     (void)probe;
     bool good = measure_part(full, "before", tiny ? 0.1 : 3, report) &&
-                measure_during(full, tiny ? 0.2 : 5, report) &&
+                measure_during(full, tiny ? 0.5 : 3, report) &&
                 measure_part(full, "after", tiny ? 0.1 : 3, report);
     if (good && cw_bench_ask(full->engine.http, "/metrics", (struct cw_view){0}, &metrics) == 200) {
         cw_bench_figure(report, "after", "customers", "",

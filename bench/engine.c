@@ -447,6 +447,7 @@ bool cw_bench_load_end(pid_t pid, int out, struct cw_bench_answers *answers,
         .answered = cw_bench_json_number(&text, NULL, "answered"),
         .rejected = cw_bench_json_number(&text, NULL, "rejected"),
         .duplicate = cw_bench_json_number(&text, NULL, "duplicate"),
+        .timeouts = cw_bench_json_number(&text, "errors", "timeout"),
         .p50_us = cw_bench_json_number(&text, "latencyUs", "p50"),
         .p99_us = cw_bench_json_number(&text, "latencyUs", "p99"),
         .late_p99_us = cw_bench_json_number(&text, "lateUs", "p99")};

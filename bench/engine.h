@@ -76,6 +76,7 @@ struct cw_bench_load {
 struct cw_bench_answers {
     double offered, achieved;                     /* events a second */
     double answered, rejected, duplicate, errors; /* events */
+    double timeouts;                              /* of the errors */
     double p50_us, p99_us, late_p99_us;
 };
 

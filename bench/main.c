@@ -22,7 +22,8 @@ static const struct suite {
 };
 
 /* They take minutes: run when --filter names them, and a few of them with --tiny. */
-static const struct cw_bench_probe *const probes[] = {cw_bench_beside, cw_bench_engine, NULL};
+static const struct cw_bench_probe *const probes[] = {cw_bench_beside, cw_bench_engine,
+                                                      cw_bench_again, NULL};
 
 const char *cw_bench_dir;
 
