@@ -361,8 +361,8 @@ static bool measure_part(struct full *full, const char *part, double seconds,
     return true;
 }
 
-/* One `cartwheel snapshot`, whose file is removed. */
-static bool make_snapshot(struct full *full, struct cw_bench_report *report)
+/* One `cartwheel snapshot`, whose file is removed. The first of a repeat is told. */
+static bool make_snapshot(struct full *full, bool told, struct cw_bench_report *report)
 {
     char program[CW_BENCH_PATH_BYTES];
     char to[64];
@@ -375,11 +375,13 @@ static bool make_snapshot(struct full *full, struct cw_bench_report *report)
     const char *argv[] = {program, "snapshot", "--to", to, "--name", name, NULL};
     int code = cw_bench_run(argv, &out);
     bool good = code == 0 && cw_bench_json_string(&out, "file", file, sizeof file);
-    if (good) {
+    if (good && told) {
         cw_bench_figure(report, "during", "a snapshot", "s",
                         cw_bench_json_number(&out, NULL, "seconds"));
         cw_bench_figure(report, "during", "its size", "MB",
                         cw_bench_json_number(&out, NULL, "bytes") / 1e6);
+    }
+    if (good) {
         (void)unlink(file);
     } else {
         cw_bench_fail(report, "cartwheel snapshot ended with %d", code);
@@ -400,11 +402,11 @@ static bool measure_during(struct full *full, double seconds, struct cw_bench_re
     if (pid < 0) {
         return false;
     }
-    bool good = true;
     (void)poll(NULL, 0, (int)(seconds * 100)); /* until it is under way */
-    do {
-        good = make_snapshot(full, report);
-    } while (good && cw_clock_monotonic_ns() < until);
+    bool good = make_snapshot(full, true, report);
+    while (good && cw_clock_monotonic_ns() < until) {
+        good = make_snapshot(full, false, report);
+    }
     (void)kill(pid, SIGINT); /* then it tells what it has */
     if (!cw_bench_load_end(pid, out, &answers, report) || !good) {
         return false;
