@@ -33,7 +33,7 @@ enum {
 
 struct spinner {
     pthread_t thread;
-    uint64_t ns; /* how long */
+    uint64_t ns; /* how long; afterwards, how long it was: the last pause may have gone on */
     uint32_t count;
     uint64_t lost_ns, longest_ns;
     uint64_t queued_ns; /* of that, while another thread of this machine had the CPU */
@@ -75,9 +75,9 @@ static void *spin(void *self)
 {
     struct spinner *spinner = self;
     uint64_t queued = queued_ns();
-    uint64_t last = cw_clock_monotonic_ns();
-    uint64_t until = last + spinner->ns;
-    while (last < until) {
+    uint64_t start = cw_clock_monotonic_ns();
+    uint64_t last = start;
+    while (last < start + spinner->ns) {
         uint64_t now = cw_clock_monotonic_ns();
         uint64_t gap = now - last;
         last = now;
@@ -90,6 +90,7 @@ static void *spin(void *self)
         }
     }
     spinner->queued_ns = queued_ns() - queued;
+    spinner->ns = last - start;
     return NULL;
 }
 

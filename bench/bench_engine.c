@@ -278,9 +278,10 @@ static bool fill(struct full *full, uint32_t customers, struct cw_bench_report *
     struct cw_text body = {0};
     struct cw_text answer = {0};
     char now[CW_TIME_BYTES + 1];
+    uint16_t status = 0;
     bool good = true;
     for (uint32_t i = 0; i < customers && good; i += CUSTOMERS_AT_ONCE) {
-        uint16_t status = 503;
+        status = 503;
         cw_text_clear(&body);
         cw_time_format(cw_clock_wall_ms(), now);
         now[CW_TIME_BYTES] = '\0';
@@ -290,6 +291,7 @@ static bool fill(struct full *full, uint32_t customers, struct cw_bench_report *
             lines += 2;
         }
         for (uint32_t tries = 0; tries < TRIES && (status == 503 || status == 429); tries++) {
+            (void)poll(NULL, 0, tries == 0 ? 0 : 50);
             status = cw_bench_ask(full->engine.http, "/v1/events",
                                   (struct cw_view){body.data, (uint32_t)body.bytes}, &answer);
         }
@@ -298,7 +300,7 @@ static bool fill(struct full *full, uint32_t customers, struct cw_bench_report *
     cw_text_deinit(&body);
     cw_text_deinit(&answer);
     if (!good) {
-        cw_bench_fail(report, "the engine does not take the customers");
+        cw_bench_fail(report, "the engine does not take the customers: status %u", status);
     }
     return good;
 }
