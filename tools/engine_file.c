@@ -43,8 +43,7 @@ static const char *const durabilities[] = {"fsync", "os", "none", NULL};
     X(STATE, "state", LINE, .min = 1, .max = PATH_BYTES_MAX, .fallback = "./cartwheel-state", \
       .help = "run: the directory for what is kept") \
     X(DURABILITY, "durability", WORD, .words = durabilities, .fallback = "fsync", \
-      .help = "run: fsync survives a loss of power, os the end of the process, none nothing: for " \
-              "measuring") \
+      .help = "run: fsync survives a loss of power, os its own end, none nothing") \
     X(CHECKPOINT_BYTES, "checkpointBytes", NUMBER, .whole = true, .min = 1048576, .max = 1e12, \
       .unit = "bytes", .fallback = "1073741824", \
       .help = "run: log on each core from one checkpoint to the next") \
