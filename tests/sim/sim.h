@@ -335,6 +335,8 @@ static inline int64_t sim_base(const struct sim *sim)
     return SIM_START + (int64_t)(sim->ns / 1000000);
 }
 
+/* At most one draw among the arguments of a call or the parts of an initializer: their order is the
+   compiler's, and a seed has to mean the same with each. */
 static inline uint32_t sim_draw(struct sim *sim, uint32_t bound)
 {
     return random_below(&sim->random, bound);

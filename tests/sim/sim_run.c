@@ -27,28 +27,28 @@ static uint32_t some(struct sim *sim, uint32_t most)
 static void draw_swarm(struct sim *sim)
 {
     struct sim_swarm *swarm = &sim->swarm;
-    *swarm = (struct sim_swarm){.customers = 10 + sim_draw(sim, SIM_CUSTOMERS_MAX - 9),
-                                .events = 200 + sim_draw(sim, sim_chance(sim, 250) ? 1800 : 400),
-                                .disk_delay = sim_chance(sim, 500) ? 0 : sim_draw(sim, 20),
-                                .lost_answers = some(sim, 200),
-                                .twice = some(sim, 200),
-                                .late = some(sim, 300),
-                                .probes = 50 + sim_draw(sim, 300),
-                                .refused = some(sim, 150),
-                                .later = some(sim, 300),
-                                .unknown_sent = some(sim, 150),
-                                .unknown_lost = some(sim, 150),
-                                .slow_s = sim_chance(sim, 700) ? 1 : 1 + sim_draw(sim, 600),
-                                .channel_room = sim_chance(sim, 700) ? 256 : 1 + sim_draw(sim, 6),
-                                .recross = some(sim, 70),
-                                .read_errors = some(sim, 60),
-                                .other_cores = some(sim, 100),
-                                .downtime = sim_draw(sim, 3),
-                                .segment_bytes = UINT64_C(8192) << sim_draw(sim, 4),
-                                .checkpoint_bytes = UINT64_C(16384) << sim_draw(sim, 6),
-                                .marks_always = sim_chance(sim, 60),
-                                .damages = sim->options.seed % 10 == 9,
-                                .programs = 2 + sim_draw(sim, 2)};
+    *swarm = (struct sim_swarm){.damages = sim->options.seed % 10 == 9};
+    swarm->customers = 10 + sim_draw(sim, SIM_CUSTOMERS_MAX - 9);
+    swarm->events = 200 + sim_draw(sim, sim_chance(sim, 250) ? 1800 : 400);
+    swarm->disk_delay = sim_chance(sim, 500) ? 0 : sim_draw(sim, 20);
+    swarm->lost_answers = some(sim, 200);
+    swarm->twice = some(sim, 200);
+    swarm->late = some(sim, 300);
+    swarm->probes = 50 + sim_draw(sim, 300);
+    swarm->refused = some(sim, 150);
+    swarm->later = some(sim, 300);
+    swarm->unknown_sent = some(sim, 150);
+    swarm->unknown_lost = some(sim, 150);
+    swarm->slow_s = sim_chance(sim, 700) ? 1 : 1 + sim_draw(sim, 600);
+    swarm->channel_room = sim_chance(sim, 700) ? 256 : 1 + sim_draw(sim, 6);
+    swarm->recross = some(sim, 70);
+    swarm->read_errors = some(sim, 60);
+    swarm->other_cores = some(sim, 100);
+    swarm->downtime = sim_draw(sim, 3);
+    swarm->segment_bytes = UINT64_C(8192) << sim_draw(sim, 4);
+    swarm->checkpoint_bytes = UINT64_C(16384) << sim_draw(sim, 6);
+    swarm->marks_always = sim_chance(sim, 60);
+    swarm->programs = 2 + sim_draw(sim, 2);
     for (uint32_t i = 0; i < CW_CHANNEL_COUNT; i++) {
         swarm->collapses[i] = sim_chance(sim, 400);
     }
