@@ -448,6 +448,7 @@ void sim_check_ledger(struct sim *sim);                                         
 void sim_check_sums(struct sim *sim);                                               /* 9 */
 void sim_check_ended(struct sim *sim);                                              /* 10 */
 void sim_check_erased(struct sim *sim);                                             /* 11 */
+void sim_check_epochs(struct sim *sim);                                             /* 11 */
 
 /* ---- sim_plant.c ---- */
 

@@ -478,6 +478,7 @@ bool sim_machine_start(struct sim *sim, uint32_t cores)
     sim_say(sim, "up on %u cores, epoch %llu, %llu frames, %llu torn bytes", cores,
             (unsigned long long)cw_durable_manifest(machine->durable)->epoch,
             (unsigned long long)found.frames, (unsigned long long)found.torn_bytes);
+    sim_check_epochs(sim);
     bool goes_on = sim_check_recovered(sim, &found);
     if (goes_on) {
         sim_check_intents(sim);
