@@ -88,7 +88,7 @@ struct sim_swarm {
     uint32_t downtime;        /* 0: seconds; 1: minutes; 2: up to a day */
     uint64_t segment_bytes, checkpoint_bytes;
     bool collapses[CW_CHANNEL_COUNT];
-    bool marks_always;        /* state is hashed at each commit, not only before a crash */
+    bool marks_always;        /* state is kept at each commit, not only before a crash */
     bool damages;             /* the class of seeds that damage acknowledged data */
     uint32_t programs;
 };
@@ -292,6 +292,7 @@ struct sim {
     struct sim_due dues[64];
     uint32_t due_count;
     enum sim_fault armed; /* a crash that comes within some steps; SIM_FAULT_COUNT: none */
+    bool marking; /* it is near: state is kept at each commit */
     uint32_t armed_steps, patience, idle_steps, steps_since_skip;
     int64_t full_until, channel_full_until, outage_until; /* base */
     bool quiet; /* no faults any more: the end of the run */

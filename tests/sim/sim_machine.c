@@ -141,7 +141,7 @@ static void commit_staged(void *self)
     if (core->store == NULL) { /* while a new epoch is written */
         return;
     }
-    if (sim->armed != SIM_FAULT_COUNT || sim->swarm.marks_always) {
+    if ((sim->armed != SIM_FAULT_COUNT && sim->marking) || sim->swarm.marks_always) {
         mark(core, last_lsn(core) + 1, true); /* all is written, and it is not submitted yet */
     } else {
         core->mark_count = 0; /* what is known is not the latest any more */

@@ -2,6 +2,7 @@
  * sim_run: one seed: draws which faults it has and when, lets 80 hours pass, stops the faults, asks
  * for everything once more, and lets every journey end.
  */
+#include "core/log_priv.h"
 #include "tests/sim/sim.h"
 
 #include <errno.h>
@@ -10,8 +11,9 @@
 
 enum {
     ARMED_STEPS = 400,     /* a crash comes so many working steps after it was armed, at most */
+    MARKED_STEPS = 40,     /* the last of them have marks, of which one is compared */
     PATIENCE = 3000,       /* steps without the marks that a crash waits for */
-    QUIET_STEPS = 60,      /* idle steps before time is skipped although a disk is at work */
+    QUIET_STEPS = 60,      /* idle steps before time is skipped although a disk is full */
     SETTLE_STEPS = 400000, /* within which everything must be answered once faults have stopped */
     END_DAYS = 9           /* longer than any journey */
 };
@@ -110,6 +112,7 @@ static void begin_fault(struct sim *sim, enum sim_fault fault)
     case SIM_FAULT_DISK_ERROR:
         if (sim->armed == SIM_FAULT_COUNT) {
             sim->armed = fault;
+            sim->marking = sim->swarm.marks_always;
             sim->armed_steps = 1 + sim_draw(sim, ARMED_STEPS);
             sim->patience = PATIENCE;
         }
@@ -173,6 +176,10 @@ static bool restart(struct sim *sim)
 /* What was armed comes once every core's last commit is known, after some steps more. */
 static bool fall(struct sim *sim)
 {
+    sim->marking = sim->marking || sim->armed_steps <= MARKED_STEPS;
+    if (!sim->marking) {
+        return false;
+    }
     sim_machine_mark_now(sim);
     if (sim->patience > 0 && !sim_machine_marked(sim)) {
         sim->patience--;
@@ -197,6 +204,14 @@ static bool fall(struct sim *sim)
 }
 
 /* ---- time ---- */
+
+/* Idle steps after which time is skipped although something waits for a disk. A full one stays so.
+   Once there is space, a log that has run out of it looks again after so many polls, which a real
+   core makes in seconds: days must not pass between two of them. */
+static uint32_t most_idle_steps(const struct sim *sim)
+{
+    return sim->full_until != 0 ? QUIET_STEPS : 2 * sim->machine.cores * CW_LOG_RETRY_POLLS;
+}
 
 static int64_t min(int64_t a, int64_t b)
 {
@@ -237,7 +252,7 @@ static bool turn(struct sim *sim, int64_t until)
         return restart(sim);
     }
     sim->idle_steps = worked ? 0 : sim->idle_steps + 1;
-    if (!worked && (!sim_machine_busy(sim) || sim->idle_steps > QUIET_STEPS)) {
+    if (!worked && (!sim_machine_busy(sim) || sim->idle_steps > most_idle_steps(sim))) {
         skip_time(sim, until);
     } else {
         /* Slowly first, then faster: something may be at work for hours (a full disk). */
