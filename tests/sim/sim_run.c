@@ -205,12 +205,18 @@ static bool fall(struct sim *sim)
 
 /* ---- time ---- */
 
-/* Idle steps after which time is skipped although something waits for a disk. A full one stays so.
-   Once there is space, a log that has run out of it looks again after so many polls, which a real
-   core makes in seconds: days must not pass between two of them. */
+/* Idle steps after which time is skipped although something is under way. A disk that is full stays
+   so. Once there is space, a log that has run out of it looks again after so many polls, which a
+   real core makes in seconds: days must not pass between two of them. */
 static uint32_t most_idle_steps(const struct sim *sim)
 {
-    return sim->full_until != 0 ? QUIET_STEPS : 2 * sim->machine.cores * CW_LOG_RETRY_POLLS;
+    bool waits = false;
+    for (uint32_t i = 0; i < sim->machine.cores && sim->full_until == 0; i++) {
+        struct cw_commit commit = cw_store_commit(sim->machine.core[i].store);
+        waits = waits || (cw_store_full(sim->machine.core[i].store) &&
+                          commit.number(commit.self) > commit.durable(commit.self));
+    }
+    return waits ? 2 * sim->machine.cores * CW_LOG_RETRY_POLLS : QUIET_STEPS;
 }
 
 static int64_t min(int64_t a, int64_t b)
@@ -252,7 +258,9 @@ static bool turn(struct sim *sim, int64_t until)
         return restart(sim);
     }
     sim->idle_steps = worked ? 0 : sim->idle_steps + 1;
-    if (!worked && (!sim_machine_busy(sim) || sim->idle_steps > most_idle_steps(sim))) {
+    bool idle = !worked && (!sim_machine_busy(sim) || (sim->idle_steps > QUIET_STEPS &&
+                                                       sim->idle_steps > most_idle_steps(sim)));
+    if (idle) {
         skip_time(sim, until);
     } else {
         /* Slowly first, then faster: something may be at work for hours (a full disk). */
