@@ -302,10 +302,8 @@ static cw_err open_store(struct cw_durable *durable, uint32_t number, struct cw_
 static cw_err begin_epoch(struct cw_durable *durable, struct cw_pipeline *const *pipelines,
                           struct cw_fault *fault)
 {
-    const struct cw_durable_files *files = &durable->options.files;
     uint64_t epoch = durable->manifest.epoch + 1;
-    cw_err err =
-        files->remove(files->self, epoch, fault); /* of a start that did not come through */
+    cw_err err = CW_ERR_OK;
     for (uint32_t i = 0; i < durable->options.cores && err == CW_ERR_OK; i++) {
         struct cw_durable_core *core = &durable->cores[i];
         err = open_disk(durable, core, epoch, i, fault);
@@ -338,13 +336,12 @@ static cw_err end_epoch(struct cw_durable *durable, struct cw_fault *fault)
             }
         }
     }
-    uint64_t old = durable->manifest.epoch;
     if (err == CW_ERR_OK) {
         durable->manifest.epoch++;
         durable->manifest.cores = durable->options.cores;
         err = files->store(files->self, &durable->manifest, fault);
     }
-    return err == CW_ERR_OK ? files->remove(files->self, old, fault) : err;
+    return err == CW_ERR_OK ? files->keep(files->self, durable->manifest.epoch, fault) : err;
 }
 
 static cw_err relink(struct cw_durable *durable, struct cw_pipeline *const *pipelines,
@@ -370,6 +367,9 @@ cw_err cw_durable_recover(struct cw_durable *durable, struct cw_pipeline *const 
     if (err == CW_ERR_OK && durable->manifest.clean) { /* before anything is changed */
         durable->manifest.clean = false;
         err = files->store(files->self, &durable->manifest, fault);
+    }
+    if (err == CW_ERR_OK) { /* of starts that a crash cut short: the old one, or half a new one */
+        err = files->keep(files->self, durable->manifest.epoch, fault);
     }
     if (err == CW_ERR_OK && !same) {
         err = begin_epoch(durable, pipelines, fault);
