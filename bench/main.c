@@ -19,6 +19,7 @@ static const struct suite {
     {cw_bench_table, false},  {cw_bench_ring, false},
     {cw_bench_model, false},  {cw_bench_message, false},
     {cw_bench_form, false},   {cw_bench_checkpoint, false},
+    {cw_bench_restart, false},
     {cw_bench_pipeline, false},
     {cw_bench_server, false}, {cw_bench_limit, false},
     {cw_bench_disk, true},    {NULL, false},
