@@ -4,6 +4,7 @@
  * bytes. Beside it: the same bytes moved by memcpy as often as that disk does.
  */
 #include "bench/bench.h"
+#include "bench/memory_disk.h"
 #include "core/checkpoint.h"
 #include "core/table.h"
 
@@ -24,73 +25,9 @@ enum {
 struct state {
     uint64_t rows;
     struct cw_table *table;
-    struct cw_disk disk;
-    char *file, *copy;
-    uint64_t bytes, bytes_max;
-    bool there;
+    struct cw_memory_disk disk;
+    char *copy;
 };
-
-static const char name[] = "checkpoint-0000000000000001";
-
-static void submit(void *self, struct cw_disk_op *op)
-{
-    struct state *state = self;
-    op->error = 0;
-    op->done = true;
-    switch (op->kind) {
-    case CW_DISK_WRITE:
-        CW_ASSERT(op->offset + op->bytes <= state->bytes_max);
-        if (op->bytes > 0) {
-            memcpy(state->file + op->offset, op->data, op->bytes);
-            state->bytes = op->offset + op->bytes;
-        }
-        break;
-    case CW_DISK_READ:
-        CW_ASSERT(op->offset + op->bytes <= state->bytes);
-        memcpy(op->into, state->file + op->offset, op->bytes);
-        op->got = op->bytes;
-        break;
-    case CW_DISK_OPEN:
-        op->file = 0;
-        op->size = state->bytes;
-        break;
-    case CW_DISK_CREATE: op->file = 0; break;
-    case CW_DISK_RENAME: state->there = true; break;
-    case CW_DISK_REMOVE:
-    case CW_DISK_CLOSE:
-    case CW_DISK_SYNC_NAMES: break;
-    }
-}
-
-static bool poll_none(void *self)
-{
-    (void)self;
-    return false;
-}
-
-static void wait_none(void *self)
-{
-    (void)self;
-}
-
-static int list(void *self, void (*found)(void *with, const char *name, uint64_t bytes),
-                void *with)
-{
-    const struct state *state = self;
-    if (state->there) {
-        found(with, name, state->bytes);
-    }
-    return 0;
-}
-
-static char *map(uint64_t bytes)
-{
-    void *base = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    CW_ASSERT(base != MAP_FAILED);
-    (void)madvise(base, bytes, MADV_HUGEPAGE);
-    memset(base, 1, bytes);
-    return base;
-}
 
 static struct cw_table *open_table(void)
 {
@@ -111,11 +48,9 @@ static void *setup(bool tiny)
     struct state *state = calloc(1, sizeof *state);
     CW_ASSERT(state != NULL);
     state->rows = tiny ? TINY_ROWS : ROWS;
-    state->bytes_max = state->rows * (RECORD_BYTES + 16) + (1 << 20);
-    state->file = map(state->bytes_max);
-    state->copy = map(state->bytes_max);
-    state->disk = (struct cw_disk){
-        .self = state, .submit = submit, .poll = poll_none, .wait = wait_none, .list = list};
+    uint64_t bytes = state->rows * (RECORD_BYTES + 16) + (1 << 20);
+    cw_memory_disk_open(&state->disk, bytes);
+    state->copy = cw_memory_disk_map(bytes);
     state->table = open_table();
     for (uint64_t id = 0; id < state->rows; id++) {
         uint64_t key[KEY_BYTES / 8] = {id * 0x9e3779b97f4a7c15u, id, 7};
@@ -131,21 +66,9 @@ static void *setup(bool tiny)
 static uint64_t run_write(void *opaque, uint64_t *units)
 {
     struct state *state = opaque;
-    struct cw_checkpoint *checkpoint;
-    struct cw_fault fault;
-    struct cw_checkpoint_options options = {
-        .disk = state->disk, .tables = &state->table, .table_count = 1};
-    cw_err err = cw_checkpoint_open(&checkpoint, &options, &fault);
-    CW_ASSERT(err == CW_ERR_OK);
-    cw_checkpoint_begin(checkpoint, 1, 0);
-    enum cw_checkpoint_state is;
-    do {
-        is = cw_checkpoint_slice(checkpoint, SLICE_ROWS, 1, 1);
-    } while (is == CW_CHECKPOINT_ROWS || is == CW_CHECKPOINT_WAITING);
-    CW_ASSERT(is == CW_CHECKPOINT_DONE);
-    cw_checkpoint_close(checkpoint);
+    cw_memory_disk_checkpoint(&state->disk, &state->table, 1, SLICE_ROWS);
     uint64_t last; /* of the foot: its hash, which follows from every byte */
-    memcpy(&last, state->file + state->bytes - sizeof last, sizeof last);
+    memcpy(&last, state->disk.file + state->disk.bytes - sizeof last, sizeof last);
     *units = state->rows;
     return last;
 }
@@ -200,7 +123,8 @@ static void read_all(struct state *state, bool (*apply)(void *with, struct cw_vi
     const uint8_t store[16] = {0};
     struct cw_checkpoint_found found;
     struct cw_fault fault;
-    cw_err err = cw_checkpoint_read(&state->disk, store, 0, true, apply, with, &found, &fault);
+    struct cw_disk disk = cw_memory_disk_port(&state->disk);
+    cw_err err = cw_checkpoint_read(&disk, store, 0, true, apply, with, &found, &fault);
     CW_ASSERT(err == CW_ERR_OK && found.rows == state->rows);
 }
 
@@ -226,7 +150,7 @@ static uint64_t run_load(void *opaque, uint64_t *units)
 static uint64_t run_copy(void *opaque, uint64_t *units)
 {
     struct state *state = opaque;
-    memcpy(state->copy, state->file, state->rows * RECORD_BYTES);
+    memcpy(state->copy, state->disk.file, state->rows * RECORD_BYTES);
     cw_bench_use(state->copy);
     *units = state->rows;
     return 0;
@@ -236,8 +160,8 @@ static void teardown(void *opaque)
 {
     struct state *state = opaque;
     cw_table_close(state->table);
-    (void)munmap(state->file, state->bytes_max);
-    (void)munmap(state->copy, state->bytes_max);
+    (void)munmap(state->copy, state->disk.bytes_max);
+    cw_memory_disk_close(&state->disk);
     free(state);
 }
 

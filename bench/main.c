@@ -14,11 +14,14 @@ static const struct suite {
     const struct cw_bench_case *cases;
     bool wall; /* what it waits for is the point: its time is the clock's, not the thread's */
 } suites[] = {
-    {cw_bench_json, false},       {cw_bench_pattern, false},  {cw_bench_time, false},
-    {cw_bench_wheel, false},      {cw_bench_table, false},    {cw_bench_ring, false},
-    {cw_bench_model, false},      {cw_bench_message, false},  {cw_bench_form, false},
-    {cw_bench_checkpoint, false}, {cw_bench_pipeline, false}, {cw_bench_server, false},
-    {cw_bench_limit, false},      {cw_bench_disk, true},      {NULL, false},
+    {cw_bench_json, false},    {cw_bench_pattern, false},
+    {cw_bench_time, false},    {cw_bench_wheel, false},
+    {cw_bench_table, false},   {cw_bench_ring, false},
+    {cw_bench_model, false},   {cw_bench_message, false},
+    {cw_bench_form, false},    {cw_bench_checkpoint, false},
+    {cw_bench_restart, false}, {cw_bench_pipeline, false},
+    {cw_bench_server, false},  {cw_bench_limit, false},
+    {cw_bench_disk, true},     {NULL, false},
 };
 
 /* They take minutes: run when --filter names them, and a few of them with --tiny. */

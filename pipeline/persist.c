@@ -70,21 +70,24 @@ static bool dedup_customer(struct cw_view key, struct cw_view *customer)
     return found;
 }
 
-/* The partition that a message's id begins with. */
+/* The partition that a message's id begins with. Without a branch on a digit: those are random, and
+   each row of a message or a link has an id that is looked at. */
 static bool id_partition(struct cw_view id, uint32_t *partition)
 {
     *partition = 0;
-    for (uint32_t i = 0; i < id.bytes; i++) {
-        char c = id.data[i];
-        bool digit = c >= '0' && c <= '9';
-        if (!digit && (c < 'a' || c > 'f')) {
-            return false;
-        }
-        if (i < 4) {
-            *partition = *partition << 4 | (uint32_t)(digit ? c - '0' : c - 'a' + 10);
-        }
+    if (id.bytes != CW_MESSAGE_ID_BYTES) {
+        return false;
     }
-    return id.bytes == CW_MESSAGE_ID_BYTES;
+    uint32_t bad = 0;
+    for (uint32_t i = 0; i < CW_MESSAGE_ID_BYTES; i++) {
+        uint32_t c = (uint8_t)id.data[i];
+        bad |= (uint32_t)(c - '0' > 9) & (uint32_t)(c - 'a' > 5);
+    }
+    for (uint32_t i = 0; i < 4; i++) {
+        uint32_t c = (uint8_t)id.data[i];
+        *partition = *partition << 4 | ((c & 15) + 9 * (c >> 6));
+    }
+    return bad == 0;
 }
 
 /* The customer that the key of a row names; false when it names none, or is malformed. */
@@ -402,10 +405,9 @@ static bool is_older(const struct cw_record *record, const void *there)
     return told < known;
 }
 
-static cw_err put_row(struct cw_pipeline *p, struct cw_table *table, const struct cw_record *record,
-                      struct cw_fault *fault)
+static cw_err put_row(struct cw_pipeline *p, struct cw_table *table, uint64_t hash,
+                      const struct cw_record *record, struct cw_fault *fault)
 {
-    uint64_t hash = cw_table_hash(table, record->key.data, record->key.bytes);
     bool added = false;
     cw_row row =
         cw_table_put(table, hash, record->key.data, record->key.bytes, record->value.bytes, &added);
@@ -437,32 +439,86 @@ static cw_err open_meta(struct cw_pipeline *p, struct cw_fault *fault)
     return cw_table_open(&p->loaded.meta, &options, fault);
 }
 
-cw_err cw_pipeline_load(struct cw_pipeline *p, const struct cw_record *record,
-                        struct cw_fault *fault)
+/* The table that a record goes to, and its hash there. */
+struct place {
+    struct cw_table *table;
+    uint64_t hash;
+};
+
+static cw_err place(struct cw_pipeline *p, struct cw_table *const *tables,
+                    const struct cw_record *record, struct place *place, struct cw_fault *fault)
 {
     if (record->table >= CW_TABLE_NUMBER_COUNT || record->key.bytes < 1 ||
         record->key.bytes > CW_TABLE_KEY_BYTES_MAX || record->value.bytes > CW_TABLE_VALUE_MAX) {
         return cw_damaged(fault, "a record of no table, or of no size that it could have");
     }
-    p->loaded.rows++;
-    struct cw_table *table = cw_pipeline_table(p, (enum cw_table_number)record->table);
+    if (record->kind != CW_RECORD_PUT && record->kind != CW_RECORD_REMOVE) {
+        return cw_damaged(fault, "a record of no kind");
+    }
+    place->table = tables[record->table];
     if (record->table == CW_TABLE_meta) {
         cw_err err = p->loaded.meta != NULL ? CW_ERR_OK : open_meta(p, fault);
         if (err != CW_ERR_OK) {
             return err;
         }
-        table = p->loaded.meta;
+        place->table = p->loaded.meta;
     }
+    place->hash = cw_table_hash(place->table, record->key.data, record->key.bytes);
+    return CW_ERR_OK;
+}
+
+static cw_err apply(struct cw_pipeline *p, const struct place *place,
+                    const struct cw_record *record, struct cw_fault *fault)
+{
+    p->loaded.rows++;
     if (record->kind == CW_RECORD_PUT) {
-        return put_row(p, table, record, fault);
+        return put_row(p, place->table, place->hash, record, fault);
     }
-    if (record->kind != CW_RECORD_REMOVE) {
-        return cw_damaged(fault, "a record of no kind");
-    }
-    cw_row row = cw_table_find(table, cw_table_hash(table, record->key.data, record->key.bytes),
-                               record->key.data, record->key.bytes);
+    cw_row row = cw_table_find(place->table, place->hash, record->key.data, record->key.bytes);
     if (row != CW_ROW_NONE && !is_of_products(record)) {
-        cw_table_remove(table, row);
+        cw_table_remove(place->table, row);
     }
     return CW_ERR_OK;
+}
+
+/*
+ * Three walks over the batch: hashes are worked out and their groups asked for; the groups are read
+ * and the rows that they lead to asked for; rows are found or made, in order. What is asked for is
+ * only a guess (a split or a removal may move it), the last walk looks at everything itself.
+ */
+cw_err cw_pipeline_load_batch(struct cw_pipeline *p, const struct cw_record *records,
+                              uint32_t count, struct cw_fault *fault)
+{
+    CW_ASSERT(count <= CW_LOAD_BATCH);
+    struct cw_table *tables[CW_TABLE_NUMBER_COUNT] = {
+#define CW_X(name, number) [number] = p->name,
+        CW_TABLE_NUMBERS(CW_X)
+#undef CW_X
+    };
+    struct place places[CW_LOAD_BATCH];
+    cw_err refused = CW_ERR_OK;
+    uint32_t placed = 0;
+    for (; placed < count; placed++) {
+        refused = place(p, tables, &records[placed], &places[placed], fault);
+        if (refused != CW_ERR_OK) {
+            break;
+        }
+        cw_table_prefetch_put(places[placed].table, places[placed].hash);
+    }
+    for (uint32_t i = 0; i < placed; i++) {
+        cw_table_prefetch_row(places[i].table, places[i].hash);
+    }
+    for (uint32_t i = 0; i < placed; i++) {
+        cw_err err = apply(p, &places[i], &records[i], fault);
+        if (err != CW_ERR_OK) {
+            return err;
+        }
+    }
+    return refused;
+}
+
+cw_err cw_pipeline_load(struct cw_pipeline *p, const struct cw_record *record,
+                        struct cw_fault *fault)
+{
+    return cw_pipeline_load_batch(p, record, 1, fault);
 }

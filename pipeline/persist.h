@@ -8,7 +8,7 @@
  * cw_pipeline_relink makes all of that anew.
  *
  *     before each commit:  cw_pipeline_note(p); then the records of what changed (core/journal.h)
- *     at a start:          open -> cw_pipeline_load for each record -> cw_pipeline_relink
+ *     at a start:          open -> cw_pipeline_load_batch of all records -> cw_pipeline_relink
  *                          -> cw_pipeline_settle_in_doubt until it is through -> events
  *
  * What relink changes in rows is a change as any other: a journal forgets after the loading and
@@ -62,6 +62,15 @@ CW_MUST_USE bool cw_persist_owner(const struct cw_record *record, uint32_t parti
  */
 CW_MUST_USE cw_err cw_pipeline_load(struct cw_pipeline *pipeline, const struct cw_record *record,
                                     struct cw_fault *fault);
+
+/* So many at a time hide the memory's latency; the longest batch. */
+#define CW_LOAD_BATCH 32u
+
+/* The same for `count` records, at most CW_LOAD_BATCH, as if each were loaded after the one before:
+   what they will touch is asked for in front. Where one is refused, those before it are applied. */
+CW_MUST_USE cw_err cw_pipeline_load_batch(struct cw_pipeline *pipeline,
+                                          const struct cw_record *records, uint32_t count,
+                                          struct cw_fault *fault);
 
 struct cw_relink {
     uint32_t cores_before; /* that wrote the records; 0: there are none */

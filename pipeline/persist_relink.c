@@ -63,9 +63,53 @@ static void follow_programs(struct cw_pipeline *p, struct cw_core_before *core)
         if (!there) {
             continue;
         }
-        old->watches = new->enabled && new->session_timeout_ms > 0;
+        old->watches = new->enabled &&new->session_timeout_ms > 0;
         p->paused[old->slot_now] |= old->paused;
     }
+}
+
+/*
+ * Each row of a customer asks for that customer, who lies anywhere: so rows are taken so many at a
+ * time, their customers' places asked for, then the customers, before the first is looked at.
+ */
+struct owned {
+    cw_row rows[CW_LOAD_BATCH];
+    uint64_t hashes[CW_LOAD_BATCH]; /* of the customers; of who has none: anything */
+    uint32_t count;
+};
+
+/* The next rows of a table; `owner` says whose a row is by its key. False: there are none left. */
+static bool next_owned(const struct cw_pipeline *p, const struct cw_table *table, uint64_t *cursor,
+                       struct cw_view (*owner)(struct cw_view key), struct owned *owned)
+{
+    owned->count = 0;
+    while (owned->count < CW_LOAD_BATCH) {
+        cw_row row = cw_table_next(table, cursor);
+        if (row == CW_ROW_NONE) {
+            break;
+        }
+        struct cw_view id = owner(cw_table_key(table, row));
+        uint64_t hash = cw_table_hash(p->customers, id.data, id.bytes);
+        cw_table_prefetch(p->customers, hash);
+        owned->rows[owned->count] = row;
+        owned->hashes[owned->count++] = hash;
+    }
+    for (uint32_t i = 0; i < owned->count; i++) {
+        cw_table_prefetch_row(p->customers, owned->hashes[i]);
+    }
+    return owned->count > 0;
+}
+
+static bool find_owner(const struct cw_pipeline *p, struct cw_view id, uint64_t hash,
+                       struct cw_customer *customer)
+{
+    *customer = (struct cw_customer){.id = id};
+    customer->row = cw_table_find(p->customers, hash, id.data, id.bytes);
+    if (customer->row == CW_ROW_NONE) {
+        return false;
+    }
+    customer->at = cw_table_value(p->customers, customer->row);
+    return true;
 }
 
 static const struct cw_core_before *core_of(const struct relink *r, struct cw_view customer)
@@ -130,40 +174,54 @@ static bool lead_to_products(struct cw_pipeline *p, cw_row row)
     return true;
 }
 
+static struct cw_view candidate_owner(struct cw_view key)
+{
+    return (struct cw_view){key.data, key.bytes - (uint32_t)sizeof(uint32_t)};
+}
+
+static cw_err link_candidate(struct relink *r, cw_row row, uint64_t hash)
+{
+    struct cw_pipeline *p = r->p;
+    struct cw_customer customer;
+    struct cw_candidate_row *at = cw_table_link(p->candidates, row);
+    if (!find_owner(p, candidate_owner(cw_table_key(p->candidates, row)), hash, &customer) ||
+        at->serial > customer.at->candidate_serial || at->listed > customer.at->listings) {
+        return cw_damaged(r->fault, "a candidate that its customer does not know");
+    }
+    bool in_flight = at->status < CW_STATUS_CONVERTED;
+    struct cw_customer_row *owner = cw_table_link(p->customers, customer.row);
+    cw_row *head = in_flight ? &owner->in_flight : &owner->history;
+    at->slot = CW_SLOT_GONE; /* of those in flight it follows */
+    at->score_bucket = at->value_bucket = CW_BUCKET_NONE;
+    at->cart_hash = cw_candidate_hash(p, cw_candidate_texts(at).cart);
+    at->prev = CW_ROW_NONE;
+    at->next = *head;
+    *head = row;
+    (void)lead_to_products(p, row);
+    const struct cw_touch_row *touches = cw_candidate_touches(at);
+    for (uint32_t i = 0; i < at->touch_count; i++) {
+        r->sending += touches[i].state == CW_TOUCH_SENDING;
+        r->pending += in_flight && touches[i].state == CW_TOUCH_PENDING;
+    }
+    r->in_flight += in_flight;
+    owner->in_flight_count += in_flight;
+    if (in_flight) {
+        take_over(p, row);
+    }
+    return CW_ERR_OK;
+}
+
 /* Candidates go to their customers' lists, in any order yet. */
 static cw_err link_candidates(struct relink *r)
 {
-    struct cw_pipeline *p = r->p;
+    struct owned owned;
     uint64_t cursor = 0;
-    cw_row row;
-    while ((row = cw_table_next(p->candidates, &cursor)) != CW_ROW_NONE) {
-        struct cw_view key = cw_table_key(p->candidates, row);
-        struct cw_customer customer;
-        key.bytes -= (uint32_t)sizeof(uint32_t);
-        struct cw_candidate_row *at = cw_table_link(p->candidates, row);
-        if (!cw_customer_find(p, key, &customer) || at->serial > customer.at->candidate_serial ||
-            at->listed > customer.at->listings) {
-            return cw_damaged(r->fault, "a candidate that its customer does not know");
-        }
-        bool in_flight = at->status < CW_STATUS_CONVERTED;
-        struct cw_customer_row *owner = cw_table_link(p->customers, customer.row);
-        cw_row *head = in_flight ? &owner->in_flight : &owner->history;
-        at->slot = CW_SLOT_GONE; /* of those in flight it follows */
-        at->score_bucket = at->value_bucket = CW_BUCKET_NONE;
-        at->cart_hash = cw_candidate_hash(p, cw_candidate_texts(at).cart);
-        at->prev = CW_ROW_NONE;
-        at->next = *head;
-        *head = row;
-        (void)lead_to_products(p, row);
-        const struct cw_touch_row *touches = cw_candidate_touches(at);
-        for (uint32_t i = 0; i < at->touch_count; i++) {
-            r->sending += touches[i].state == CW_TOUCH_SENDING;
-            r->pending += in_flight && touches[i].state == CW_TOUCH_PENDING;
-        }
-        r->in_flight += in_flight;
-        owner->in_flight_count += in_flight;
-        if (in_flight) {
-            take_over(p, row);
+    while (next_owned(r->p, r->p->candidates, &cursor, candidate_owner, &owned)) {
+        for (uint32_t i = 0; i < owned.count; i++) {
+            cw_err err = link_candidate(r, owned.rows[i], owned.hashes[i]);
+            if (err != CW_ERR_OK) {
+                return err;
+            }
         }
     }
     return CW_ERR_OK;
@@ -232,82 +290,120 @@ static cw_err sessions_now(struct relink *r, const struct cw_core_before *core, 
     return CW_ERR_OK;
 }
 
-static cw_err link_carts(struct relink *r)
+static struct cw_view cart_owner(struct cw_view key)
+{
+    uint16_t bytes;
+    memcpy(&bytes, key.data, sizeof bytes);
+    return (struct cw_view){key.data + sizeof bytes, bytes};
+}
+
+static cw_err link_cart(struct relink *r, cw_row row, uint64_t hash)
 {
     struct cw_pipeline *p = r->p;
+    struct cw_customer customer;
+    if (!find_owner(p, cart_owner(cw_table_key(p->carts, row)), hash, &customer)) {
+        return cw_damaged(r->fault, "a cart of no customer");
+    }
+    struct cw_cart_row *at = cw_table_link(p->carts, row);
+    struct cw_customer_row *owner = cw_table_link(p->customers, customer.row);
+    at->prev = at->watched_next = at->watched_prev = CW_ROW_NONE;
+    at->next = owner->carts;
+    if (at->next != CW_ROW_NONE) {
+        ((struct cw_cart_row *)cw_table_link(p->carts, at->next))->prev = row;
+    }
+    owner->carts = row;
+    uint64_t sessions;
+    uint64_t before = at->sessions;
+    cw_err err = sessions_now(r, core_of(r, customer.id), before, &sessions);
+    if (err != CW_ERR_OK) {
+        return err;
+    }
+    if (sessions != before) {
+        at = cw_table_edit(p->carts, row);
+    }
+    at->sessions = 0;
+    if (sessions != 0 && !cw_cart_watch(p, &customer, row, sessions)) {
+        return cw_damaged(r->fault, "more sessions of a customer than there can be");
+    }
+    return CW_ERR_OK;
+}
+
+static cw_err link_carts(struct relink *r)
+{
+    struct owned owned;
     uint64_t cursor = 0;
-    cw_row row;
-    while ((row = cw_table_next(p->carts, &cursor)) != CW_ROW_NONE) {
-        struct cw_view key = cw_table_key(p->carts, row);
-        struct cw_customer customer;
-        uint16_t bytes;
-        memcpy(&bytes, key.data, sizeof bytes);
-        if (!cw_customer_find(p, (struct cw_view){key.data + sizeof bytes, bytes}, &customer)) {
-            return cw_damaged(r->fault, "a cart of no customer");
-        }
-        struct cw_cart_row *at = cw_table_link(p->carts, row);
-        struct cw_customer_row *owner = cw_table_link(p->customers, customer.row);
-        at->prev = at->watched_next = at->watched_prev = CW_ROW_NONE;
-        at->next = owner->carts;
-        if (at->next != CW_ROW_NONE) {
-            ((struct cw_cart_row *)cw_table_link(p->carts, at->next))->prev = row;
-        }
-        owner->carts = row;
-        uint64_t sessions;
-        uint64_t before = at->sessions;
-        cw_err err = sessions_now(r, core_of(r, customer.id), before, &sessions);
-        if (err != CW_ERR_OK) {
-            return err;
-        }
-        if (sessions != before) {
-            at = cw_table_edit(p->carts, row);
-        }
-        at->sessions = 0;
-        if (sessions != 0 && !cw_cart_watch(p, &customer, row, sessions)) {
-            return cw_damaged(r->fault, "more sessions of a customer than there can be");
+    while (next_owned(r->p, r->p->carts, &cursor, cart_owner, &owned)) {
+        for (uint32_t i = 0; i < owned.count; i++) {
+            cw_err err = link_cart(r, owned.rows[i], owned.hashes[i]);
+            if (err != CW_ERR_OK) {
+                return err;
+            }
         }
     }
+    return CW_ERR_OK;
+}
+
+/* Of no bytes: it is a product's. */
+static struct cw_view seen_owner(struct cw_view key)
+{
+    uint16_t bytes;
+    memcpy(&bytes, key.data + 1, sizeof bytes);
+    return (struct cw_view){key.data + 1 + sizeof bytes, bytes};
+}
+
+static cw_err link_one_seen(struct relink *r, cw_row row, uint64_t hash)
+{
+    struct cw_pipeline *p = r->p;
+    struct cw_view id = seen_owner(cw_table_key(p->seen, row));
+    struct cw_seen_row *at = cw_table_link(p->seen, row);
+    struct cw_customer customer;
+    at->next = at->prev = CW_ROW_NONE;
+    if (id.bytes == 0) {
+        return CW_ERR_OK;
+    }
+    if (!find_owner(p, id, hash, &customer)) {
+        return cw_damaged(r->fault, "an id that was seen of no customer");
+    }
+    struct cw_customer_row *owner = cw_table_link(p->customers, customer.row);
+    at->next = owner->seen;
+    if (at->next != CW_ROW_NONE) {
+        ((struct cw_seen_row *)cw_table_link(p->seen, at->next))->prev = row;
+    }
+    owner->seen = row;
     return CW_ERR_OK;
 }
 
 static cw_err link_seen(struct relink *r)
 {
-    struct cw_pipeline *p = r->p;
+    struct owned owned;
     uint64_t cursor = 0;
-    cw_row row;
-    while ((row = cw_table_next(p->seen, &cursor)) != CW_ROW_NONE) {
-        struct cw_view key = cw_table_key(p->seen, row);
-        struct cw_seen_row *at = cw_table_link(p->seen, row);
-        uint16_t bytes;
-        memcpy(&bytes, key.data + 1, sizeof bytes);
-        at->next = at->prev = CW_ROW_NONE;
-        if (bytes == 0) {
-            continue; /* of a product */
+    while (next_owned(r->p, r->p->seen, &cursor, seen_owner, &owned)) {
+        for (uint32_t i = 0; i < owned.count; i++) {
+            cw_err err = link_one_seen(r, owned.rows[i], owned.hashes[i]);
+            if (err != CW_ERR_OK) {
+                return err;
+            }
         }
-        struct cw_customer customer;
-        if (!cw_customer_find(p, (struct cw_view){key.data + 1 + sizeof bytes, bytes}, &customer)) {
-            return cw_damaged(r->fault, "an id that was seen of no customer");
-        }
-        struct cw_customer_row *owner = cw_table_link(p->customers, customer.row);
-        at->next = owner->seen;
-        if (at->next != CW_ROW_NONE) {
-            ((struct cw_seen_row *)cw_table_link(p->seen, at->next))->prev = row;
-        }
-        owner->seen = row;
     }
     return CW_ERR_OK;
 }
 
-/* Whether it leads to a touch that was tried, under the id that follows from that. */
-static bool message_good(struct cw_pipeline *p, cw_row row)
+/* The key of the candidate that a message is of. */
+static uint32_t message_key(const struct cw_message_row *message,
+                            char key[CW_ID_BYTES_MAX + sizeof message->serial])
 {
-    const struct cw_message_row *message = cw_table_value(p->messages, row);
     struct cw_view customer = cw_message_owner(message);
-    char key[CW_ID_BYTES_MAX + sizeof message->serial];
     memcpy(key, customer.data, customer.bytes);
     memcpy(key + customer.bytes, &message->serial, sizeof message->serial);
-    uint32_t bytes = customer.bytes + (uint32_t)sizeof message->serial;
-    cw_row of = cw_table_find(p->candidates, cw_table_hash(p->candidates, key, bytes), key, bytes);
+    return customer.bytes + (uint32_t)sizeof message->serial;
+}
+
+/* Whether it leads to a touch that was tried, under the id that follows from that. */
+static bool message_good(struct cw_pipeline *p, cw_row row, uint64_t hash)
+{
+    const struct cw_message_row *message = cw_table_value(p->messages, row);
+    char key[CW_ID_BYTES_MAX + sizeof message->serial];
+    cw_row of = cw_table_find(p->candidates, hash, key, message_key(message, key));
     if (of == CW_ROW_NONE) {
         return false;
     }
@@ -318,9 +414,31 @@ static bool message_good(struct cw_pipeline *p, cw_row row)
     }
     char id[CW_MESSAGE_ID_BYTES];
     struct cw_candidate_texts texts = cw_candidate_texts(candidate);
-    cw_message_id(p->options.partitions, texts.program, customer, texts.cart, candidate->first_t0,
-                  message->touch, id);
+    cw_message_id(p->options.partitions, texts.program, cw_message_owner(message), texts.cart,
+                  candidate->first_t0, message->touch, id);
     return cw_view_equal(cw_table_key(p->messages, row), (struct cw_view){id, sizeof id});
+}
+
+/* As next_owned, with the candidates that messages are of. */
+static bool next_messages(const struct cw_pipeline *p, uint64_t *cursor, struct owned *owned)
+{
+    owned->count = 0;
+    while (owned->count < CW_LOAD_BATCH) {
+        cw_row row = cw_table_next(p->messages, cursor);
+        if (row == CW_ROW_NONE) {
+            break;
+        }
+        const struct cw_message_row *message = cw_table_value(p->messages, row);
+        char key[CW_ID_BYTES_MAX + sizeof message->serial];
+        uint64_t hash = cw_table_hash(p->candidates, key, message_key(message, key));
+        cw_table_prefetch(p->candidates, hash);
+        owned->rows[owned->count] = row;
+        owned->hashes[owned->count++] = hash;
+    }
+    for (uint32_t i = 0; i < owned->count; i++) {
+        cw_table_prefetch_row(p->candidates, owned->hashes[i]);
+    }
+    return owned->count > 0;
 }
 
 /* A short link whose message is no more goes: it was left where links were not configured when its
@@ -328,14 +446,17 @@ static bool message_good(struct cw_pipeline *p, cw_row row)
 static cw_err look_at_messages(struct relink *r)
 {
     struct cw_pipeline *p = r->p;
+    struct owned owned;
     uint64_t cursor = 0;
-    cw_row row;
-    while ((row = cw_table_next(p->messages, &cursor)) != CW_ROW_NONE) {
-        if (!message_good(p, row)) {
-            return cw_damaged(r->fault, "a message of a touch that was not sent");
+    while (next_messages(p, &cursor, &owned)) {
+        for (uint32_t i = 0; i < owned.count; i++) {
+            if (!message_good(p, owned.rows[i], owned.hashes[i])) {
+                return cw_damaged(r->fault, "a message of a touch that was not sent");
+            }
         }
     }
     cursor = 0;
+    cw_row row;
     while ((row = cw_table_next(p->links, &cursor)) != CW_ROW_NONE) {
         const struct cw_link_row *link = cw_table_value(p->links, row);
         struct cw_view id = {link->message_id, sizeof link->message_id};
@@ -444,9 +565,34 @@ static void take_clock(struct relink *r, bool same)
     }
 }
 
+/* So many customers at a time, the first rows of their lists asked for in front. */
+static void wind_up_all(struct cw_pipeline *p)
+{
+    cw_row rows[CW_LOAD_BATCH];
+    uint64_t cursor = 0;
+    uint32_t count;
+    do {
+        count = 0;
+        cw_row row;
+        while (count < CW_LOAD_BATCH &&
+               (row = cw_table_next(p->customers, &cursor)) != CW_ROW_NONE) {
+            const struct cw_customer_row *at = cw_table_value(p->customers, row);
+            cw_table_prefetch_at(p->candidates, at->in_flight);
+            cw_table_prefetch_at(p->candidates, at->history);
+            cw_table_prefetch_at(p->carts, at->watched);
+            rows[count++] = row;
+        }
+        for (uint32_t i = 0; i < count; i++) {
+            struct cw_customer customer = {.id = cw_table_key(p->customers, rows[i]),
+                                           .row = rows[i],
+                                           .at = cw_table_link(p->customers, rows[i])};
+            wind_up(p, &customer);
+        }
+    } while (count == CW_LOAD_BATCH);
+}
+
 static cw_err link_all(struct relink *r)
 {
-    struct cw_pipeline *p = r->p;
     cw_err err = clear_customers(r);
     err = err == CW_ERR_OK ? link_candidates(r) : err;
     err = err == CW_ERR_OK ? link_carts(r) : err;
@@ -455,14 +601,7 @@ static cw_err link_all(struct relink *r)
     if (err != CW_ERR_OK) {
         return err;
     }
-    uint64_t cursor = 0;
-    cw_row row;
-    while ((row = cw_table_next(p->customers, &cursor)) != CW_ROW_NONE) {
-        struct cw_customer customer = {.id = cw_table_key(p->customers, row),
-                                       .row = row,
-                                       .at = cw_table_link(p->customers, row)};
-        wind_up(p, &customer);
-    }
+    wind_up_all(r->p);
     return share_fates(r);
 }
 

@@ -1,59 +1,12 @@
 #include "tools/durable.h"
 
+#include "io/clock.h"
 #include "tools/durable_priv.h"
 
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* ---- records into pipelines ---- */
-
-/* One old core's records on their way into the new cores' pipelines. */
-struct load {
-    struct cw_durable *durable;
-    struct cw_pipeline *const *pipelines;
-    uint32_t from;          /* the old core */
-    bool same;              /* there are as many cores as before */
-    struct cw_fault *fault; /* why the first record was refused; code OK: none was */
-    uint64_t rows;
-};
-
-static bool load_one(struct load *load, const struct cw_record *record)
-{
-    const struct cw_durable_options *options = &load->durable->options;
-    uint32_t partition = 0;
-    if (load->same) { /* every row is its own core's still */
-        return cw_pipeline_load(load->pipelines[load->from], record, load->fault) == CW_ERR_OK;
-    }
-    if (cw_persist_owner(record, options->partitions, &partition)) {
-        return cw_pipeline_load(load->pipelines[partition % options->cores], record, load->fault) ==
-               CW_ERR_OK;
-    }
-    for (uint32_t i = 0; i < options->cores; i++) {
-        if (cw_pipeline_load(load->pipelines[i], record, load->fault) != CW_ERR_OK) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static bool load_records(void *with, struct cw_view records)
-{
-    struct load *load = with;
-    struct cw_record record;
-    enum cw_record_read read;
-    while ((read = cw_record_next(&records, &record)) == CW_RECORD_READ) {
-        if (!load_one(load, &record)) {
-            return false;
-        }
-        load->rows++;
-    }
-    if (read == CW_RECORD_BAD) {
-        (void)cw_fail(load->fault, CW_ERR_CORRUPT, "a record is none");
-    }
-    return read == CW_RECORD_END;
-}
 
 struct frames {
     bool (*apply)(void *with, struct cw_view records);
@@ -98,19 +51,25 @@ static void log_options(const struct cw_durable *durable, const struct cw_disk *
 /* Reads checkpoint and log; keeps the log open where `log` wants it. */
 static cw_err read_core(struct cw_log_options *options, bool (*apply)(void *, struct cw_view),
                         void *with, struct cw_checkpoint_found *checkpoint,
-                        struct cw_log_found *found, struct cw_log **log, struct cw_fault *fault)
+                        struct cw_log_found *found, struct cw_log **log,
+                        struct cw_durable_phases *phases, struct cw_fault *fault)
 {
+    uint64_t began_ns = cw_clock_monotonic_ns();
     cw_err err = cw_checkpoint_read(&options->disk, options->store, options->shard,
                                     options->read_only, apply, with, checkpoint, fault);
     if (err != CW_ERR_OK) {
         return err;
     }
+    uint64_t read_ns = cw_clock_monotonic_ns();
+    phases->checkpoint_ns = read_ns - began_ns;
+    phases->checkpoint_rows_ns = phases->rows_ns;
     if (checkpoint->any) {
         options->since = checkpoint->begin;
         options->until = checkpoint->end;
     }
     struct frames frames = {apply, with};
     err = cw_log_recover(log, options, load_frame, &frames, found, fault);
+    phases->log_ns = cw_clock_monotonic_ns() - read_ns;
     if (err == CW_ERR_OK && found->segments == 0) { /* every core of a manifest has one */
         cw_log_close(*log, false);
         *log = NULL;
@@ -134,10 +93,36 @@ static void add_found(struct cw_durable_found *sum, const struct cw_checkpoint_f
     sum->logical_ms = clock > sum->logical_ms ? clock : sum->logical_ms;
 }
 
+static double seconds(uint64_t ns)
+{
+    return (double)ns / 1e9;
+}
+
+/* at_once: cores were read beside each other, and the one that took longest says how long. */
+static void add_phases(struct cw_durable_found *found, const struct cw_durable_phases *phases,
+                       bool at_once)
+{
+    struct {
+        double *sum, own;
+    } parts[] = {
+        {&found->read_s, seconds(phases->checkpoint_ns - phases->checkpoint_rows_ns)},
+        {&found->rows_s, seconds(phases->checkpoint_rows_ns)},
+        {&found->log_s, seconds(phases->log_ns)},
+    };
+
+    for (uint32_t i = 0; i < CW_COUNTOF(parts); i++) {
+        if (!at_once) {
+            *parts[i].sum += parts[i].own;
+        } else if (parts[i].own > *parts[i].sum) {
+            *parts[i].sum = parts[i].own;
+        }
+    }
+}
+
 /* ---- recovery ---- */
 
 /* A record that a pipeline refused says more than who read it. */
-static cw_err explain(const struct load *load, struct cw_fault *fault)
+static cw_err explain(const struct cw_durable_load *load, struct cw_fault *fault)
 {
     if (load->fault->code != CW_ERR_OK) {
         *fault = *load->fault;
@@ -155,6 +140,7 @@ struct reader {
     struct cw_fault fault;
     struct cw_checkpoint_found checkpoint;
     struct cw_log_found log;
+    struct cw_durable_phases phases;
     uint64_t rows;
 };
 
@@ -164,20 +150,21 @@ static void *read_same(void *self)
     struct cw_durable *durable = reader->durable;
     struct cw_durable_core *core = &durable->cores[reader->core];
     struct cw_fault why = {.code = CW_ERR_OK};
-    struct load load = {.durable = durable,
-                        .pipelines = reader->pipelines,
-                        .from = reader->core,
-                        .same = true,
-                        .fault = &why};
+    struct cw_durable_load load = {.options = &durable->options,
+                                   .pipelines = reader->pipelines,
+                                   .from = reader->core,
+                                   .same = true,
+                                   .fault = &why};
     reader->err = open_disk(durable, core, durable->manifest.epoch, reader->core, &reader->fault);
     if (reader->err == CW_ERR_OK) {
         core->open = true;
         struct cw_log_options options;
         log_options(durable, &core->disk, reader->core, &options);
-        reader->err = read_core(&options, load_records, &load, &reader->checkpoint, &reader->log,
-                                &core->log, &reader->fault);
+        reader->err = read_core(&options, cw_durable_load_records, &load, &reader->checkpoint,
+                                &reader->log, &core->log, &load.phases, &reader->fault);
     }
     reader->rows = load.rows;
+    reader->phases = load.phases;
     if (reader->err != CW_ERR_OK) {
         reader->err = explain(&load, &reader->fault);
     }
@@ -206,12 +193,36 @@ static cw_err recover_same(struct cw_durable *durable, struct cw_pipeline *const
         }
         durable->cores[i].found = readers[i].checkpoint;
         add_found(found, &readers[i].checkpoint, &readers[i].log, readers[i].rows);
+        add_phases(found, &readers[i].phases, durable->options.threads);
         if (readers[i].err != CW_ERR_OK && err == CW_ERR_OK) {
             err = readers[i].err;
             *fault = readers[i].fault;
         }
     }
     free(readers);
+    return err;
+}
+
+static cw_err scan(const struct cw_durable_files *files, const struct cw_manifest *manifest,
+                   uint32_t core, bool (*apply)(void *with, struct cw_view records), void *with,
+                   struct cw_checkpoint_found *checkpoint, struct cw_log_found *found,
+                   struct cw_durable_phases *phases, struct cw_fault *fault)
+{
+    struct cw_durable looking = {.manifest = *manifest};
+    struct cw_disk disk;
+    cw_err err = files->open(files->self, manifest->epoch, core, true, &disk, fault);
+    if (err != CW_ERR_OK) {
+        return err;
+    }
+    struct cw_log *log = NULL;
+    struct cw_log_options options;
+    log_options(&looking, &disk, core, &options);
+    options.read_only = true;
+    err = read_core(&options, apply, with, checkpoint, found, &log, phases, fault);
+    if (err == CW_ERR_OK) {
+        cw_log_close(log, false);
+    }
+    files->close(files->self, &disk);
     return err;
 }
 
@@ -222,13 +233,14 @@ static cw_err recover_dealt(struct cw_durable *durable, struct cw_pipeline *cons
     cw_err err = CW_ERR_OK;
     for (uint32_t from = 0; from < durable->manifest.cores && err == CW_ERR_OK; from++) {
         struct cw_fault why = {.code = CW_ERR_OK};
-        struct load load = {
-            .durable = durable, .pipelines = pipelines, .from = from, .fault = &why};
+        struct cw_durable_load load = {
+            .options = &durable->options, .pipelines = pipelines, .from = from, .fault = &why};
         struct cw_checkpoint_found checkpoint = {0};
         struct cw_log_found log = {0};
-        err = cw_durable_scan(&durable->options.files, &durable->manifest, from, load_records,
-                              &load, &checkpoint, &log, fault);
+        err = scan(&durable->options.files, &durable->manifest, from, cw_durable_load_records,
+                   &load, &checkpoint, &log, &load.phases, fault);
         add_found(found, &checkpoint, &log, load.rows);
+        add_phases(found, &load.phases, false);
         if (err != CW_ERR_OK) {
             err = explain(&load, fault);
         }
@@ -241,22 +253,8 @@ cw_err cw_durable_scan(const struct cw_durable_files *files, const struct cw_man
                        struct cw_checkpoint_found *checkpoint, struct cw_log_found *found,
                        struct cw_fault *fault)
 {
-    struct cw_durable looking = {.manifest = *manifest};
-    struct cw_disk disk;
-    cw_err err = files->open(files->self, manifest->epoch, core, true, &disk, fault);
-    if (err != CW_ERR_OK) {
-        return err;
-    }
-    struct cw_log *log = NULL;
-    struct cw_log_options options;
-    log_options(&looking, &disk, core, &options);
-    options.read_only = true;
-    err = read_core(&options, apply, with, checkpoint, found, &log, fault);
-    if (err == CW_ERR_OK) {
-        cw_log_close(log, false);
-    }
-    files->close(files->self, &disk);
-    return err;
+    struct cw_durable_phases phases = {0};
+    return scan(files, manifest, core, apply, with, checkpoint, found, &phases, fault);
 }
 
 /* ---- stores ---- */
@@ -344,14 +342,49 @@ static cw_err end_epoch(struct cw_durable *durable, struct cw_fault *fault)
     return err == CW_ERR_OK ? files->keep(files->self, durable->manifest.epoch, fault) : err;
 }
 
+/* One core's rows are linked by themselves: all at once, where cores are read so. */
+struct linker {
+    pthread_t thread;
+    struct cw_pipeline *pipeline;
+    const struct cw_relink *how;
+    cw_err err;
+    struct cw_fault fault;
+};
+
+static void *link_one(void *self)
+{
+    struct linker *linker = self;
+    linker->err = cw_pipeline_relink(linker->pipeline, linker->how, &linker->fault);
+    return NULL;
+}
+
 static cw_err relink(struct cw_durable *durable, struct cw_pipeline *const *pipelines,
                      uint32_t cores_before, struct cw_fault *fault)
 {
-    const struct cw_relink how = {.cores_before = cores_before, .cores = durable->options.cores};
-    cw_err err = CW_ERR_OK;
-    for (uint32_t i = 0; i < durable->options.cores && err == CW_ERR_OK; i++) {
-        err = cw_pipeline_relink(pipelines[i], &how, fault);
+    const uint32_t count = durable->options.cores;
+    const struct cw_relink how = {.cores_before = cores_before, .cores = count};
+    struct linker *linkers = calloc(count, sizeof *linkers);
+    CW_ASSERT(linkers != NULL);
+    for (uint32_t i = 0; i < count; i++) {
+        linkers[i] = (struct linker){.pipeline = pipelines[i], .how = &how};
+        if (!durable->options.threads) {
+            (void)link_one(&linkers[i]);
+            continue;
+        }
+        int rc = pthread_create(&linkers[i].thread, NULL, link_one, &linkers[i]);
+        CW_ASSERT(rc == 0);
     }
+    cw_err err = CW_ERR_OK;
+    for (uint32_t i = 0; i < count; i++) {
+        if (durable->options.threads) {
+            (void)pthread_join(linkers[i].thread, NULL);
+        }
+        if (linkers[i].err != CW_ERR_OK && err == CW_ERR_OK) {
+            err = linkers[i].err;
+            *fault = linkers[i].fault;
+        }
+    }
+    free(linkers);
     return err;
 }
 
@@ -378,7 +411,9 @@ cw_err cw_durable_recover(struct cw_durable *durable, struct cw_pipeline *const 
         err = open_store(durable, i, pipelines[i], fault);
     }
     if (err == CW_ERR_OK) { /* what it changes is noted already */
+        uint64_t began_ns = cw_clock_monotonic_ns();
         err = relink(durable, pipelines, before, fault);
+        found->link_s = seconds(cw_clock_monotonic_ns() - began_ns);
     }
     return err == CW_ERR_OK && !same ? end_epoch(durable, fault) : err;
 }

@@ -65,6 +65,9 @@ struct cw_durable_found {
     uint64_t frames_to; /* sum of the cores' last LSNs */
     uint32_t checkpoints_refused;
     int64_t logical_ms; /* the latest clock that anything says */
+    /* Of the core that took longest, or of all where one was read after the other: reading and
+       proving checkpoints, putting their rows into tables, the log with its rows, linking. */
+    double read_s, rows_s, log_s, link_s;
 };
 
 /* Reads the manifest. CW_ERR_INVALID: partitions are not those of the state. */

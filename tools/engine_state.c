@@ -285,6 +285,11 @@ void cw_engine_say_state(const struct cw_engine *engine, FILE *to)
                       (double)found->log_bytes / 1e6,
                       found->torn_bytes > 0 ? "; a write that was never acknowledged was cut off"
                                             : "");
+        (void)fprintf(to,
+                      "  %llu rows: %.2f s reading checkpoints, %.2f s their rows, %.2f s the log, "
+                      "%.2f s linking\n",
+                      (unsigned long long)found->rows, found->read_s, found->rows_s, found->log_s,
+                      found->link_s);
     }
     if (!found->fresh && found->manifest.cores != manifest->cores) {
         (void)fprintf(to, "  dealt out from %u cores to %u\n", found->manifest.cores,

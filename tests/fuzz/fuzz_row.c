@@ -97,6 +97,8 @@ static bool damage(struct random_shop *r, struct cw_record *record)
 static bool load(struct random_shop *r, const struct saved *saved, uint32_t core, uint32_t target)
 {
     struct cw_record record;
+    struct cw_record batch[CW_LOAD_BATCH];
+    uint32_t count = 0;
     struct cw_relink how = {.cores_before = saved->cores, .cores = shop.cores};
     uint32_t number = 0;
     for (size_t at = 0; saved_next(saved, &at, &record); number++) {
@@ -105,7 +107,8 @@ static bool load(struct random_shop *r, const struct saved *saved, uint32_t core
         if (owned && partition % shop.cores != core) {
             continue;
         }
-        if (number % 61 == target && draw(r, 4) != 0) {
+        bool damaged = number % 61 == target && draw(r, 4) != 0;
+        if (damaged) {
             bool kept = damage(r, &record);
             owned = cw_persist_owner(&record, 256, &partition); /* of anything at all */
             CW_ASSERT(!owned || partition < 256);
@@ -113,9 +116,17 @@ static bool load(struct random_shop *r, const struct saved *saved, uint32_t core
                 continue;
             }
         }
-        if (cw_pipeline_load(shop.pipelines[core], &record, &shop.f.fault) != CW_ERR_OK) {
-            return false;
+        batch[count++] = record;
+        if (count == CW_LOAD_BATCH || damaged) { /* the copy is good until the next */
+            if (cw_pipeline_load_batch(shop.pipelines[core], batch, count, &shop.f.fault) !=
+                CW_ERR_OK) {
+                return false;
+            }
+            count = 0;
         }
+    }
+    if (cw_pipeline_load_batch(shop.pipelines[core], batch, count, &shop.f.fault) != CW_ERR_OK) {
+        return false;
     }
     return cw_pipeline_relink(shop.pipelines[core], &how, &shop.f.fault) == CW_ERR_OK;
 }

@@ -12,6 +12,7 @@
 struct saved {
     struct cw_text text;
     uint32_t cores;
+    uint32_t batch; /* records that are loaded at a time; 0: one */
     int64_t clock;
 };
 
@@ -143,16 +144,26 @@ static inline void commit(struct shop *shop, struct cw_journal **journals, struc
 static inline cw_err load_core(struct shop *shop, uint32_t core, const struct saved *saved,
                                struct cw_journal **journals)
 {
-    struct cw_record record;
+    struct cw_record batch[CW_LOAD_BATCH];
+    uint32_t most = saved->batch != 0 ? saved->batch : 1;
+    uint32_t count = 0;
     struct cw_relink how = {.cores_before = saved->cores, .cores = shop->cores};
-    for (size_t at = 0; saved_next(saved, &at, &record);) {
+    bool more = true;
+    for (size_t at = 0; more;) {
         uint32_t partition;
-        if (cw_persist_owner(&record, 256, &partition) && partition % shop->cores != core) {
+        more = saved_next(saved, &at, &batch[count]);
+        if (more && cw_persist_owner(&batch[count], 256, &partition) &&
+            partition % shop->cores != core) {
             continue;
         }
-        cw_err err = cw_pipeline_load(shop->pipelines[core], &record, &shop->f.fault);
-        if (err != CW_ERR_OK) {
-            return err;
+        count += more;
+        if (count == most || !more) {
+            cw_err err =
+                cw_pipeline_load_batch(shop->pipelines[core], batch, count, &shop->f.fault);
+            if (err != CW_ERR_OK) {
+                return err;
+            }
+            count = 0;
         }
     }
     if (journals != NULL) {

@@ -290,6 +290,7 @@ static void make_tape(struct course *course)
 static void run_course(uint64_t seed, bool taken, bool noted)
 {
     struct course course = {.seed = seed, .taken = taken, .journals = noted};
+    saved.batch = 1 + (uint32_t)seed * 7 % CW_LOAD_BATCH;
     make_tape(&course);
     play(&course, false);
     play(&course, true);
@@ -440,6 +441,120 @@ Test(persist, rows_that_contradict_each_other_are_refused)
     }
     cr_assert(ge(u32, refused, 4));
     cr_assert(ge(u32, taken, 3));
+    shop_stop(&shop);
+    close_all();
+}
+
+static bool same_row(const struct cw_record *a, const struct cw_record *b)
+{
+    return a->table == b->table && cw_view_equal(a->key, b->key);
+}
+
+/*
+ * What a log could say that leads from nothing to `after`: rows as they were before, as they
+ * became, and removals between, close together, so that a batch has several records of one row.
+ */
+static void weave(struct random_shop *r, const struct saved *before, const struct saved *after,
+                  struct saved *woven, uint32_t counts[CW_TABLE_NUMBER_COUNT])
+{
+    struct cw_record next;
+    for (size_t at = 0; saved_next(after, &at, &next);) {
+        struct cw_record old;
+        for (size_t from = 0; saved_next(before, &from, &old);) {
+            if (!same_row(&old, &next)) {
+                continue;
+            }
+            saved_put(woven, &old);
+            counts[old.table]++;
+            if (draw(r, 2) == 0) {
+                struct cw_record removal = {
+                    .kind = CW_RECORD_REMOVE, .table = old.table, .key = old.key};
+                saved_put(woven, &removal);
+                saved_put(woven, &removal);
+            }
+            if (draw(r, 2) == 0) {
+                saved_put(woven, &old);
+            }
+        }
+        saved_put(woven, &next);
+    }
+}
+
+Test(persist, batches_load_what_one_record_after_the_other_does)
+{
+    static const uint32_t batches[] = {1, 2, 7, CW_LOAD_BATCH - 1, CW_LOAD_BATCH};
+    const struct cw_links links = {.key = {3, 4}, .base = CW_VIEW("https://l.example")};
+    const struct shop_options options = {.yamls = RANDOM_PROGRAMS, .links = &links};
+    cr_assert(shop_open(&shop, &options), "%s", shop.f.fault.text);
+    shop.answer = CW_SEND_DONE;
+    struct random_shop r = {.shop = &shop,
+                            .random = 9,
+                            .customers = 20,
+                            .carts = 3,
+                            .products = 5,
+                            .step_ms = 600000,
+                            .long_strings = 300};
+    for (uint32_t i = 0; i < 300; i++) {
+        random_event(&r);
+    }
+    struct saved before = {0};
+    save(&shop, &before, 0);
+    for (uint32_t i = 0; i < 300; i++) {
+        random_event(&r);
+    }
+    struct saved after = {0};
+    save(&shop, &after, 3);
+    struct cw_text right = {0};
+    dump(&shop, &right);
+    struct saved woven = {.cores = 1, .clock = after.clock};
+    uint32_t counts[CW_TABLE_NUMBER_COUNT] = {0};
+    weave(&r, &before, &after, &woven, counts);
+    for (uint32_t i = 0; i < CW_TABLE_NUMBER_COUNT; i++) {
+        cr_assert(gt(u32, counts[i], 0), "table %u has rows that come twice", i);
+    }
+    for (uint32_t i = 0; i < CW_COUNTOF(batches); i++) {
+        struct cw_text now = {0};
+        woven.batch = batches[i];
+        shop_stop(&shop);
+        cr_assert(restore(&shop, &options, &woven, NULL), "%s", shop.f.fault.text);
+        dump(&shop, &now);
+        compare_dumps(&(struct course){.seed = batches[i]}, &right, &now, "in batches");
+        cr_assert(shop_check(&shop));
+        cw_text_deinit(&now);
+    }
+    cw_text_deinit(&right);
+    cw_text_deinit(&before.text);
+    cw_text_deinit(&after.text);
+    cw_text_deinit(&woven.text);
+    shop_close(&shop);
+}
+
+/* The records in front of one that is refused are there, the others are not. */
+Test(persist, a_batch_is_refused_from_its_first_bad_record_on)
+{
+    open_all();
+    start(&(struct course){0}, 1);
+    shop_customer(&shop, "c");
+    shop_customer(&shop, "d");
+    save(&shop, &saved, 0);
+    struct cw_record batch[3];
+    size_t at = 0;
+    cr_assert(saved_next(&saved, &at, &batch[0]) && saved_next(&saved, &at, &batch[2]));
+    cr_assert(batch[0].table == CW_TABLE_customers && batch[2].table == CW_TABLE_customers);
+    for (uint32_t wrong = 0; wrong < 4; wrong++) {
+        batch[1] = batch[0];
+        switch (wrong) {
+        case 0: batch[1].table = CW_TABLE_NUMBER_COUNT; break;
+        case 1: batch[1].key.bytes = 0; break;
+        case 2: batch[1].kind = (enum cw_record_kind)3; break;
+        default: batch[1].value.bytes--; break;
+        }
+        shop_stop(&shop);
+        start(&(struct course){0}, 1);
+        cw_err err = cw_pipeline_load_batch(shop.pipelines[0], batch, 3, &shop.f.fault);
+        cr_assert(eq(int, (int)err, CW_ERR_CORRUPT));
+        cr_assert(eq(u64, cw_table_count(shop.pipelines[0]->customers), 1));
+    }
     shop_stop(&shop);
     close_all();
 }

@@ -1,0 +1,79 @@
+/*
+ * Records into pipelines, a batch for each at a time: records of one pipeline stay in their order,
+ * and that is all that loading asks for.
+ */
+#include "io/clock.h"
+#include "tools/durable_priv.h"
+
+/* Batches of each pipeline; the records lead into the bytes that are being read. */
+struct batches {
+    struct cw_durable_load *load;
+    uint32_t counts[CW_MESH_SHARDS_MAX];
+    struct cw_record records[CW_MESH_SHARDS_MAX][CW_LOAD_BATCH];
+};
+
+static bool flush(struct batches *batches, uint32_t to)
+{
+    uint32_t count = batches->counts[to];
+    batches->counts[to] = 0;
+    return cw_pipeline_load_batch(batches->load->pipelines[to], batches->records[to], count,
+                                  batches->load->fault) == CW_ERR_OK;
+}
+
+static bool add(struct batches *batches, uint32_t to, const struct cw_record *record)
+{
+    batches->records[to][batches->counts[to]++] = *record;
+    return batches->counts[to] < CW_LOAD_BATCH || flush(batches, to);
+}
+
+/* Where it belongs; what belongs to all cores goes to each. */
+static bool deal(struct batches *batches, const struct cw_record *record)
+{
+    const struct cw_durable_load *load = batches->load;
+    uint32_t partition = 0;
+    if (load->same) { /* every row is its own core's still */
+        return add(batches, load->from, record);
+    }
+    if (cw_persist_owner(record, load->options->partitions, &partition)) {
+        return add(batches, partition % load->options->cores, record);
+    }
+    for (uint32_t i = 0; i < load->options->cores; i++) {
+        if (!add(batches, i, record)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool load_all(struct cw_durable_load *load, struct cw_view records)
+{
+    struct batches batches;
+    batches.load = load;
+    memset(batches.counts, 0, load->options->cores * sizeof batches.counts[0]);
+    struct cw_record record;
+    enum cw_record_read read;
+    while ((read = cw_record_next(&records, &record)) == CW_RECORD_READ) {
+        if (!deal(&batches, &record)) {
+            return false;
+        }
+        load->rows++;
+    }
+    for (uint32_t i = 0; i < load->options->cores; i++) {
+        if (batches.counts[i] > 0 && !flush(&batches, i)) {
+            return false;
+        }
+    }
+    if (read == CW_RECORD_BAD) {
+        (void)cw_fail(load->fault, CW_ERR_CORRUPT, "a record is none");
+    }
+    return read == CW_RECORD_END;
+}
+
+bool cw_durable_load_records(void *with, struct cw_view records)
+{
+    struct cw_durable_load *load = with;
+    uint64_t began_ns = cw_clock_monotonic_ns();
+    bool good = load_all(load, records);
+    load->phases.rows_ns += cw_clock_monotonic_ns() - began_ns;
+    return good;
+}
