@@ -16,6 +16,7 @@ enum {
     SMALL_BYTES_MAX = SMALL_CLASSES * TABLE_ROW_UNIT,
     CARVED_AHEAD = 1024, /* bytes; 512 to 2,048 measure the same, nothing costs 15 ns a put */
     PREFETCH_MAX = 256,
+    VERSION = 2, /* of the head and what it leads to */
 };
 
 static const char magic[8] = {'c', 'w', '-', 't', 'a', 'b', 'l', 'e'};
@@ -47,10 +48,19 @@ void table_heap_init(struct cw_table *table, uint64_t bytes_max)
     struct table_head *head = table->head;
     CW_ASSERT(head->carved == 0);
     memcpy(head->magic, magic, sizeof magic);
-    head->version = 1;
+    head->version = VERSION;
     head->head_bytes = TABLE_HEAD_BYTES;
     head->end = TABLE_HEAD_BYTES + bytes_max;
     head->carved = TABLE_HEAD_BYTES;
+}
+
+bool table_heap_kept(const struct cw_table *table, uint64_t bytes_max)
+{
+    const struct table_head *head = table->head;
+    return memcmp(head->magic, magic, sizeof magic) == 0 && head->version == VERSION &&
+           head->head_bytes == TABLE_HEAD_BYTES && head->end == TABLE_HEAD_BYTES + bytes_max &&
+           head->carved >= TABLE_HEAD_BYTES && head->carved <= head->end &&
+           head->rows <= table->rows_max;
 }
 
 static void push_free(struct cw_table *table, cw_row at, uint32_t class)
@@ -229,6 +239,20 @@ bool table_heap_check(const struct cw_table *table)
     return at == head->carved && head->carved <= head->end && rows == head->rows &&
            rows <= table->rows_max && bytes == head->rows_bytes &&
            memcmp(head->magic, magic, sizeof magic) == 0;
+}
+
+cw_err table_map_part(struct cw_table *table, struct table_map *map, uint64_t bytes,
+                      const char *part, struct cw_fault *fault)
+{
+    if (table->memory == NULL) {
+        return table_reserve(map, bytes, table->name, fault);
+    }
+    struct cw_memory_area area;
+    cw_err err = cw_memory_map(table->memory, table->name, part, bytes, &area, fault);
+    if (err == CW_ERR_OK) {
+        *map = (struct table_map){.base = area.base, .bytes = area.bytes};
+    }
+    return err;
 }
 
 cw_err table_reserve(struct table_map *map, uint64_t bytes, const char *name,

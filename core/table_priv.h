@@ -85,6 +85,11 @@ struct table_head {
     uint64_t free_class[2]; /* bit set: the list of that class has rows */
     uint64_t free_first[TABLE_CLASSES];
     uint64_t free_count[TABLE_CLASSES];
+
+    struct { /* of the index, for who takes it over; written by cw_table_seal alone */
+        uint64_t directory_mask, filled, splits;
+        uint32_t depth, segments;
+    } sealed;
 };
 
 static_assert(sizeof(struct table_head) <= TABLE_HEAD_BYTES, "the head is one page");
@@ -124,12 +129,14 @@ struct cw_table {
     uint32_t row_lines; /* that cw_table_prefetch_row() asks for */
     uint8_t number;     /* in the journal */
     const char *name;
+    struct cw_memory *memory; /* NULL: anonymous, or the file */
     struct table_map map_rows, map_groups, map_bits, map_directory, map_depths;
     int file; /* -1: anonymous */
 };
 
 /* table_index.c */
 CW_MUST_USE cw_err table_index_open(struct cw_table *table, struct cw_fault *fault);
+void table_index_seal(struct cw_table *table);
 
 /* Where a row of that hash goes: splits until there is room. False: the index is at its bound. */
 CW_MUST_USE bool table_index_place(struct table_index *index, uint64_t hash,
@@ -144,6 +151,9 @@ bool table_index_check(const struct cw_table *table);
 uint32_t table_class_for(uint64_t bytes);
 uint64_t table_class_bytes(uint32_t class);
 void table_heap_init(struct cw_table *table, uint64_t bytes_max);
+
+/* Of rows that another process left: whether the head is one of this version and these bounds. */
+CW_MUST_USE bool table_heap_kept(const struct cw_table *table, uint64_t bytes_max);
 
 /* Offset of a row of that class, its header written but for the sizes; CW_ROW_NONE: no room.
    Where *zeroed says so, nothing was ever written behind the header. */
@@ -165,6 +175,15 @@ void table_journal_removed(struct cw_table *table, cw_row row);
 /* Address space, huge pages asked for when it is large enough to have one. */
 CW_MUST_USE cw_err table_reserve(struct table_map *map, uint64_t bytes, const char *name,
                                  struct cw_fault *fault);
+
+/* A part of the table, in its memory if it has one. */
+CW_MUST_USE cw_err table_map_part(struct cw_table *table, struct table_map *map, uint64_t bytes,
+                                  const char *part, struct cw_fault *fault);
+
+static inline bool table_is_kept(const struct cw_table *table)
+{
+    return table->memory != NULL && cw_memory_kept(table->memory);
+}
 
 static inline uint32_t table_segment(const struct table_index *index, uint64_t hash)
 {

@@ -74,7 +74,7 @@ struct cw_wheel {
     uint8_t levels; /* a bit for each level that has timers */
     uint64_t bits[LEVELS][WORDS];
     void *mapped; /* the nodes' mapping, of which they are the aligned part */
-    size_t mapped_bytes;
+    size_t mapped_bytes, own_bytes;
 };
 
 static uint64_t tick_of(int64_t ms)
@@ -549,11 +549,63 @@ static void *map(size_t bytes)
                 -1, 0);
 }
 
+static size_t slots_at(void)
+{
+    return (sizeof(struct cw_wheel) + CW_CACHE_LINE - 1) & ~(size_t)(CW_CACHE_LINE - 1);
+}
+
+/* Of a wheel that another process left: whether it can be gone on with. Its nodes and slots name
+   each other by number; only where they are is new. */
+static bool take_over(struct cw_wheel *w, const struct cw_wheel_options *options)
+{
+    return w->timers_max == options->timers_max && w->fresh >= 1 &&
+           w->fresh - 1 <= w->timers_max && w->count < w->fresh && w->free < w->fresh &&
+           (w->open == NO_SLOT || w->open < LEVELS * SLOTS);
+}
+
+static cw_err open_in_memory(struct cw_wheel **wheel, const struct cw_wheel_options *options,
+                             size_t nodes_bytes, struct cw_fault *fault)
+{
+    struct cw_memory_area nodes;
+    struct cw_memory_area own;
+    cw_err err = cw_memory_map(options->memory, "wheel", "nodes", nodes_bytes, &nodes, fault);
+    if (err != CW_ERR_OK) {
+        return err;
+    }
+    err = cw_memory_map(options->memory, "wheel", "slots", wheel_bytes(), &own, fault);
+    if (err != CW_ERR_OK) {
+        (void)munmap(nodes.base, nodes.bytes);
+        return err;
+    }
+    struct cw_wheel *w = own.base;
+    bool kept = cw_memory_kept(options->memory);
+    if (kept && !take_over(w, options)) {
+        (void)munmap(nodes.base, nodes.bytes);
+        (void)munmap(own.base, own.bytes);
+        return cw_fail(fault, CW_ERR_NOT_FOUND, "the wheel's memory has another layout");
+    }
+    w->nodes = nodes.base;
+    w->slots = (void *)((uint8_t *)own.base + slots_at());
+    w->mapped = nodes.base;
+    w->mapped_bytes = nodes.bytes;
+    w->own_bytes = own.bytes;
+    if (!kept) {
+        w->timers_max = options->timers_max;
+        w->work_max = CW_WHEEL_WORK_MAX;
+        cw_wheel_forget(w, options->start_ms);
+    }
+    *wheel = w;
+    return CW_ERR_OK;
+}
+
 cw_err cw_wheel_open(struct cw_wheel **wheel, const struct cw_wheel_options *options,
                      struct cw_fault *fault)
 {
     CW_ASSERT(options->timers_max >= 1 && options->timers_max <= UINT32_MAX - 1);
     size_t nodes_bytes = ((size_t)options->timers_max + 1) * sizeof(struct cw_wheel_node);
+    if (options->memory != NULL) {
+        return open_in_memory(wheel, options, nodes_bytes, fault);
+    }
     size_t mapped_bytes = nodes_bytes + HUGE_PAGE_BYTES;
     uint8_t *mapped = map(mapped_bytes);
     if (mapped == MAP_FAILED) {
@@ -572,15 +624,15 @@ cw_err cw_wheel_open(struct cw_wheel **wheel, const struct cw_wheel_options *opt
            kernel without huge pages refuses, which is fine. */
         (void)madvise(nodes, nodes_bytes, MADV_HUGEPAGE);
     }
-    size_t slots_at = (sizeof(struct cw_wheel) + CW_CACHE_LINE - 1) & ~(size_t)(CW_CACHE_LINE - 1);
     struct cw_wheel *w = (void *)own;
     *w = (struct cw_wheel){
         .nodes = (void *)nodes,
-        .slots = (void *)(own + slots_at),
+        .slots = (void *)(own + slots_at()),
         .timers_max = options->timers_max,
         .work_max = CW_WHEEL_WORK_MAX,
         .mapped = mapped,
         .mapped_bytes = mapped_bytes,
+        .own_bytes = wheel_bytes(),
     };
     cw_wheel_forget(w, options->start_ms);
     *wheel = w;
@@ -590,5 +642,5 @@ cw_err cw_wheel_open(struct cw_wheel **wheel, const struct cw_wheel_options *opt
 void cw_wheel_close(struct cw_wheel *wheel)
 {
     (void)munmap(wheel->mapped, wheel->mapped_bytes);
-    (void)munmap(wheel, wheel_bytes());
+    (void)munmap(wheel, wheel->own_bytes);
 }

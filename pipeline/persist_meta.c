@@ -330,7 +330,7 @@ cw_err cw_meta_take_over(struct cw_pipeline *p, bool same_cores, struct cw_fault
             read_program(p->loaded.meta, row, &retired);
             cw_programs_retire(p, retired.id, &retired.key, retired.until);
         }
-        if (own && same_cores) {
+        if (own && same_cores && p->loaded.meta != p->meta) {
             cw_err err = keep_row(p, row, fault);
             if (err != CW_ERR_OK) {
                 return err;
