@@ -26,7 +26,7 @@
  *          kernel then kills the process); pages are used as rows come. A row takes 8
  *          bytes, its key, the value on the next 16, all rounded up to its class (by 16 to 256
  *          bytes, then at most 1/8 more); the index, anonymous with a path too, 14 bytes on
- *          average. With a memory (memory.h) rows and index lie in its areas: sealed, they are
+ *          average. With a memory (keep.h) rows and index lie in its areas: sealed, they are
  *          taken over as they are by a table of the same name, bounds and hash key.
  * Threads: its shard only.
  * Bounds:  rows_max rows (at most 2^32), bytes_max of rows (under 64 GiB); key 1 to 1,024 bytes,
@@ -42,7 +42,7 @@
 
 #include "core/err.h"
 #include "core/hash.h"
-#include "core/memory.h"
+#include "core/keep.h"
 #include "core/view.h"
 
 #define CW_ROW_NONE            ((cw_row)0)
@@ -56,7 +56,7 @@ struct cw_table; /* opaque: owns a mapping */
 struct cw_table_options {
     const char *name;          /* for messages and statistics; a literal */
     const char *path;          /* a file to map: new or empty; or NULL for anonymous memory */
-    struct cw_memory *memory;  /* where it lies, kept or new, path is NULL then; NULL: as above */
+    struct cw_keep *memory;  /* where it lies, kept or new, path is NULL then; NULL: as above */
     uint64_t rows_max;         /* the bound on rows */
     uint64_t bytes_max;        /* the bound on row bytes (headers and class rounding included) */
     struct cw_hash_key hash;   /* keys the hash: not guessable by who sends keys */

@@ -247,8 +247,8 @@ cw_err table_map_part(struct cw_table *table, struct table_map *map, uint64_t by
     if (table->memory == NULL) {
         return table_reserve(map, bytes, table->name, fault);
     }
-    struct cw_memory_area area;
-    cw_err err = cw_memory_map(table->memory, table->name, part, bytes, &area, fault);
+    struct cw_keep_area area;
+    cw_err err = cw_keep_map(table->memory, table->name, part, bytes, &area, fault);
     if (err == CW_ERR_OK) {
         *map = (struct table_map){.base = area.base, .bytes = area.bytes};
     }

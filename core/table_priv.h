@@ -129,7 +129,7 @@ struct cw_table {
     uint32_t row_lines; /* that cw_table_prefetch_row() asks for */
     uint8_t number;     /* in the journal */
     const char *name;
-    struct cw_memory *memory; /* NULL: anonymous, or the file */
+    struct cw_keep *memory; /* NULL: anonymous, or the file */
     struct table_map map_rows, map_groups, map_bits, map_directory, map_depths;
     int file; /* -1: anonymous */
 };
@@ -182,7 +182,7 @@ CW_MUST_USE cw_err table_map_part(struct cw_table *table, struct table_map *map,
 
 static inline bool table_is_kept(const struct cw_table *table)
 {
-    return table->memory != NULL && cw_memory_kept(table->memory);
+    return table->memory != NULL && cw_keep_adopted(table->memory);
 }
 
 static inline uint32_t table_segment(const struct table_index *index, uint64_t hash)

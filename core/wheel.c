@@ -566,19 +566,19 @@ static bool take_over(struct cw_wheel *w, const struct cw_wheel_options *options
 static cw_err open_in_memory(struct cw_wheel **wheel, const struct cw_wheel_options *options,
                              size_t nodes_bytes, struct cw_fault *fault)
 {
-    struct cw_memory_area nodes;
-    struct cw_memory_area own;
-    cw_err err = cw_memory_map(options->memory, "wheel", "nodes", nodes_bytes, &nodes, fault);
+    struct cw_keep_area nodes;
+    struct cw_keep_area own;
+    cw_err err = cw_keep_map(options->memory, "wheel", "nodes", nodes_bytes, &nodes, fault);
     if (err != CW_ERR_OK) {
         return err;
     }
-    err = cw_memory_map(options->memory, "wheel", "slots", wheel_bytes(), &own, fault);
+    err = cw_keep_map(options->memory, "wheel", "slots", wheel_bytes(), &own, fault);
     if (err != CW_ERR_OK) {
         (void)munmap(nodes.base, nodes.bytes);
         return err;
     }
     struct cw_wheel *w = own.base;
-    bool kept = cw_memory_kept(options->memory);
+    bool kept = cw_keep_adopted(options->memory);
     if (kept && !take_over(w, options)) {
         (void)munmap(nodes.base, nodes.bytes);
         (void)munmap(own.base, own.bytes);

@@ -19,7 +19,7 @@
 #ifndef CW_PIPELINE_PERSIST_H
 #define CW_PIPELINE_PERSIST_H
 
-#include "core/memory.h"
+#include "core/keep.h"
 #include "core/record.h"
 #include "core/text.h"
 #include "pipeline/pipeline.h"
@@ -80,7 +80,7 @@ CW_MUST_USE cw_err cw_pipeline_relink(struct cw_pipeline *pipeline, const struct
                                       struct cw_fault *fault);
 
 /*
- * Memory that outlives the process (core/memory.h), instead of all of the above at a start:
+ * Memory that outlives the process (core/keep.h), instead of all of the above at a start:
  *
  *     stop:   no journal any more -> cw_pipeline_seal -> the memory is marked
  *     start:  open -> cw_pipeline_place with the memory that was left -> its mark is taken away
@@ -92,7 +92,7 @@ CW_MUST_USE cw_err cw_pipeline_relink(struct cw_pipeline *pipeline, const struct
 /* Opens rows and timers anew, in that memory, as it was left there, or new (then load and relink
    follow). Before a row is loaded. CW_ERR_NOT_FOUND: what was left is none of such a pipeline;
    try again with new memory. Once through, the memory may be closed. */
-CW_MUST_USE cw_err cw_pipeline_place(struct cw_pipeline *pipeline, struct cw_memory *memory,
+CW_MUST_USE cw_err cw_pipeline_place(struct cw_pipeline *pipeline, struct cw_keep *memory,
                                      struct cw_fault *fault);
 
 /* Makes anew what is neither row nor timer; visits programs, no rows. *rows: how many there are. */

@@ -535,12 +535,12 @@ uint64_t cw_pipeline_programs(const struct cw_pipeline *p)
 static cw_err place(struct cw_pipeline *p, struct cw_fault *fault)
 {
     cw_err err =
-        cw_memory_map(p->memory, "pipeline", "kept", sizeof(struct cw_kept), &p->kept, fault);
+        cw_keep_map(p->memory, "pipeline", "kept", sizeof(struct cw_kept), &p->kept, fault);
     if (err != CW_ERR_OK) {
         return err;
     }
     struct cw_kept *kept = p->kept.base;
-    if (!cw_memory_kept(p->memory)) {
+    if (!cw_keep_adopted(p->memory)) {
         kept->layout = cw_pipeline_layout();
         kept->hash = p->options.hash;
     } else if (kept->layout != cw_pipeline_layout()) {
@@ -551,13 +551,13 @@ static cw_err place(struct cw_pipeline *p, struct cw_fault *fault)
     return cw_rows_open(p, fault);
 }
 
-cw_err cw_pipeline_place(struct cw_pipeline *p, struct cw_memory *memory, struct cw_fault *fault)
+cw_err cw_pipeline_place(struct cw_pipeline *p, struct cw_keep *memory, struct cw_fault *fault)
 {
     CW_ASSERT(p->journal == NULL && p->loaded.rows == 0);
     cw_rows_close(p);
     if (p->kept.base != NULL) { /* of another try */
-        cw_memory_unmap(&p->kept);
-        p->kept = (struct cw_memory_area){0};
+        cw_keep_unmap(&p->kept);
+        p->kept = (struct cw_keep_area){0};
     }
     p->memory = memory;
     cw_err err = place(p, fault);

@@ -85,7 +85,7 @@ static void close_parts(struct cw_pipeline *p)
         cw_table_close(p->loaded.meta);
     }
     if (p->kept.base != NULL) {
-        cw_memory_unmap(&p->kept);
+        cw_keep_unmap(&p->kept);
     }
     if (p->decoder != NULL) {
         cw_decoder_close(p->decoder);

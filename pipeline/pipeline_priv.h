@@ -93,8 +93,8 @@ struct cw_pipeline {
 #undef CW_X
     struct cw_wheel *wheel;
     struct cw_index *index;
-    struct cw_memory *memory;   /* where rows and timers are opened; NULL: nowhere that lasts */
-    struct cw_memory_area kept; /* a struct cw_kept, where rows and timers lie in such a memory */
+    struct cw_keep *memory;   /* where rows and timers are opened; NULL: nowhere that lasts */
+    struct cw_keep_area kept; /* a struct cw_kept, where rows and timers lie in such a memory */
     struct cw_decoder *decoder; /* for events that cartwheel makes itself */
     struct cw_arena scratch;    /* reset after each event */
     struct cw_arena own;

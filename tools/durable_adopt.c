@@ -1,5 +1,5 @@
 /*
- * durable_adopt: rows and timers that the last process left in memory with a name (core/memory.h),
+ * durable_adopt: rows and timers that the last process left in memory with a name (core/keep.h),
  * taken over at once instead of read from the disk.
  *
  * The disk stays the truth. The memory counts only under a seal, and the seal only where nothing
@@ -43,7 +43,7 @@ static cw_err lock_directory(struct cw_durable *durable, struct cw_fault *fault)
                        "such as /dev/shm/cartwheel",
                        directory, strerror(errno));
     }
-    if (cw_memory_kind(directory) == NULL) {
+    if (cw_keep_kind(directory) == NULL) {
         return cw_fail(fault, CW_ERR_INVALID,
                        "memory: %s is not on tmpfs or hugetlbfs, which alone forget after a loss "
                        "of power; name a directory such as /dev/shm/cartwheel",
@@ -67,7 +67,7 @@ static void close_memory(struct cw_durable *durable)
 {
     for (uint32_t i = 0; i < durable->options.cores; i++) {
         if (durable->cores[i].memory != NULL) {
-            cw_memory_close(durable->cores[i].memory);
+            cw_keep_close(durable->cores[i].memory);
             durable->cores[i].memory = NULL;
         }
     }
@@ -87,7 +87,7 @@ static cw_err open_memory(struct cw_durable *durable, uint64_t mark, struct cw_f
     for (uint32_t i = 0; i < durable->options.cores && err == CW_ERR_OK; i++) {
         char path[4096];
         folder_of(durable, i, path);
-        err = cw_memory_open(&durable->cores[i].memory, path, mark, fault);
+        err = cw_keep_open(&durable->cores[i].memory, path, mark, fault);
     }
     return err;
 }
@@ -251,7 +251,7 @@ static cw_err take_over(struct cw_durable *durable, struct cw_pipeline *const *p
     err = err == CW_ERR_OK ? cw_seal_revoke(durable->options.seal, fault) : err;
     for (uint32_t i = 0; i < durable->options.cores && err == CW_ERR_OK; i++) {
         uint64_t rows = 0;
-        cw_memory_mark(durable->cores[i].memory, 0);
+        cw_keep_mark(durable->cores[i].memory, 0);
         err = cw_durable_open_store(durable, i, pipelines[i], fault);
         err = err == CW_ERR_OK
                   ? cw_pipeline_adopt(pipelines[i], durable->options.cores, &rows, fault)
@@ -276,7 +276,7 @@ static cw_err begin_anew(struct cw_durable *durable, struct cw_pipeline *const *
     err = err == CW_ERR_OK ? open_memory(durable, 0, fault) : err;
     for (uint32_t i = durable->options.cores; i < CW_MESH_SHARDS_MAX && err == CW_ERR_OK; i++) {
         folder_of(durable, i, path);
-        err = cw_memory_remove(path, fault);
+        err = cw_keep_remove(path, fault);
     }
     return err == CW_ERR_OK ? place(durable, pipelines, fault) : err;
 }
@@ -293,7 +293,7 @@ cw_err cw_durable_adopt(struct cw_durable *durable, struct cw_pipeline *const *p
     if (err != CW_ERR_OK) {
         return err;
     }
-    found->memory = cw_memory_kind(durable->options.memory);
+    found->memory = cw_keep_kind(durable->options.memory);
     if (!durable->fresh && look(durable, pipelines, &seal, found, &why) == CW_ERR_OK) {
         *adopted = true;
         return take_over(durable, pipelines, found, fault);
@@ -342,7 +342,7 @@ void cw_durable_seal(struct cw_durable *durable, const uint64_t *lsns)
     }
     for (uint32_t i = 0; i < cores; i++) {
         cw_pipeline_seal(durable->cores[i].pipeline);
-        cw_memory_mark(durable->cores[i].memory, seal.mark);
+        cw_keep_mark(durable->cores[i].memory, seal.mark);
     }
     (void)!cw_seal_write(&seal, durable->options.seal, &fault); /* nor is it adopted without one */
 }

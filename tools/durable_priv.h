@@ -15,7 +15,7 @@ struct cw_durable_core {
     struct cw_checkpoint_found found; /* by recovery, on as many cores as before */
     struct cw_store *store;
     struct cw_table *tables[CW_TABLE_NUMBER_COUNT];
-    struct cw_memory *memory; /* NULL: none is configured */
+    struct cw_keep *memory; /* NULL: none is configured */
 };
 
 struct cw_durable {

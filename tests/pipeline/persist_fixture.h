@@ -166,7 +166,7 @@ static inline cw_err load_core(struct shop *shop, uint32_t core, const struct sa
 /* Memory that outlives the pipelines: a folder of each core. */
 struct kept {
     char directory[64];
-    struct cw_memory *memories[SHOP_CORES_MAX];
+    struct cw_keep *memories[SHOP_CORES_MAX];
     uint64_t mark;
 };
 
@@ -182,7 +182,7 @@ static inline void kept_close(struct kept *kept)
     char path[128];
     for (uint32_t i = 0; i < SHOP_CORES_MAX; i++) {
         (void)snprintf(path, sizeof path, "%s/%u", kept->directory, i);
-        CW_ASSERT(cw_memory_remove(path, &fault) == CW_ERR_OK);
+        CW_ASSERT(cw_keep_remove(path, &fault) == CW_ERR_OK);
     }
     CW_ASSERT(rmdir(kept->directory) == 0);
 }
@@ -193,11 +193,11 @@ static inline bool kept_place(struct kept *kept, struct shop *shop, uint64_t mar
     char path[128];
     for (uint32_t i = 0; i < shop->cores; i++) {
         (void)snprintf(path, sizeof path, "%s/%u", kept->directory, i);
-        if (cw_memory_open(&kept->memories[i], path, mark, &shop->f.fault) != CW_ERR_OK ||
+        if (cw_keep_open(&kept->memories[i], path, mark, &shop->f.fault) != CW_ERR_OK ||
             cw_pipeline_place(shop->pipelines[i], kept->memories[i], &shop->f.fault) != CW_ERR_OK) {
             return false;
         }
-        cw_memory_mark(kept->memories[i], 0);
+        cw_keep_mark(kept->memories[i], 0);
     }
     return true;
 }
@@ -210,9 +210,9 @@ static inline void kept_leave(struct kept *kept, struct shop *shop, bool seal)
         if (seal) {
             cw_pipeline_note(shop->pipelines[i]);
             cw_pipeline_seal(shop->pipelines[i]);
-            cw_memory_mark(kept->memories[i], kept->mark);
+            cw_keep_mark(kept->memories[i], kept->mark);
         }
-        cw_memory_close(kept->memories[i]);
+        cw_keep_close(kept->memories[i]);
     }
 }
 

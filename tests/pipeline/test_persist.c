@@ -336,7 +336,7 @@ Test(persist, what_goes_on_after_a_restart_is_what_would_have_gone_on)
 /* Between the events every list, index, timer and counter is proved (shop_check). */
 Test(persist, rows_that_stay_in_memory_go_on_as_those_that_are_read)
 {
-    if (cw_memory_kind("/dev/shm") == NULL) {
+    if (cw_keep_kind("/dev/shm") == NULL) {
         return;
     }
     open_all();

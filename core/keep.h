@@ -1,5 +1,5 @@
 /*
- * memory: a shard's memory in files, so that the next process finds it as this one left it.
+ * keep: a shard's memory in files, so that the next process finds it as this one left it.
  *
  * Each area is a file of one folder on tmpfs or hugetlbfs: memory that has a name. What lies in an
  * area names its own parts by offsets, since the next process maps it elsewhere. The folder has a
@@ -7,8 +7,8 @@
  * and whoever else keeps the number (the seal of a state, tools/durable_seal.c) belong together;
  * another number means other contents.
  *
- *     stop:   all areas as they are to be found; cw_memory_mark(memory, random)
- *     start:  cw_memory_open with that number -> map -> cw_memory_mark(memory, 0) -> changes
+ *     stop:   all areas as they are to be found; cw_keep_mark(memory, random)
+ *     start:  cw_keep_open with that number -> map -> cw_keep_mark(memory, 0) -> changes
  *
  * Another kind of file system is refused: there a loss of power may keep the folder and lose pages.
  *
@@ -18,41 +18,41 @@
  *          kernel ends the process (SIGBUS).
  * Fails:   open and map, with a message.
  */
-#ifndef CW_CORE_MEMORY_H
-#define CW_CORE_MEMORY_H
+#ifndef CW_CORE_KEEP_H
+#define CW_CORE_KEEP_H
 
 #include "core/err.h"
 
-struct cw_memory; /* opaque */
+struct cw_keep; /* opaque */
 
-struct cw_memory_area {
+struct cw_keep_area {
     void *base;
     uint64_t bytes; /* as mapped: at least those asked for */
 };
 
 /* mark 0: a folder without content; what was in it goes. Else what was left there: CW_ERR_NOT_FOUND
    when it is not, or has another mark; nothing is changed then. */
-CW_MUST_USE cw_err cw_memory_open(struct cw_memory **memory, const char *folder, uint64_t mark,
+CW_MUST_USE cw_err cw_keep_open(struct cw_keep **memory, const char *folder, uint64_t mark,
                                   struct cw_fault *fault);
-void cw_memory_close(struct cw_memory *memory);
+void cw_keep_close(struct cw_keep *memory);
 
 /* True when its areas have a content to be taken over. */
-bool cw_memory_kept(const struct cw_memory *memory);
+bool cw_keep_adopted(const struct cw_keep *memory);
 
 /* The area of that name, `part` of something: of zeroes, or (kept) as it was left, and then of that
    size, else CW_ERR_NOT_FOUND. Each once. */
-CW_MUST_USE cw_err cw_memory_map(struct cw_memory *memory, const char *name, const char *part,
-                                 uint64_t bytes, struct cw_memory_area *area,
+CW_MUST_USE cw_err cw_keep_map(struct cw_keep *memory, const char *name, const char *part,
+                                 uint64_t bytes, struct cw_keep_area *area,
                                  struct cw_fault *fault);
 
-void cw_memory_unmap(const struct cw_memory_area *area);
+void cw_keep_unmap(const struct cw_keep_area *area);
 
 /* The folder with all that is in it, where it is there; maps of it keep what they have. */
-CW_MUST_USE cw_err cw_memory_remove(const char *folder, struct cw_fault *fault);
+CW_MUST_USE cw_err cw_keep_remove(const char *folder, struct cw_fault *fault);
 
-void cw_memory_mark(struct cw_memory *memory, uint64_t mark);
+void cw_keep_mark(struct cw_keep *memory, uint64_t mark);
 
 /* "tmpfs" or "hugetlbfs", where such files can be in that directory; NULL: they cannot. */
-const char *cw_memory_kind(const char *directory);
+const char *cw_keep_kind(const char *directory);
 
 #endif

@@ -1,4 +1,4 @@
-#include "core/memory.h"
+#include "core/keep.h"
 
 #include "core/arena.h"
 #include "core/format.h"
@@ -19,11 +19,11 @@ struct mark {
     uint64_t mark;
 };
 
-struct cw_memory {
+struct cw_keep {
     int folder;
     bool kept;
     uint64_t unit; /* files and mappings are multiples of it */
-    struct cw_memory_area area;
+    struct cw_keep_area area;
     struct mark *mark;
     struct cw_arena own;
     char path[256]; /* for messages */
@@ -42,14 +42,14 @@ static const char *kind_of(const struct statfs *system)
     }
 }
 
-const char *cw_memory_kind(const char *directory)
+const char *cw_keep_kind(const char *directory)
 {
     struct statfs system;
     return statfs(directory, &system) == 0 ? kind_of(&system) : NULL;
 }
 
 /* Maps of earlier processes keep what they have: names go, nothing is cut short. */
-static cw_err empty(const struct cw_memory *memory, struct cw_fault *fault)
+static cw_err empty(const struct cw_keep *memory, struct cw_fault *fault)
 {
     int again = openat(memory->folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *names = again >= 0 ? fdopendir(again) : NULL;
@@ -71,7 +71,7 @@ static cw_err empty(const struct cw_memory *memory, struct cw_fault *fault)
 }
 
 /* The file's bytes; it is made, or was left with so many. */
-static cw_err size_file(const struct cw_memory *memory, int file, const char *name, uint64_t bytes,
+static cw_err size_file(const struct cw_keep *memory, int file, const char *name, uint64_t bytes,
                         struct cw_fault *fault)
 {
     struct stat status;
@@ -89,8 +89,8 @@ static cw_err size_file(const struct cw_memory *memory, int file, const char *na
                : cw_fail(fault, CW_ERR_NOT_FOUND, "%s/%s has another size", memory->path, name);
 }
 
-static cw_err map_file(const struct cw_memory *memory, const char *name, uint64_t bytes,
-                       struct cw_memory_area *area, struct cw_fault *fault)
+static cw_err map_file(const struct cw_keep *memory, const char *name, uint64_t bytes,
+                       struct cw_keep_area *area, struct cw_fault *fault)
 {
     int flags = O_RDWR | O_CLOEXEC | O_NOFOLLOW | (memory->kept ? 0 : O_CREAT | O_EXCL);
     int file = openat(memory->folder, name, flags, 0600);
@@ -115,12 +115,12 @@ static cw_err map_file(const struct cw_memory *memory, const char *name, uint64_
         if (bytes >= huge_page_bytes && memory->unit < huge_page_bytes) {
             (void)madvise(base, bytes, MADV_HUGEPAGE); /* a wish: slower without, but right */
         }
-        *area = (struct cw_memory_area){.base = base, .bytes = bytes};
+        *area = (struct cw_keep_area){.base = base, .bytes = bytes};
     }
     return err;
 }
 
-static cw_err open_folder(struct cw_memory *memory, const char *folder, struct cw_fault *fault)
+static cw_err open_folder(struct cw_keep *memory, const char *folder, struct cw_fault *fault)
 {
     (void)cw_format(memory->path, sizeof memory->path, "%s", folder);
     if (!memory->kept && mkdir(folder, 0700) != 0 && errno != EEXIST) {
@@ -144,7 +144,7 @@ static cw_err open_folder(struct cw_memory *memory, const char *folder, struct c
     return memory->kept ? CW_ERR_OK : empty(memory, fault);
 }
 
-static cw_err open_mark(struct cw_memory *memory, uint64_t mark, struct cw_fault *fault)
+static cw_err open_mark(struct cw_keep *memory, uint64_t mark, struct cw_fault *fault)
 {
     cw_err err = map_file(memory, "mark", sizeof *memory->mark, &memory->area, fault);
     if (err != CW_ERR_OK) {
@@ -160,7 +160,7 @@ static cw_err open_mark(struct cw_memory *memory, uint64_t mark, struct cw_fault
     return CW_ERR_OK;
 }
 
-cw_err cw_memory_open(struct cw_memory **memory, const char *folder, uint64_t mark,
+cw_err cw_keep_open(struct cw_keep **memory, const char *folder, uint64_t mark,
                       struct cw_fault *fault)
 {
     struct cw_arena own;
@@ -168,21 +168,21 @@ cw_err cw_memory_open(struct cw_memory **memory, const char *folder, uint64_t ma
     if (err != CW_ERR_OK) {
         return err;
     }
-    struct cw_memory *made = cw_arena_zalloc(&own, sizeof *made, CW_CACHE_LINE);
+    struct cw_keep *made = cw_arena_zalloc(&own, sizeof *made, CW_CACHE_LINE);
     made->own = own;
     made->folder = -1;
     made->kept = mark != 0;
     err = open_folder(made, folder, fault);
     err = err == CW_ERR_OK ? open_mark(made, mark, fault) : err;
     if (err != CW_ERR_OK) {
-        cw_memory_close(made);
+        cw_keep_close(made);
         return err;
     }
     *memory = made;
     return CW_ERR_OK;
 }
 
-void cw_memory_close(struct cw_memory *memory)
+void cw_keep_close(struct cw_keep *memory)
 {
     if (memory->area.base != NULL) {
         (void)munmap(memory->area.base, memory->area.bytes);
@@ -194,27 +194,27 @@ void cw_memory_close(struct cw_memory *memory)
     cw_arena_close(&own);
 }
 
-bool cw_memory_kept(const struct cw_memory *memory)
+bool cw_keep_adopted(const struct cw_keep *memory)
 {
     return memory->kept;
 }
 
-cw_err cw_memory_map(struct cw_memory *memory, const char *name, const char *part, uint64_t bytes,
-                     struct cw_memory_area *area, struct cw_fault *fault)
+cw_err cw_keep_map(struct cw_keep *memory, const char *name, const char *part, uint64_t bytes,
+                     struct cw_keep_area *area, struct cw_fault *fault)
 {
     char file[128];
     (void)cw_format(file, sizeof file, "%s.%s", name, part);
     return map_file(memory, file, bytes, area, fault);
 }
 
-void cw_memory_unmap(const struct cw_memory_area *area)
+void cw_keep_unmap(const struct cw_keep_area *area)
 {
     (void)munmap(area->base, area->bytes);
 }
 
-cw_err cw_memory_remove(const char *folder, struct cw_fault *fault)
+cw_err cw_keep_remove(const char *folder, struct cw_fault *fault)
 {
-    struct cw_memory gone = {.folder = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+    struct cw_keep gone = {.folder = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
     (void)cw_format(gone.path, sizeof gone.path, "%s", folder);
     if (gone.folder < 0) {
         return errno == ENOENT ? CW_ERR_OK : cw_fail(fault, CW_ERR_IO, "opening %s", folder);
@@ -227,7 +227,7 @@ cw_err cw_memory_remove(const char *folder, struct cw_fault *fault)
     return err;
 }
 
-void cw_memory_mark(struct cw_memory *memory, uint64_t mark)
+void cw_keep_mark(struct cw_keep *memory, uint64_t mark)
 {
     memory->mark->mark = mark;
 }

@@ -1,4 +1,4 @@
-#include "core/memory.h"
+#include "core/keep.h"
 
 #include "core/table_priv.h"
 #include "core/wheel_priv.h"
@@ -26,7 +26,7 @@ static char folder[96];
 static void make_directory(void)
 {
     (void)snprintf(directory, sizeof directory, "/dev/shm/cartwheel-test-XXXXXX");
-    if (cw_memory_kind("/dev/shm") == NULL) {
+    if (cw_keep_kind("/dev/shm") == NULL) {
         cr_skip_test("no tmpfs");
     }
     cr_assert(ne(ptr, mkdtemp(directory), NULL));
@@ -35,79 +35,79 @@ static void make_directory(void)
 
 static void remove_directory(void)
 {
-    cr_assert(eq(int, cw_memory_remove(folder, &fault), CW_ERR_OK), "%s", fault.text);
+    cr_assert(eq(int, cw_keep_remove(folder, &fault), CW_ERR_OK), "%s", fault.text);
     cr_assert(eq(int, rmdir(directory), 0));
 }
 
-TestSuite(memory, .init = make_directory, .fini = remove_directory);
+TestSuite(keep, .init = make_directory, .fini = remove_directory);
 
-static struct cw_memory *open_memory(uint64_t mark)
+static struct cw_keep *open_memory(uint64_t mark)
 {
-    struct cw_memory *memory;
-    cr_assert(eq(int, cw_memory_open(&memory, folder, mark, &fault), CW_ERR_OK), "%s", fault.text);
-    cr_assert(eq(int, cw_memory_kept(memory), mark != 0));
+    struct cw_keep *memory;
+    cr_assert(eq(int, cw_keep_open(&memory, folder, mark, &fault), CW_ERR_OK), "%s", fault.text);
+    cr_assert(eq(int, cw_keep_adopted(memory), mark != 0));
     return memory;
 }
 
 static void refuse(uint64_t mark)
 {
-    struct cw_memory *memory;
-    cr_assert(eq(int, cw_memory_open(&memory, folder, mark, &fault), CW_ERR_NOT_FOUND));
+    struct cw_keep *memory;
+    cr_assert(eq(int, cw_keep_open(&memory, folder, mark, &fault), CW_ERR_NOT_FOUND));
 }
 
-Test(memory, what_was_left_is_found_by_its_mark_alone)
+Test(keep, what_was_left_is_found_by_its_mark_alone)
 {
-    struct cw_memory_area area;
+    struct cw_keep_area area;
     refuse(MARK); /* no folder */
-    struct cw_memory *memory = open_memory(0);
-    cr_assert(eq(int, cw_memory_map(memory, "a", "part", 5000, &area, &fault), CW_ERR_OK));
+    struct cw_keep *memory = open_memory(0);
+    cr_assert(eq(int, cw_keep_map(memory, "a", "part", 5000, &area, &fault), CW_ERR_OK));
     cr_assert(ge(u64, area.bytes, 5000));
     memcpy(area.base, "left", 5);
-    cw_memory_unmap(&area);
-    cw_memory_close(memory);
+    cw_keep_unmap(&area);
+    cw_keep_close(memory);
     refuse(MARK); /* it ended without a mark */
 
     memory = open_memory(0);
-    cr_assert(eq(int, cw_memory_map(memory, "a", "part", 5000, &area, &fault), CW_ERR_OK));
+    cr_assert(eq(int, cw_keep_map(memory, "a", "part", 5000, &area, &fault), CW_ERR_OK));
     cr_assert(eq(int, *(char *)area.base, 0), "new memory is empty");
     memcpy(area.base, "left", 5);
-    cw_memory_unmap(&area);
-    cw_memory_mark(memory, MARK);
-    cw_memory_close(memory);
+    cw_keep_unmap(&area);
+    cw_keep_mark(memory, MARK);
+    cw_keep_close(memory);
     refuse(MARK + 1);
 
     memory = open_memory(MARK);
-    cr_assert(eq(int, cw_memory_map(memory, "a", "other", 5000, &area, &fault), CW_ERR_NOT_FOUND));
-    cr_assert(eq(int, cw_memory_map(memory, "a", "part", 9000, &area, &fault), CW_ERR_NOT_FOUND));
-    cr_assert(eq(int, cw_memory_map(memory, "a", "part", 5000, &area, &fault), CW_ERR_OK));
+    cr_assert(eq(int, cw_keep_map(memory, "a", "other", 5000, &area, &fault), CW_ERR_NOT_FOUND));
+    cr_assert(eq(int, cw_keep_map(memory, "a", "part", 9000, &area, &fault), CW_ERR_NOT_FOUND));
+    cr_assert(eq(int, cw_keep_map(memory, "a", "part", 5000, &area, &fault), CW_ERR_OK));
     cr_assert(eq(str, (char *)area.base, "left"));
-    cw_memory_mark(memory, 0);
-    cw_memory_unmap(&area);
-    cw_memory_close(memory);
+    cw_keep_mark(memory, 0);
+    cw_keep_unmap(&area);
+    cw_keep_close(memory);
     refuse(MARK); /* it was taken over, and ended without a mark */
 }
 
-Test(memory, other_file_systems_are_refused)
+Test(keep, other_file_systems_are_refused)
 {
-    struct cw_memory *memory;
-    cr_assert(eq(ptr, (void *)cw_memory_kind("/proc"), NULL));
-    cr_assert(eq(ptr, (void *)cw_memory_kind("/no/such"), NULL));
-    cr_assert(eq(int, cw_memory_open(&memory, "/proc/sys", 0, &fault), CW_ERR_INVALID));
+    struct cw_keep *memory;
+    cr_assert(eq(ptr, (void *)cw_keep_kind("/proc"), NULL));
+    cr_assert(eq(ptr, (void *)cw_keep_kind("/no/such"), NULL));
+    cr_assert(eq(int, cw_keep_open(&memory, "/proc/sys", 0, &fault), CW_ERR_INVALID));
 }
 
-Test(memory, maps_of_the_process_before_keep_what_they_have)
+Test(keep, maps_of_the_process_before_keep_what_they_have)
 {
-    struct cw_memory_area area;
-    struct cw_memory *memory = open_memory(0);
-    cr_assert(eq(int, cw_memory_map(memory, "a", "part", 4096, &area, &fault), CW_ERR_OK));
-    cw_memory_close(open_memory(0));
+    struct cw_keep_area area;
+    struct cw_keep *memory = open_memory(0);
+    cr_assert(eq(int, cw_keep_map(memory, "a", "part", 4096, &area, &fault), CW_ERR_OK));
+    cw_keep_close(open_memory(0));
     memcpy(area.base, "mine", 5); /* no SIGBUS: the name is gone, not the file */
     cr_assert(eq(str, (char *)area.base, "mine"));
-    cw_memory_unmap(&area);
-    cw_memory_close(memory);
+    cw_keep_unmap(&area);
+    cw_keep_close(memory);
 }
 
-static cw_err open_table(struct cw_table **table, struct cw_memory *memory, uint64_t bytes_max)
+static cw_err open_table(struct cw_table **table, struct cw_keep *memory, uint64_t bytes_max)
 {
     struct cw_table_options options = {.name = "test",
                                        .memory = memory,
@@ -128,10 +128,10 @@ static cw_row put(struct cw_table *table, uint32_t number, bool *added)
     return row;
 }
 
-Test(memory, a_table_goes_on_in_it)
+Test(keep, a_table_goes_on_in_it)
 {
     struct cw_table *table;
-    struct cw_memory *memory = open_memory(0);
+    struct cw_keep *memory = open_memory(0);
     cr_assert(eq(int, open_table(&table, memory, 1u << 24), CW_ERR_OK), "%s", fault.text);
     bool added;
     for (uint32_t i = 0; i < ROWS; i++) {
@@ -144,12 +144,12 @@ Test(memory, a_table_goes_on_in_it)
     cw_table_stats(table, &before);
     cw_table_seal(table);
     cw_table_close(table);
-    cw_memory_mark(memory, MARK);
-    cw_memory_close(memory);
+    cw_keep_mark(memory, MARK);
+    cw_keep_close(memory);
 
     memory = open_memory(MARK);
     cr_assert(eq(int, open_table(&table, memory, 1u << 24), CW_ERR_OK), "%s", fault.text);
-    cw_memory_mark(memory, 0);
+    cw_keep_mark(memory, 0);
     struct cw_table_stats after;
     cw_table_stats(table, &after);
     cr_assert(memcmp(&before, &after, sizeof before) == 0);
@@ -164,24 +164,24 @@ Test(memory, a_table_goes_on_in_it)
     }
     cr_assert(cw_table_check(table));
     cw_table_close(table);
-    cw_memory_close(memory);
+    cw_keep_close(memory);
 }
 
-Test(memory, a_table_of_other_bounds_is_not_taken_over)
+Test(keep, a_table_of_other_bounds_is_not_taken_over)
 {
     struct cw_table *table;
-    struct cw_memory *memory = open_memory(0);
+    struct cw_keep *memory = open_memory(0);
     cr_assert(eq(int, open_table(&table, memory, 1u << 24), CW_ERR_OK));
     cw_table_seal(table);
     cw_table_close(table);
-    cw_memory_mark(memory, MARK);
-    cw_memory_close(memory);
+    cw_keep_mark(memory, MARK);
+    cw_keep_close(memory);
     memory = open_memory(MARK);
     cr_assert(eq(int, open_table(&table, memory, 1u << 25), CW_ERR_NOT_FOUND));
-    cw_memory_close(memory);
+    cw_keep_close(memory);
 }
 
-static struct cw_wheel *open_wheel(struct cw_memory *memory, int64_t start_ms)
+static struct cw_wheel *open_wheel(struct cw_keep *memory, int64_t start_ms)
 {
     struct cw_wheel *wheel;
     struct cw_wheel_options options = {
@@ -190,10 +190,10 @@ static struct cw_wheel *open_wheel(struct cw_memory *memory, int64_t start_ms)
     return wheel;
 }
 
-Test(memory, a_wheel_goes_on_in_it)
+Test(keep, a_wheel_goes_on_in_it)
 {
     static struct cw_wheel_fired fired[TIMERS];
-    struct cw_memory *memory = open_memory(0);
+    struct cw_keep *memory = open_memory(0);
     struct cw_wheel *wheel = open_wheel(memory, 1000);
     cw_timer timers[TIMERS];
     int64_t tick;
@@ -213,8 +213,8 @@ Test(memory, a_wheel_goes_on_in_it)
     int64_t present = cw_wheel_present(wheel);
     uint32_t left = cw_wheel_count(wheel);
     cw_wheel_close(wheel);
-    cw_memory_mark(memory, MARK);
-    cw_memory_close(memory);
+    cw_keep_mark(memory, MARK);
+    cw_keep_close(memory);
 
     memory = open_memory(MARK);
     wheel = open_wheel(memory, 5);
@@ -233,5 +233,5 @@ Test(memory, a_wheel_goes_on_in_it)
     }
     cr_assert(eq(u32, seen, TIMERS - (TIMERS + 2) / 3));
     cw_wheel_close(wheel);
-    cw_memory_close(memory);
+    cw_keep_close(memory);
 }
