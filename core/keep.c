@@ -23,15 +23,13 @@ struct cw_keep {
     int folder;
     bool kept;
     uint64_t unit; /* files and mappings are multiples of it */
-    struct cw_keep_area area;
+    struct cw_memory area;
     struct mark *mark;
     struct cw_arena own;
     char path[256]; /* for messages */
 };
 
 static const char magic[8] = {'c', 'w', '-', 'm', 'e', 'm', 'o', '1'};
-
-static const uint64_t huge_page_bytes = 2u << 20;
 
 static const char *kind_of(const struct statfs *system)
 {
@@ -90,7 +88,7 @@ static cw_err size_file(const struct cw_keep *memory, int file, const char *name
 }
 
 static cw_err map_file(const struct cw_keep *memory, const char *name, uint64_t bytes,
-                       struct cw_keep_area *area, struct cw_fault *fault)
+                       struct cw_memory *area, struct cw_fault *fault)
 {
     int flags = O_RDWR | O_CLOEXEC | O_NOFOLLOW | (memory->kept ? 0 : O_CREAT | O_EXCL);
     int file = openat(memory->folder, name, flags, 0600);
@@ -112,10 +110,10 @@ static cw_err map_file(const struct cw_keep *memory, const char *name, uint64_t 
     }
     (void)close(file);
     if (err == CW_ERR_OK) {
-        if (bytes >= huge_page_bytes && memory->unit < huge_page_bytes) {
+        if (bytes >= CW_HUGE_PAGE_BYTES && memory->unit < CW_HUGE_PAGE_BYTES) {
             (void)madvise(base, bytes, MADV_HUGEPAGE); /* a wish: slower without, but right */
         }
-        *area = (struct cw_keep_area){.base = base, .bytes = bytes};
+        *area = (struct cw_memory){.base = base, .bytes = bytes}; /* nothing is used yet */
     }
     return err;
 }
@@ -184,9 +182,7 @@ cw_err cw_keep_open(struct cw_keep **memory, const char *folder, uint64_t mark,
 
 void cw_keep_close(struct cw_keep *memory)
 {
-    if (memory->area.base != NULL) {
-        (void)munmap(memory->area.base, memory->area.bytes);
-    }
+    cw_memory_release(&memory->area);
     if (memory->folder >= 0) {
         (void)close(memory->folder);
     }
@@ -200,16 +196,11 @@ bool cw_keep_adopted(const struct cw_keep *memory)
 }
 
 cw_err cw_keep_map(struct cw_keep *memory, const char *name, const char *part, uint64_t bytes,
-                     struct cw_keep_area *area, struct cw_fault *fault)
+                     struct cw_memory *area, struct cw_fault *fault)
 {
     char file[128];
     (void)cw_format(file, sizeof file, "%s.%s", name, part);
     return map_file(memory, file, bytes, area, fault);
-}
-
-void cw_keep_unmap(const struct cw_keep_area *area)
-{
-    (void)munmap(area->base, area->bytes);
 }
 
 cw_err cw_keep_remove(const char *folder, struct cw_fault *fault)

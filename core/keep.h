@@ -12,7 +12,7 @@
  *
  * Another kind of file system is refused: there a loss of power may keep the folder and lose pages.
  *
- * Life:    open -> map* -> close; areas stay mapped until who asked for them unmaps them.
+ * Life:    open -> map* -> close; areas stay until who asked for them releases them.
  * Threads: one at a time.
  * Bounds:  pages are taken as they are first written. When the file system has none left, the
  *          kernel ends the process (SIGBUS).
@@ -21,14 +21,9 @@
 #ifndef CW_CORE_KEEP_H
 #define CW_CORE_KEEP_H
 
-#include "core/err.h"
+#include "core/memory.h"
 
 struct cw_keep; /* opaque */
-
-struct cw_keep_area {
-    void *base;
-    uint64_t bytes; /* as mapped: at least those asked for */
-};
 
 /* mark 0: a folder without content; what was in it goes. Else what was left there: CW_ERR_NOT_FOUND
    when it is not, or has another mark; nothing is changed then. */
@@ -42,10 +37,8 @@ bool cw_keep_adopted(const struct cw_keep *memory);
 /* The area of that name, `part` of something: of zeroes, or (kept) as it was left, and then of that
    size, else CW_ERR_NOT_FOUND. Each once. */
 CW_MUST_USE cw_err cw_keep_map(struct cw_keep *memory, const char *name, const char *part,
-                                 uint64_t bytes, struct cw_keep_area *area,
+                                 uint64_t bytes, struct cw_memory *area,
                                  struct cw_fault *fault);
-
-void cw_keep_unmap(const struct cw_keep_area *area);
 
 /* The folder with all that is in it, where it is there; maps of it keep what they have. */
 CW_MUST_USE cw_err cw_keep_remove(const char *folder, struct cw_fault *fault);

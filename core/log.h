@@ -23,7 +23,7 @@
 #include "core/disk.h"
 #include "core/view.h"
 
-#define CW_LOG_FRAME_BYTES_MAX (256u << 20)
+#define CW_LOG_FRAME_BYTES_MAX (3u << 30)
 
 struct cw_log; /* opaque */
 

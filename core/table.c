@@ -46,7 +46,8 @@ static cw_err map_file(struct cw_table *table, const char *path, uint64_t bytes,
     if (base == MAP_FAILED) {
         return cw_fail(fault, CW_ERR_IO, "table %s: mapping %s", table->name, path);
     }
-    table->map_rows = (struct table_map){.base = base, .bytes = bytes};
+    table->map_rows.base = base;
+    table->map_rows.bytes = bytes;
     return CW_ERR_OK;
 }
 
@@ -71,6 +72,8 @@ static cw_err open_parts(struct cw_table *table, const struct cw_table_options *
     } else if (!table_heap_kept(table, options->bytes_max)) {
         return cw_fail(fault, CW_ERR_NOT_FOUND, "table %s: its memory has another layout",
                        table->name);
+    } else {
+        cw_memory_used(&table->map_rows, table->head->carved);
     }
     return table_index_open(table, fault);
 }
@@ -80,12 +83,13 @@ cw_err cw_table_open(struct cw_table **table, const struct cw_table_options *opt
 {
     CW_ASSERT(options->rows_max > 0 && options->bytes_max > 0);
     CW_ASSERT(options->path == NULL || options->memory == NULL);
-    struct table_map map;
-    cw_err err = table_reserve(&map, sizeof **table, options->name, fault);
+    struct cw_memory own = {0};
+    cw_err err = cw_memory_reserve(&own, sizeof **table, options->name, fault);
     if (err != CW_ERR_OK) {
         return err;
     }
-    struct cw_table *made = map.base;
+    struct cw_table *made = own.base;
+    made->own = own;
     made->name = options->name;
     made->hash = options->hash;
     made->rows_max = options->rows_max;
@@ -104,17 +108,22 @@ cw_err cw_table_open(struct cw_table **table, const struct cw_table_options *opt
 void cw_table_close(struct cw_table *table)
 {
     cw_table_journal(table, NULL, 0);
-    const struct table_map maps[] = {table->map_rows, table->map_groups, table->map_bits,
-                                     table->map_directory, table->map_depths};
-    for (size_t i = 0; i < CW_COUNTOF(maps); i++) {
-        if (maps[i].base != NULL) {
-            (void)munmap(maps[i].base, maps[i].bytes);
-        }
-    }
+    cw_memory_release(&table->map_rows);
+    cw_memory_release(&table->map_groups);
+    cw_memory_release(&table->map_bits);
+    cw_memory_release(&table->map_directory);
+    cw_memory_release(&table->map_depths);
     if (table->file >= 0) {
         (void)close(table->file);
     }
-    (void)munmap(table, sizeof *table);
+    struct cw_memory own = table->own;
+    cw_memory_release(&own);
+}
+
+bool cw_table_populate(struct cw_table *table)
+{
+    bool more = cw_memory_populate(&table->map_rows);
+    return table_index_populate(table) || more;
 }
 
 void cw_table_seal(struct cw_table *table)
@@ -418,7 +427,7 @@ cw_row cw_table_next_within(const struct cw_table *table, uint64_t *cursor, uint
     const struct table_head *head = table->head;
     cw_row at = *cursor == 0 ? TABLE_HEAD_BYTES : *cursor;
     CW_ASSERT(at % TABLE_ROW_UNIT == 0 && at >= TABLE_HEAD_BYTES && at <= head->carved);
-    while (at < head->carved && *steps > 0) {
+    while (at<head->carved && * steps> 0) {
         const struct table_row *row = table_row_at(table, at);
         CW_ASSERT(table_row_live(row) || row->state == TABLE_ROW_FREE);
         cw_row next = at + table_class_bytes(row->class);

@@ -74,6 +74,10 @@ void cw_table_close(struct cw_table *table);
 /* Nothing will change any more: notes in the table's memory what it holds of the index itself. */
 void cw_table_seal(struct cw_table *table);
 
+/* Makes real, ahead of its growth, what the table will want next, a few huge pages at most; true
+   when there is more to do. Any one thread, while the table is open: all else is its shard's. */
+bool cw_table_populate(struct cw_table *table);
+
 /* The hash of a key for this table; the other calls take it so that it is worked out once. */
 uint64_t cw_table_hash(const struct cw_table *table, const void *key, uint32_t key_bytes);
 

@@ -9,7 +9,6 @@
 #include "core/table_priv.h"
 
 #include <string.h>
-#include <sys/mman.h>
 
 enum {
     SMALL_CLASSES = 16,
@@ -52,6 +51,7 @@ void table_heap_init(struct cw_table *table, uint64_t bytes_max)
     head->head_bytes = TABLE_HEAD_BYTES;
     head->end = TABLE_HEAD_BYTES + bytes_max;
     head->carved = TABLE_HEAD_BYTES;
+    cw_memory_used(&table->map_rows, head->carved);
 }
 
 bool table_heap_kept(const struct cw_table *table, uint64_t bytes_max)
@@ -144,6 +144,7 @@ cw_row table_heap_alloc(struct cw_table *table, uint32_t class, bool *zeroed)
     } else if (bytes <= head->end - head->carved) {
         at = head->carved;
         head->carved += bytes;
+        cw_memory_used(&table->map_rows, head->carved);
         *zeroed = true; /* as the kernel gave it */
         prefetch_new(table, head->carved + CARVED_AHEAD, class);
     } else {
@@ -241,46 +242,10 @@ bool table_heap_check(const struct cw_table *table)
            memcmp(head->magic, magic, sizeof magic) == 0;
 }
 
-cw_err table_map_part(struct cw_table *table, struct table_map *map, uint64_t bytes,
+cw_err table_map_part(struct cw_table *table, struct cw_memory *map, uint64_t bytes,
                       const char *part, struct cw_fault *fault)
 {
-    if (table->memory == NULL) {
-        return table_reserve(map, bytes, table->name, fault);
-    }
-    struct cw_keep_area area;
-    cw_err err = cw_keep_map(table->memory, table->name, part, bytes, &area, fault);
-    if (err == CW_ERR_OK) {
-        *map = (struct table_map){.base = area.base, .bytes = area.bytes};
-    }
-    return err;
-}
-
-cw_err table_reserve(struct table_map *map, uint64_t bytes, const char *name,
-                     struct cw_fault *fault)
-{
-    const uint64_t huge = 2u << 20;
-    uint64_t unit = bytes >= huge ? huge : 4096;
-    uint64_t whole = (bytes + unit - 1) & ~(unit - 1);
-    uint64_t slack =
-        unit == huge ? huge : 0; /* mmap aligns to 4 KiB only; the rest is given back */
-    void *got = mmap(NULL, whole + slack, PROT_READ | PROT_WRITE,
-                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (got == MAP_FAILED) {
-        return cw_fail(fault, CW_ERR_IO, "table %s: mmap of %llu bytes", name,
-                       (unsigned long long)whole);
-    }
-    uint8_t *base = got;
-    if (slack > 0) {
-        uint64_t front = (huge - (uintptr_t)base % huge) % huge;
-        if (front > 0) {
-            (void)munmap(base, front);
-        }
-        if (slack > front) {
-            (void)munmap(base + front + whole, slack - front);
-        }
-        base += front;
-        (void)madvise(base, whole, MADV_HUGEPAGE); /* a wish: slower without, but right */
-    }
-    *map = (struct table_map){.base = base, .bytes = whole};
-    return CW_ERR_OK;
+    return table->memory == NULL
+               ? cw_memory_reserve(map, bytes, table->name, fault)
+               : cw_keep_map(table->memory, table->name, part, bytes, map, fault);
 }

@@ -46,6 +46,7 @@ static bool take_over(struct cw_table *table)
     index->splits = head->sealed.splits;
     index->depth = head->sealed.depth;
     index->segments = head->sealed.segments;
+    atomic_store_explicit(&index->reached, index->segments, memory_order_relaxed);
     return index->depth <= index->depth_max &&
            index->directory_mask == (1ull << index->depth) - 1 && index->filled >= 1 &&
            index->filled <= index->directory_mask + 1 && index->segments >= 1 &&
@@ -68,7 +69,7 @@ cw_err table_index_open(struct cw_table *table, struct cw_fault *fault)
     uint64_t groups = segments * TABLE_SEGMENT_GROUPS;
 
     struct {
-        struct table_map *map;
+        struct cw_memory *map;
         uint64_t bytes;
         const char *part;
     } maps[] = {
@@ -95,9 +96,27 @@ cw_err table_index_open(struct cw_table *table, struct cw_fault *fault)
                                           "table %s: its memory has another index", table->name);
     }
     index->segments = 1;
+    atomic_store_explicit(&index->reached, 1, memory_order_relaxed);
     index->directory[0] = 1;
     index->filled = 1;
     return CW_ERR_OK;
+}
+
+bool table_index_populate(struct cw_table *table)
+{
+    uint32_t reached = atomic_load_explicit(&table->index.reached, memory_order_relaxed);
+    uint64_t segments = (uint64_t)reached + 1; /* number 0 is not used */
+    uint64_t groups = segments * TABLE_SEGMENT_GROUPS;
+    cw_memory_used(&table->map_groups, groups * sizeof(struct table_group));
+    cw_memory_used(&table->map_bits, groups * sizeof(struct table_bits));
+    /* Entries are all over a directory that just doubled. */
+    cw_memory_used(&table->map_directory, (4ull << bits_for(segments)) * sizeof(uint32_t));
+    cw_memory_used(&table->map_depths, segments);
+    bool more = cw_memory_populate(&table->map_groups);
+    more |= cw_memory_populate(&table->map_bits);
+    more |= cw_memory_populate(&table->map_directory);
+    more |= cw_memory_populate(&table->map_depths);
+    return more;
 }
 
 static inline struct table_group *group_at(struct table_index *index, uint32_t segment, uint32_t at)
@@ -234,6 +253,7 @@ static bool split(struct table_index *index, uint64_t hash, uint32_t segment)
         index->directory_mask = (1ull << index->depth) - 1;
     }
     uint32_t fresh = ++index->segments;
+    atomic_store_explicit(&index->reached, fresh, memory_order_relaxed);
     index->depths[segment] = (uint8_t)(depth + 1);
     index->depths[fresh] = (uint8_t)(depth + 1);
     for (uint32_t at = 0; at < TABLE_SEGMENT_GROUPS; at++) {

@@ -27,6 +27,7 @@
 #define CW_CORE_TABLE_PRIV_H
 
 #include "core/journal.h"
+#include "core/memory.h"
 #include "core/table.h"
 
 #include <emmintrin.h>
@@ -103,6 +104,7 @@ struct table_index {
     uint8_t *depths;     /* by segment number */
     uint32_t depth, depth_max;
     uint32_t segments, segments_max;
+    _Atomic uint32_t reached; /* segments, for the thread that populates */
     uint64_t filled; /* directory entries below this are filled */
     uint64_t splits;
 };
@@ -112,11 +114,6 @@ struct table_place {
     struct table_group *group;
     uint32_t segment, slot;
     uint32_t distance; /* groups after the row's own */
-};
-
-struct table_map {
-    void *base;
-    uint64_t bytes;
 };
 
 struct cw_table {
@@ -130,13 +127,16 @@ struct cw_table {
     uint8_t number;     /* in the journal */
     const char *name;
     struct cw_keep *memory; /* NULL: anonymous, or the file */
-    struct table_map map_rows, map_groups, map_bits, map_directory, map_depths;
+    struct cw_memory map_rows, map_groups, map_bits, map_directory, map_depths, own;
     int file; /* -1: anonymous */
 };
 
 /* table_index.c */
 CW_MUST_USE cw_err table_index_open(struct cw_table *table, struct cw_fault *fault);
 void table_index_seal(struct cw_table *table);
+
+/* Makes more of its memory real; true when there is more to do. */
+bool table_index_populate(struct cw_table *table);
 
 /* Where a row of that hash goes: splits until there is room. False: the index is at its bound. */
 CW_MUST_USE bool table_index_place(struct table_index *index, uint64_t hash,
@@ -172,12 +172,8 @@ void table_journal_resized(struct cw_table *table, cw_row from, cw_row row, uint
 /* Before the row is freed. */
 void table_journal_removed(struct cw_table *table, cw_row row);
 
-/* Address space, huge pages asked for when it is large enough to have one. */
-CW_MUST_USE cw_err table_reserve(struct table_map *map, uint64_t bytes, const char *name,
-                                 struct cw_fault *fault);
-
 /* A part of the table, in its memory if it has one. */
-CW_MUST_USE cw_err table_map_part(struct cw_table *table, struct table_map *map, uint64_t bytes,
+CW_MUST_USE cw_err table_map_part(struct cw_table *table, struct cw_memory *map, uint64_t bytes,
                                   const char *part, struct cw_fault *fault);
 
 static inline bool table_is_kept(const struct cw_table *table)

@@ -1,7 +1,7 @@
+#include "core/memory.h"
 #include "core/wheel_priv.h"
 
 #include <string.h>
-#include <sys/mman.h>
 
 /*
  * A tick is 64 bits wide: milliseconds, the sign bit flipped so that ticks compare as unsigned
@@ -33,7 +33,6 @@ enum {
     WORDS = SLOTS / 64,
     AHEAD = 8,
     NO_SLOT = 0xffff, /* in a node: it is free; in the wheel: no slot is open */
-    HUGE_PAGE_BYTES = 2 << 20
 };
 
 struct cw_wheel_node {
@@ -73,8 +72,7 @@ struct cw_wheel {
     uint16_t open;  /* the slot being emptied, or NO_SLOT */
     uint8_t levels; /* a bit for each level that has timers */
     uint64_t bits[LEVELS][WORDS];
-    void *mapped; /* the nodes' mapping, of which they are the aligned part */
-    size_t mapped_bytes, own_bytes;
+    struct cw_memory own, memory; /* its own, and the nodes' */
 };
 
 static uint64_t tick_of(int64_t ms)
@@ -196,6 +194,7 @@ static cw_timer take(struct cw_wheel *w)
     if (w->fresh > w->timers_max) {
         return CW_TIMER_NONE;
     }
+    cw_memory_used(&w->memory, (uint64_t)(w->fresh + 1) * sizeof *w->nodes);
     return w->fresh++;
 }
 
@@ -537,18 +536,6 @@ void cw_wheel_forget(struct cw_wheel *wheel, int64_t start_ms)
     wheel->levels = 0;
 }
 
-static size_t wheel_bytes(void)
-{
-    size_t bytes = sizeof(struct cw_wheel) + CW_CACHE_LINE;
-    return bytes + sizeof(struct cw_wheel_slot) * LEVELS * SLOTS;
-}
-
-static void *map(size_t bytes)
-{
-    return mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-                -1, 0);
-}
-
 static size_t slots_at(void)
 {
     return (sizeof(struct cw_wheel) + CW_CACHE_LINE - 1) & ~(size_t)(CW_CACHE_LINE - 1);
@@ -556,91 +543,69 @@ static size_t slots_at(void)
 
 /* Of a wheel that another process left: whether it can be gone on with. Its nodes and slots name
    each other by number; only where they are is new. */
-static bool take_over(struct cw_wheel *w, const struct cw_wheel_options *options)
+static bool is_sound(const struct cw_wheel *w, const struct cw_wheel_options *options)
 {
     return w->timers_max == options->timers_max && w->fresh >= 1 &&
            w->fresh - 1 <= w->timers_max && w->count < w->fresh && w->free < w->fresh &&
            (w->open == NO_SLOT || w->open < LEVELS * SLOTS);
 }
 
-static cw_err open_in_memory(struct cw_wheel **wheel, const struct cw_wheel_options *options,
-                             size_t nodes_bytes, struct cw_fault *fault)
+static cw_err map_part(const struct cw_wheel_options *options, struct cw_memory *map,
+                       uint64_t bytes, const char *part, struct cw_fault *fault)
 {
-    struct cw_keep_area nodes;
-    struct cw_keep_area own;
-    cw_err err = cw_keep_map(options->memory, "wheel", "nodes", nodes_bytes, &nodes, fault);
-    if (err != CW_ERR_OK) {
-        return err;
-    }
-    err = cw_keep_map(options->memory, "wheel", "slots", wheel_bytes(), &own, fault);
-    if (err != CW_ERR_OK) {
-        (void)munmap(nodes.base, nodes.bytes);
-        return err;
-    }
-    struct cw_wheel *w = own.base;
-    bool kept = cw_keep_adopted(options->memory);
-    if (kept && !take_over(w, options)) {
-        (void)munmap(nodes.base, nodes.bytes);
-        (void)munmap(own.base, own.bytes);
-        return cw_fail(fault, CW_ERR_NOT_FOUND, "the wheel's memory has another layout");
-    }
-    w->nodes = nodes.base;
-    w->slots = (void *)((uint8_t *)own.base + slots_at());
-    w->mapped = nodes.base;
-    w->mapped_bytes = nodes.bytes;
-    w->own_bytes = own.bytes;
-    if (!kept) {
-        w->timers_max = options->timers_max;
-        w->work_max = CW_WHEEL_WORK_MAX;
-        cw_wheel_forget(w, options->start_ms);
-    }
-    *wheel = w;
-    return CW_ERR_OK;
+    return options->memory == NULL
+               ? cw_memory_reserve(map, bytes, part, fault)
+               : cw_keep_map(options->memory, "wheel", part, bytes, map, fault);
 }
 
 cw_err cw_wheel_open(struct cw_wheel **wheel, const struct cw_wheel_options *options,
                      struct cw_fault *fault)
 {
     CW_ASSERT(options->timers_max >= 1 && options->timers_max <= UINT32_MAX - 1);
-    size_t nodes_bytes = ((size_t)options->timers_max + 1) * sizeof(struct cw_wheel_node);
-    if (options->memory != NULL) {
-        return open_in_memory(wheel, options, nodes_bytes, fault);
+    bool kept = options->memory != NULL && cw_keep_adopted(options->memory);
+    struct cw_memory own = {0};
+    struct cw_memory nodes = {0};
+    cw_err err = map_part(options, &own, slots_at() + sizeof(struct cw_wheel_slot) * LEVELS * SLOTS,
+                          "slots", fault);
+    if (err != CW_ERR_OK) {
+        return err;
     }
-    size_t mapped_bytes = nodes_bytes + HUGE_PAGE_BYTES;
-    uint8_t *mapped = map(mapped_bytes);
-    if (mapped == MAP_FAILED) {
-        return cw_fail(fault, CW_ERR_IO, "cannot reserve %zu bytes for %u timers", mapped_bytes,
-                       options->timers_max);
+    struct cw_wheel *w = own.base;
+    /* Huge pages: random timers over gigabytes, fewer misses of the TLB. */
+    err = map_part(options, &nodes,
+                   ((uint64_t)options->timers_max + 1) * sizeof(struct cw_wheel_node), "timers",
+                   fault);
+    if (err == CW_ERR_OK && kept && !is_sound(w, options)) {
+        cw_memory_release(&nodes);
+        err = cw_fail(fault, CW_ERR_NOT_FOUND, "the wheel's memory has another layout");
     }
-    uint8_t *own = map(wheel_bytes());
-    if (own == MAP_FAILED) {
-        (void)munmap(mapped, mapped_bytes);
-        return cw_fail(fault, CW_ERR_IO, "cannot map %zu bytes for a wheel", wheel_bytes());
+    if (err != CW_ERR_OK) {
+        cw_memory_release(&own);
+        return err;
     }
-    size_t skew = (uintptr_t)mapped % HUGE_PAGE_BYTES;
-    uint8_t *nodes = mapped + (skew == 0 ? 0 : HUGE_PAGE_BYTES - skew);
-    if (nodes_bytes >= HUGE_PAGE_BYTES) {
-        /* Random timers over gigabytes: fewer misses of the TLB, a fifth of the page faults. A
-           kernel without huge pages refuses, which is fine. */
-        (void)madvise(nodes, nodes_bytes, MADV_HUGEPAGE);
-    }
-    struct cw_wheel *w = (void *)own;
-    *w = (struct cw_wheel){
-        .nodes = (void *)nodes,
-        .slots = (void *)(own + slots_at()),
-        .timers_max = options->timers_max,
-        .work_max = CW_WHEEL_WORK_MAX,
-        .mapped = mapped,
-        .mapped_bytes = mapped_bytes,
-        .own_bytes = wheel_bytes(),
-    };
-    cw_wheel_forget(w, options->start_ms);
+    w->own = own;
+    w->memory = nodes;
+    w->nodes = nodes.base;
+    w->slots = (void *)((uint8_t *)own.base + slots_at());
     *wheel = w;
+    if (kept) {
+        cw_memory_used(&w->memory, (uint64_t)(w->fresh + 1) * sizeof *w->nodes);
+        return CW_ERR_OK;
+    }
+    w->timers_max = options->timers_max;
+    w->work_max = CW_WHEEL_WORK_MAX;
+    cw_wheel_forget(w, options->start_ms);
     return CW_ERR_OK;
 }
 
 void cw_wheel_close(struct cw_wheel *wheel)
 {
-    (void)munmap(wheel->mapped, wheel->mapped_bytes);
-    (void)munmap(wheel, wheel->own_bytes);
+    cw_memory_release(&wheel->memory);
+    struct cw_memory own = wheel->own;
+    cw_memory_release(&own);
+}
+
+bool cw_wheel_populate(struct cw_wheel *wheel)
+{
+    return cw_memory_populate(&wheel->memory);
 }

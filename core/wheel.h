@@ -45,6 +45,9 @@ CW_MUST_USE cw_err cw_wheel_open(struct cw_wheel **wheel, const struct cw_wheel_
                                  struct cw_fault *fault);
 void cw_wheel_close(struct cw_wheel *wheel);
 
+/* As cw_table_populate (table.h). */
+bool cw_wheel_populate(struct cw_wheel *wheel);
+
 /* A timer whose due is before the present fires at the present tick (after the timers that are
    there already). */
 CW_MUST_USE cw_timer cw_wheel_add(struct cw_wheel *wheel, int64_t due_ms, uint64_t cookie);

@@ -137,17 +137,22 @@ enum cw_standing cw_standing_of(const struct cw_pipeline *p, const struct cw_ite
  * Reads: the customer's other candidates of this program.
  * Writes: the others' end, when this one is the later.
  * Drops: SUPERSEDED, when another cart of the customer with a later T0 is in flight; REFUSED, when
- * the customer has too many in flight.
+ * the customer has too many, or too large ones, in flight.
  */
 enum cw_item_fate cw_look_place(struct cw_pipeline *p, struct cw_item *item)
 {
     /* Only parallel carts can be so many: of others there is one a program. */
-    if (!item->again && item->program->on_new_cart == CW_NEW_CART_PARALLEL &&
-        item->customer->at->in_flight_count >= CW_IN_FLIGHT_MAX) {
+    bool parallel = !item->again && item->program->on_new_cart == CW_NEW_CART_PARALLEL;
+    uint64_t bytes = 0;
+    if (parallel && item->customer->at->in_flight_count >= CW_IN_FLIGHT_MAX) {
         return CW_ITEM_FATE_REFUSED;
     }
     for (cw_row row = item->customer->at->in_flight; row != CW_ROW_NONE;
          row = cw_candidate_at(p, row)->next) {
+        bytes += cw_table_value_bytes(p->candidates, row);
+        if (parallel && bytes > CW_IN_FLIGHT_BYTES_MAX) {
+            return CW_ITEM_FATE_REFUSED;
+        }
         if (cw_standing_of(p, item, row) == CW_STANDING_STAYS) {
             return CW_ITEM_FATE_SUPERSEDED;
         }
@@ -277,22 +282,24 @@ enum cw_item_fate cw_stage_schedule(struct cw_pipeline *p, struct cw_item *item)
     return fate;
 }
 
-static void run_item(struct cw_pipeline *p, struct cw_item *item)
+static enum cw_item_fate run_item(struct cw_pipeline *p, struct cw_item *item)
 {
     for (uint32_t s = 0; s < CW_STAGE_COUNT; s++) {
         enum cw_item_fate fate = cw_graph[s].run(p, item);
         if (fate != CW_STAGE_GOES_ON) {
             CW_ASSERT_HOT((cw_graph[s].fates >> fate & 1u) == 1u);
             p->fates.by_item[fate]++;
-            return;
+            return fate;
         }
     }
     CW_ASSERT(false); /* the last stage ends every path */
+    return CW_ITEM_FATE_REFUSED;
 }
 
-void cw_abandon_run(struct cw_pipeline *p, struct cw_customer *customer,
+bool cw_abandon_run(struct cw_pipeline *p, struct cw_customer *customer,
                     const struct cw_event *event)
 {
+    bool taken = true;
     for (uint64_t left = event->programs; left != 0; left &= left - 1) {
         uint32_t number = (uint32_t)__builtin_ctzll(left);
         struct cw_item item = {.event = event,
@@ -301,7 +308,10 @@ void cw_abandon_run(struct cw_pipeline *p, struct cw_customer *customer,
                                .customer = customer};
         p->fates.items++;
         cw_tell_before(p, event, &item);
-        run_item(p, &item);
+        taken &= run_item(p, &item) != CW_ITEM_FATE_REFUSED;
     }
-    cw_customer_edit(p, customer)->abandonments++;
+    if (taken) {
+        cw_customer_edit(p, customer)->abandonments++;
+    }
+    return taken;
 }

@@ -407,7 +407,9 @@ static bool check_links(const struct look *look)
         struct cw_view id = {link->message_id, sizeof link->message_id};
         uint8_t key[10];
         PROVE(look, cw_message_find(p, id, 0) != CW_ROW_NONE, "a short link to no message");
-        PROVE(look, p->options.links != NULL, "short links without a key");
+        if (p->options.links == NULL) { /* who only looks at a state has no secret */
+            continue;
+        }
         cw_link_brief_key(p->options.links, link->message_id, key);
         PROVE(look, memcmp(key, cw_table_key(p->links, row).data, sizeof key) == 0,
               "a short link under another's key");

@@ -43,6 +43,7 @@ enum cw_item_fate {
     CW_ITEM_FATE_COUNT
 };
 
+/* Lists are kept in files as they are (persist_fates.c): what is new in one goes to its end. */
 struct cw_fates {
     uint64_t received, items;
     uint64_t made; /* of those received: made by cartwheel when a session ended */

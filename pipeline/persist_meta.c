@@ -132,10 +132,10 @@ void cw_pipeline_note(struct cw_pipeline *p)
                                   .keep_cart_ms = p->keep_cart_ms,
                                   .keep_history_ms = p->keep_history_ms,
                                   .sends_held = p->sends_held};
-    struct cw_meta_fates fates = {CW_META_FATES_LAYOUT, sizeof p->fates / sizeof(uint64_t),
-                                  p->fates};
+    uint8_t fates[CW_FATES_IMAGE_BYTES];
+    cw_fates_write(&p->fates, fates);
     write_row(p, CW_META_CLOCK, none, &clock, sizeof clock);
-    write_row(p, CW_META_FATES, none, &fates, sizeof fates);
+    write_row(p, CW_META_FATES, none, fates, sizeof fates);
     if (p->meta_changed) {
         note_programs(p);
         note_retired(p);
@@ -178,7 +178,7 @@ static bool program_good(struct cw_view value, bool retired)
 const char *cw_meta_wrong(struct cw_view key, struct cw_view value)
 {
     struct cw_meta_clock clock;
-    struct cw_meta_fates fates;
+    struct cw_fates fates;
     uint32_t core;
     if (key.bytes < CW_META_HEAD_BYTES) {
         return "a row of no kind";
@@ -199,15 +199,7 @@ const char *cw_meta_wrong(struct cw_view key, struct cw_view value)
                        clock.sends_held <= 1
                    ? NULL
                    : "the clock is out of range";
-    case CW_META_FATES:
-        if (value.bytes != sizeof fates || rest != 0) {
-            return "counters of another version of cartwheel";
-        }
-        memcpy(&fates, value.data, sizeof fates);
-        return fates.layout == CW_META_FATES_LAYOUT &&
-                       fates.count == sizeof fates.fates / sizeof(uint64_t)
-                   ? NULL
-                   : "counters of another version of cartwheel";
+    case CW_META_FATES: return rest != 0 ? "a row of no kind" : cw_fates_read(&fates, value);
     case CW_META_PROGRAM:
         return rest >= 1 && rest <= CW_ID_BYTES_MAX && program_good(value, false)
                    ? NULL
@@ -216,6 +208,7 @@ const char *cw_meta_wrong(struct cw_view key, struct cw_view value)
         return rest == sizeof(uint32_t) && program_good(value, true)
                    ? NULL
                    : "a retired key's row is malformed";
+    case CW_META_ERASURE: return cw_erasure_good(key, value) ? NULL : "an erasure is malformed";
     }
     return "a row of no kind";
 }
@@ -297,8 +290,12 @@ void cw_meta_fates(const struct cw_pipeline *p, uint32_t core, struct cw_fates *
     while ((row = cw_table_next(p->loaded.meta, &cursor)) != CW_ROW_NONE) {
         struct cw_view key = cw_table_key(p->loaded.meta, row);
         if (key.data[0] == CW_META_FATES && (core == UINT32_MAX || core == core_of(key))) {
-            const struct cw_meta_fates *fates = cw_table_value(p->loaded.meta, row);
-            cw_fates_add(sum, &fates->fates);
+            struct cw_fates fates;
+            const char *wrong =
+                cw_fates_read(&fates, (struct cw_view){cw_table_value(p->loaded.meta, row),
+                                                       cw_table_value_bytes(p->loaded.meta, row)});
+            CW_ASSERT(wrong == NULL); /* cw_meta_wrong looked at it */
+            cw_fates_add(sum, &fates);
         }
     }
 }
@@ -318,7 +315,8 @@ static cw_err keep_row(struct cw_pipeline *p, cw_row from, struct cw_fault *faul
     return CW_ERR_OK;
 }
 
-cw_err cw_meta_take_over(struct cw_pipeline *p, bool same_cores, struct cw_fault *fault)
+cw_err cw_meta_take_over(struct cw_pipeline *p, bool same_cores, uint32_t cores,
+                         struct cw_fault *fault)
 {
     struct cw_program_before retired;
     uint64_t cursor = 0;
@@ -330,7 +328,13 @@ cw_err cw_meta_take_over(struct cw_pipeline *p, bool same_cores, struct cw_fault
             read_program(p->loaded.meta, row, &retired);
             cw_programs_retire(p, retired.id, &retired.key, retired.until);
         }
-        if (own && same_cores && p->loaded.meta != p->meta) {
+        if (key.data[0] == CW_META_ERASURE) {
+            if (same_cores ? own : core_of(key) % cores == p->options.core) {
+                cw_erasure_take_over(p, key,
+                                     (struct cw_view){cw_table_value(p->loaded.meta, row),
+                                                      cw_table_value_bytes(p->loaded.meta, row)});
+            }
+        } else if (own && same_cores && p->loaded.meta != p->meta) {
             cw_err err = keep_row(p, row, fault);
             if (err != CW_ERR_OK) {
                 return err;

@@ -13,13 +13,14 @@
 
 /*
  * Rows of `meta`. Key: one byte of kind, u32 core; of a program its id after that, of a retired key
- * its u32 number.
+ * its u32 number, of an erasure the customer's id.
  */
 enum cw_meta_kind {
     CW_META_CLOCK = 'c',
     CW_META_FATES = 'f',
     CW_META_PROGRAM = 'p',
-    CW_META_RETIRED = 'r'
+    CW_META_RETIRED = 'r',
+    CW_META_ERASURE = 'e'
 };
 
 #define CW_META_HEAD_BYTES (1 + (uint32_t)sizeof(uint32_t))
@@ -32,14 +33,10 @@ struct cw_meta_clock {
     uint8_t pad[7];
 };
 
-/* Its counters in the order of struct cw_fates; another layout has another count, or this number
-   raised. */
-#define CW_META_FATES_LAYOUT 1u
-
-struct cw_meta_fates {
-    uint32_t layout, count;
-    struct cw_fates fates;
-};
+/* persist_fates.c: counters as a value, and back; NULL, or what is wrong with it. */
+#define CW_FATES_IMAGE_BYTES (8 + sizeof(struct cw_fates) + 36 * 8)
+void cw_fates_write(const struct cw_fates *fates, uint8_t image[CW_FATES_IMAGE_BYTES]);
+CW_MUST_USE const char *cw_fates_read(struct cw_fates *fates, struct cw_view image);
 
 /* Tail: of a retired key its program's id; the key's literals. */
 struct cw_meta_program {
@@ -97,8 +94,13 @@ CW_MUST_USE cw_err cw_meta_read(struct cw_pipeline *p, uint32_t cores_before, bo
                                 struct cw_core_before *list, struct cw_fault *fault);
 void cw_meta_fates(const struct cw_pipeline *p, uint32_t core, struct cw_fates *sum);
 
-/* Takes over the retired keys of all cores that were, and those rows that stay this core's own. */
-CW_MUST_USE cw_err cw_meta_take_over(struct cw_pipeline *p, bool same_cores,
+/* persist_erasure.c: one that was asked for before, and whether it can be. */
+void cw_erasure_take_over(struct cw_pipeline *p, struct cw_view key, struct cw_view value);
+bool cw_erasure_good(struct cw_view key, struct cw_view value);
+
+/* Takes over the retired keys of all cores that were, erasures that were not through (each is one
+   core's), and those rows that stay this core's own. */
+CW_MUST_USE cw_err cw_meta_take_over(struct cw_pipeline *p, bool same_cores, uint32_t cores,
                                      struct cw_fault *fault);
 
 #endif

@@ -482,7 +482,7 @@ cw_err cw_pipeline_relink(struct cw_pipeline *p, const struct cw_relink *how,
         return err;
     }
     take_clock(&r, same);
-    err = cw_meta_take_over(p, same, fault);
+    err = cw_meta_take_over(p, same, how->cores, fault);
     if (err != CW_ERR_OK) {
         return err;
     }
@@ -522,7 +522,6 @@ uint64_t cw_pipeline_layout(void)
                               sizeof(struct cw_meta_clock),
                               sizeof(struct cw_fates),
                               sizeof(struct cw_kept),
-                              CW_META_FATES_LAYOUT,
                               CW_TABLE_NUMBER_COUNT};
     return cw_hash((struct cw_hash_key){0, 0}, sizes, sizeof sizes);
 }
@@ -555,10 +554,7 @@ cw_err cw_pipeline_place(struct cw_pipeline *p, struct cw_keep *memory, struct c
 {
     CW_ASSERT(p->journal == NULL && p->loaded.rows == 0);
     cw_rows_close(p);
-    if (p->kept.base != NULL) { /* of another try */
-        cw_keep_unmap(&p->kept);
-        p->kept = (struct cw_keep_area){0};
-    }
+    cw_memory_release(&p->kept); /* of another try */
     p->memory = memory;
     cw_err err = place(p, fault);
     p->memory = NULL; /* what lies in it stays mapped without it */
@@ -589,7 +585,7 @@ cw_err cw_pipeline_adopt(struct cw_pipeline *p, uint32_t cores, uint64_t *rows,
     p->loaded.meta = p->meta; /* programs and retired keys are read from where they stand */
     struct cw_core_before *before = cw_arena_zalloc(&p->scratch, cores * sizeof *before, 8);
     cw_err err = cw_meta_read(p, cores, true, before, fault);
-    err = err == CW_ERR_OK ? cw_meta_take_over(p, true, fault) : err;
+    err = err == CW_ERR_OK ? cw_meta_take_over(p, true, cores, fault) : err;
     p->loaded.meta = NULL;
     if (err == CW_ERR_OK) {
         p->now = kept->now;

@@ -84,9 +84,7 @@ static void close_parts(struct cw_pipeline *p)
     if (p->loaded.meta != NULL) {
         cw_table_close(p->loaded.meta);
     }
-    if (p->kept.base != NULL) {
-        cw_keep_unmap(&p->kept);
-    }
+    cw_memory_release(&p->kept);
     if (p->decoder != NULL) {
         cw_decoder_close(p->decoder);
     }
@@ -154,6 +152,15 @@ void cw_pipeline_close(struct cw_pipeline *p)
     cw_arena_close(&own);
 }
 
+bool cw_pipeline_populate(struct cw_pipeline *p)
+{
+    bool more = cw_wheel_populate(p->wheel);
+#define CW_X(name) more |= cw_table_populate(p->name);
+    CW_TABLES(CW_X)
+#undef CW_X
+    return more;
+}
+
 void cw_decide(struct cw_pipeline *p, struct cw_decision *decision, enum cw_decision_kind kind,
                struct cw_view program, struct cw_view customer, struct cw_view cart)
 {
@@ -203,7 +210,7 @@ static enum cw_event_fate update_product(struct cw_pipeline *p, const struct cw_
 
 static void erase(struct cw_pipeline *p, struct cw_customer *customer, const struct cw_event *event)
 {
-    p->erasures++;
+    cw_erasure_note(p, event->customer, event->id);
     cw_cancel_erased(p, customer);
     cw_profile_erase(p, customer);
     /* Only the erasing event's own id stays, so that its repetition changes nothing. */
@@ -226,7 +233,11 @@ static enum cw_event_fate apply_to_customer(struct cw_pipeline *p, const struct 
     }
     switch (event->type) {
     case CW_EVENT_CART_ABANDONED:
-        cw_abandon_run(p, &customer, event);
+        if (!cw_abandon_run(p, &customer, event)) {
+            /* Sent again, what it has done is done, and what it has not finds room by then. */
+            cw_seen_forget(p, &customer, event);
+            return CW_EVENT_FATE_REFUSED;
+        }
         cw_cart_abandoned(p, &customer, event);
         return event->programs != 0 ? CW_EVENT_FATE_APPLIED : CW_EVENT_FATE_UNMATCHED;
     case CW_EVENT_CART_UPDATED: cw_cart_updated(p, &customer, event); break;
@@ -458,11 +469,6 @@ void cw_pipeline_journal(struct cw_pipeline *p, struct cw_journal *journal)
     for (uint8_t i = 0; i < CW_TABLE_NUMBER_COUNT; i++) {
         cw_table_journal(cw_pipeline_table(p, (enum cw_table_number)i), journal, i);
     }
-}
-
-uint64_t cw_pipeline_erasures(const struct cw_pipeline *p)
-{
-    return p->erasures;
 }
 
 void cw_pipeline_refuse(struct cw_pipeline *p, bool on)

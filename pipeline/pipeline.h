@@ -84,6 +84,10 @@ CW_MUST_USE cw_err cw_pipeline_open(struct cw_pipeline **pipeline,
                                     struct cw_fault *fault);
 void cw_pipeline_close(struct cw_pipeline *pipeline);
 
+/* Makes memory real that the core will come to next (core/memory.h); true when there is more to do.
+   Any one thread, while the pipeline is open. */
+bool cw_pipeline_populate(struct cw_pipeline *pipeline);
+
 /* Runs events in order. Each has its clock, not before the one ahead of it; timers due before an
    event's clock fire first. Only events of this core's partitions and of products come here. */
 void cw_pipeline_run(struct cw_pipeline *pipeline, const struct cw_event *const *events,
@@ -104,8 +108,23 @@ CW_MUST_USE bool cw_pipeline_advance_within(struct cw_pipeline *pipeline, int64_
    persist.h. NULL: no more. */
 void cw_pipeline_journal(struct cw_pipeline *pipeline, struct cw_journal *journal);
 
-/* Customers erased since it was opened: what is left of them in files has to go. */
+/* Erasures that this process has to see through: of customers erased since it was opened, and one
+   for all that an earlier process left. What is left of them in files has to go. */
 uint64_t cw_pipeline_erasures(const struct cw_pipeline *pipeline);
+
+struct cw_erased {
+    struct cw_view customer, event; /* the erasing event's id, NULL when it has none */
+    int64_t asked_ms;
+};
+
+/* So many of them are through: each is told, once; again if tell says false. */
+void cw_pipeline_erasures_through(struct cw_pipeline *pipeline, uint64_t through,
+                                  bool (*tell)(void *self, const struct cw_erased *erased),
+                                  void *self);
+
+/* What was told need not be known any more. What is told and not forgotten is told again after a
+   restart. */
+void cw_pipeline_erasures_forget(struct cw_pipeline *pipeline);
 
 /* While on, events that bring new work are refused (the disk is full); orders, clearings, profiles,
    erasures and what comes back about messages are not. */

@@ -85,7 +85,7 @@ struct cw_pipeline {
     struct cw_pipeline_options options;
     const struct cw_programs *programs; /* those that hold now */
     struct cw_journal *journal;         /* NULL: nothing is kept */
-    uint64_t erasures; /* in this process */
+    uint64_t erasures;                  /* in this process */
     bool refuses;                       /* new work: the disk is full */
     int64_t now;                        /* the clock; never goes back */
 #define CW_X(name) struct cw_table *name;
@@ -94,7 +94,7 @@ struct cw_pipeline {
     struct cw_wheel *wheel;
     struct cw_index *index;
     struct cw_keep *memory;   /* where rows and timers are opened; NULL: nowhere that lasts */
-    struct cw_keep_area kept; /* a struct cw_kept, where rows and timers lie in such a memory */
+    struct cw_memory kept; /* a struct cw_kept, where rows and timers lie in such a memory */
     struct cw_decoder *decoder; /* for events that cartwheel makes itself */
     struct cw_arena scratch;    /* reset after each event */
     struct cw_arena own;
@@ -382,6 +382,8 @@ CW_MUST_USE bool cw_profile_update(struct cw_pipeline *p, struct cw_customer *cu
                                    const struct cw_event *event);
 void cw_profile_opt_out(struct cw_pipeline *p, struct cw_customer *customer,
                         enum cw_channel channel, int64_t time);
+/* persist_erasure.c: the customer is to be gone from all files, too. */
+void cw_erasure_note(struct cw_pipeline *p, struct cw_view customer, struct cw_view event);
 void cw_profile_erase(struct cw_pipeline *p, struct cw_customer *customer);
 void cw_profile_order(struct cw_pipeline *p, struct cw_customer *customer,
                       const struct cw_event *event);
@@ -464,7 +466,8 @@ void cw_touch_uncharge(struct cw_pipeline *p, struct cw_customer *customer, cw_r
 int64_t cw_touch_room_at(const struct cw_pipeline *p, struct cw_view message_id, uint32_t waits);
 void cw_session_fire(struct cw_pipeline *p, struct cw_customer *customer, cw_row cart,
                      uint32_t slot);
-void cw_abandon_run(struct cw_pipeline *p, struct cw_customer *customer,
+/* Through each program that wants it; false when one had no room for it. */
+bool cw_abandon_run(struct cw_pipeline *p, struct cw_customer *customer,
                     const struct cw_event *event);
 void cw_cart_updated(struct cw_pipeline *p, struct cw_customer *customer,
                      const struct cw_event *event);

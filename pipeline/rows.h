@@ -42,10 +42,12 @@
 /*
  * Candidates in flight, and carts whose session runs, that one customer may have: what happens to
  * a customer looks along both lists, so they bound what one event can cost. Only `parallel` comes
- * near. An abandonment beyond is refused; a cart beyond is not watched.
+ * near. An abandonment beyond is refused; a cart beyond is not watched. The bytes bound what one
+ * event of such a customer writes into a commit.
  */
-#define CW_IN_FLIGHT_MAX 1024u
-#define CW_WATCHED_MAX   1024u
+#define CW_IN_FLIGHT_MAX       1024u
+#define CW_IN_FLIGHT_BYTES_MAX (UINT64_C(64) << 20)
+#define CW_WATCHED_MAX         1024u
 
 /*
  * Tail: sends_count entries of i64, oldest first: ms << 2 | enum cw_channel; then the strings of

@@ -83,6 +83,7 @@ static const struct route routes[] = {
     {CW_METHOD_GET, "/v1/resume", CW_ROLE_ADMIN, control},
     {CW_METHOD_POST, "/v1/programs/*/pause", CW_ROLE_ADMIN, cw_serve_pause},
     {CW_METHOD_POST, "/v1/programs/*/resume", CW_ROLE_ADMIN, cw_serve_resume},
+    {CW_METHOD_GET, "/v1/erasures", CW_ROLE_ADMIN, control},
     {CW_METHOD_GET, "/v1/outbox", CW_ROLE_ADMIN, control},
     {CW_METHOD_GET, "/v1/outbox/*", CW_ROLE_ADMIN, control},
 };

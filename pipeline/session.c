@@ -112,5 +112,5 @@ void cw_session_fire(struct cw_pipeline *p, struct cw_customer *customer, cw_row
         return;
     }
     p->fates.events[event.programs != 0 ? CW_EVENT_FATE_APPLIED : CW_EVENT_FATE_UNMATCHED]++;
-    cw_abandon_run(p, customer, &event);
+    (void)cw_abandon_run(p, customer, &event); /* nobody can send it again: it is counted */
 }

@@ -306,6 +306,7 @@ static cw_err open_core(struct cw_engine *engine, uint32_t index, const struct c
     core->lane = engine->writes ? &engine->lines.lanes[index] : NULL;
     core->notes = cw_ring_create(&engine->own, NOTES);
     core->replies = cw_ring_create(&engine->own, NOTES);
+    cw_engine_erasure_open(core);
     cw_letters_init(&core->letters);
     atomic_store(&core->next, engine->bundle);
     atomic_store(&core->current, engine->bundle);
@@ -507,7 +508,10 @@ cw_err cw_engine_start(struct cw_engine *engine, struct cw_fault *fault)
         engine->writes = false;
         return cw_fail(fault, CW_ERR_IO, "starting the thread that writes decisions");
     }
-    cw_err err = cw_runtime_start(&engine->runtime, engine->shards, engine->count, true, fault);
+    cw_err err = cw_engine_memory_start(engine, fault);
+    if (err == CW_ERR_OK) {
+        err = cw_runtime_start(&engine->runtime, engine->shards, engine->count, true, fault);
+    }
     engine->started = err == CW_ERR_OK;
     return err;
 }
@@ -572,6 +576,7 @@ static void close_core(struct cw_core *core)
     if (core->engine == NULL) {
         return;
     }
+    cw_engine_erasure_close(core);
     while (cw_ring_pop(core->notes, &item)) {
         free(item);
     }
@@ -593,6 +598,7 @@ bool cw_engine_close(struct cw_engine *engine)
 {
     bool good = true;
     cw_engine_task_close(engine);
+    cw_engine_memory_stop(engine);
     if (engine->channels != NULL) {
         cw_channels_stop(engine->channels, GRACE_MS);
     }

@@ -140,6 +140,15 @@ void cw_engine_reply(struct cw_core *core, struct cw_reply *reply)
     cw_server_wake(core->server);
 }
 
+static void reply_erasures(struct cw_engine *engine, struct cw_reply *reply)
+{
+    struct cw_fault fault;
+    reply->type = "application/x-ndjson";
+    if (cw_engine_erasure_read(engine, &reply->body, &fault) != CW_ERR_OK) {
+        cw_engine_refuse(reply, 500, fault.text);
+    }
+}
+
 static void answer_note(struct cw_core *core, struct cw_note *note)
 {
     static const char outbox[] = "/v1/outbox";
@@ -156,6 +165,8 @@ static void answer_note(struct cw_core *core, struct cw_note *note)
         /* in the reply */
     } else if (strcmp(note->path, "/v1/programs/reload") == 0) {
         reply_reload(core->engine, reply);
+    } else if (strcmp(note->path, "/v1/erasures") == 0) {
+        reply_erasures(core->engine, reply);
     } else if (strncmp(note->path, outbox, sizeof outbox - 1) == 0) {
         const char *name = note->path + sizeof outbox - 1;
         reply_outbox(core->engine, *name == '/' ? name + 1 : name, reply);
@@ -187,4 +198,5 @@ void cw_engine_tick(struct cw_engine *engine, int also, int timeout_ms)
     (void)let_go(engine);
     cw_engine_task_tick(engine);
     cw_engine_write_letters(engine);
+    cw_engine_erasure_tick(engine);
 }

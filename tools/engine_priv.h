@@ -9,6 +9,7 @@
 #include "tools/durable.h"
 #include "tools/engine.h"
 #include "tools/lines.h"
+#include "tools/receipts.h"
 #include "tools/state.h"
 
 #include <stdatomic.h>
@@ -76,6 +77,18 @@ struct cw_task {
     _Atomic uint64_t made, failed;
 };
 
+/* Erasures from a core's tables to their receipts: engine_erasure.c. */
+struct cw_core_erasure {
+    uint64_t asked, through; /* of the pipeline's count: told the store, told the control plane */
+    uint64_t told, forgotten;
+    bool more; /* not all could be told at once */
+    struct cw_ring *receipts;
+    _Atomic uint64_t written; /* of those told */
+    /* The control plane's. */
+    struct cw_receipt *at_work;
+    uint64_t again_ns; /* after a failure */
+};
+
 struct cw_core {
     struct cw_engine *engine;
     struct cw_core_task task;
@@ -100,7 +113,7 @@ struct cw_core {
     bool ended;            /* and nothing comes after it */
     uint64_t committed_ns; /* when the last commit began: a log that rests is sealed */
     uint64_t commits;
-    uint64_t erasures; /* of which the store knows */
+    struct cw_core_erasure erasure;
     bool draining;
     bool doubts_settled; /* of messages that were under way when it stopped */
     uint64_t drained_ns; /* when nothing more came in; 0: not yet */
@@ -134,8 +147,9 @@ struct cw_engine {
     struct cw_links links;
     struct cw_text base;
     struct cw_lines lines;
-    pthread_t writer;
-    bool writes;
+    pthread_t writer, memory;
+    bool writes, memory_runs;
+    atomic_bool memory_stopping;
     int wake;
     int64_t start_ms;
     uint64_t start_ns;
@@ -179,6 +193,18 @@ void cw_engine_task_tick(struct cw_engine *engine);
 void cw_engine_task_turn(struct cw_core *core);
 /* Waits for what is at work, which gives up. */
 void cw_engine_task_close(struct cw_engine *engine);
+
+/* engine_erasure.c */
+void cw_engine_erasure_open(struct cw_core *core);
+void cw_engine_erasure_close(struct cw_core *core);
+void cw_engine_erasure_turn(struct cw_core *core); /* once a turn, on its core */
+void cw_engine_erasure_tick(struct cw_engine *engine);
+CW_MUST_USE cw_err cw_engine_erasure_read(const struct cw_engine *engine, struct cw_text *out,
+                                          struct cw_fault *fault);
+
+/* engine_memory.c */
+CW_MUST_USE cw_err cw_engine_memory_start(struct cw_engine *engine, struct cw_fault *fault);
+void cw_engine_memory_stop(struct cw_engine *engine);
 
 /* engine_control.c: gives a reply to its core. */
 void cw_engine_reply(struct cw_core *core, struct cw_reply *reply);

@@ -110,11 +110,7 @@ void cw_engine_look_after_state(struct cw_core *core)
             cw_pipeline_settle_in_doubt(cw_service_pipeline(core->service), DOUBTS_IN_A_TURN);
     }
     struct cw_commit commit = cw_store_commit(core->store);
-    uint64_t erasures = cw_pipeline_erasures(cw_service_pipeline(core->service));
-    if (erasures != core->erasures) {
-        core->erasures = erasures;
-        cw_store_erase(core->store);
-    }
+    cw_engine_erasure_turn(core);
     cw_pipeline_refuse(cw_service_pipeline(core->service), cw_store_full(core->store));
     if (commit.number(commit.self) <= commit.durable(commit.self)) {
         core->durable_until = core->until;

@@ -521,6 +521,11 @@ bool cw_engine_counter(const struct cw_core *core, uint32_t index, const char **
         {"store_disk_full", "Cores that refuse new work since the disk is full.", stats.full},
         {"store_sends_held", "Cores whose sends are held until they are resumed.",
          cw_pipeline_sends_held(cw_service_pipeline(core->service))},
+        {"store_erasures_total", "Customers whose erasure this process saw through, or has to.",
+         core->erasure.asked},
+        {"store_erasures_pending", "Of these, those whose receipt is not written.",
+         core->erasure.asked - cw_store_erased(core->store) + core->erasure.told -
+             core->erasure.forgotten},
         {"store_snapshots_total", "Snapshots made.", first ? atomic_load(&task->made) : 0},
         {"store_snapshots_failed_total", "Snapshots that failed.",
          first ? atomic_load(&task->failed) : 0}};

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 const char *const cw_look_tables[CW_TABLE_NUMBER_COUNT] = {
@@ -61,6 +62,12 @@ int cw_look_words(struct cw_look_options *options, const char *programs[CW_PROGR
         } else {
             options->snapshot = argv[i];
         }
+    }
+    struct stat status;
+    if (options->snapshot != NULL && stat(options->snapshot, &status) == 0 &&
+        S_ISDIR(status.st_mode)) {
+        return cw_usage_error(options->command, "%s is a directory: say --state %s for a state",
+                              options->snapshot, options->snapshot);
     }
     if ((options->state == NULL) == (options->snapshot == NULL)) {
         return cw_usage_error(options->command, options->state == NULL

@@ -250,16 +250,21 @@ void cw_letter_file_close(struct cw_letter_file *file)
     cw_text_deinit(&file->swapped);
 }
 
+cw_err cw_letter_file_reopen(struct cw_letter_file *file, struct cw_fault *fault)
+{
+    if (file->file >= 0) {
+        (void)close(file->file);
+    }
+    return open_file(file, fault);
+}
+
 static bool begin_anew(struct cw_letter_file *file)
 {
     struct cw_fault fault;
     if (rename(file->path, file->before) != 0 && errno != ENOENT) {
         return false;
     }
-    if (file->file >= 0) {
-        (void)close(file->file);
-    }
-    return open_file(file, &fault) == CW_ERR_OK;
+    return cw_letter_file_reopen(file, &fault) == CW_ERR_OK;
 }
 
 bool cw_letter_file_write(struct cw_letter_file *file, struct cw_letters *letters)

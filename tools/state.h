@@ -52,6 +52,9 @@ CW_MUST_USE cw_err cw_letter_file_open(struct cw_letter_file *file, const char *
                                        uint64_t bytes_max, struct cw_fault *fault);
 void cw_letter_file_close(struct cw_letter_file *file);
 
+/* After the file was changed by somebody else than write. */
+CW_MUST_USE cw_err cw_letter_file_reopen(struct cw_letter_file *file, struct cw_fault *fault);
+
 /* Writes what waits in a box; false when the disk did not take it (tried again next time). */
 CW_MUST_USE bool cw_letter_file_write(struct cw_letter_file *file, struct cw_letters *letters);
 

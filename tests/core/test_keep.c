@@ -57,13 +57,13 @@ static void refuse(uint64_t mark)
 
 Test(keep, what_was_left_is_found_by_its_mark_alone)
 {
-    struct cw_keep_area area;
+    struct cw_memory area;
     refuse(MARK); /* no folder */
     struct cw_keep *memory = open_memory(0);
     cr_assert(eq(int, cw_keep_map(memory, "a", "part", 5000, &area, &fault), CW_ERR_OK));
     cr_assert(ge(u64, area.bytes, 5000));
     memcpy(area.base, "left", 5);
-    cw_keep_unmap(&area);
+    cw_memory_release(&area);
     cw_keep_close(memory);
     refuse(MARK); /* it ended without a mark */
 
@@ -71,7 +71,7 @@ Test(keep, what_was_left_is_found_by_its_mark_alone)
     cr_assert(eq(int, cw_keep_map(memory, "a", "part", 5000, &area, &fault), CW_ERR_OK));
     cr_assert(eq(int, *(char *)area.base, 0), "new memory is empty");
     memcpy(area.base, "left", 5);
-    cw_keep_unmap(&area);
+    cw_memory_release(&area);
     cw_keep_mark(memory, MARK);
     cw_keep_close(memory);
     refuse(MARK + 1);
@@ -82,7 +82,7 @@ Test(keep, what_was_left_is_found_by_its_mark_alone)
     cr_assert(eq(int, cw_keep_map(memory, "a", "part", 5000, &area, &fault), CW_ERR_OK));
     cr_assert(eq(str, (char *)area.base, "left"));
     cw_keep_mark(memory, 0);
-    cw_keep_unmap(&area);
+    cw_memory_release(&area);
     cw_keep_close(memory);
     refuse(MARK); /* it was taken over, and ended without a mark */
 }
@@ -97,13 +97,13 @@ Test(keep, other_file_systems_are_refused)
 
 Test(keep, maps_of_the_process_before_keep_what_they_have)
 {
-    struct cw_keep_area area;
+    struct cw_memory area;
     struct cw_keep *memory = open_memory(0);
     cr_assert(eq(int, cw_keep_map(memory, "a", "part", 4096, &area, &fault), CW_ERR_OK));
     cw_keep_close(open_memory(0));
     memcpy(area.base, "mine", 5); /* no SIGBUS: the name is gone, not the file */
     cr_assert(eq(str, (char *)area.base, "mine"));
-    cw_keep_unmap(&area);
+    cw_memory_release(&area);
     cw_keep_close(memory);
 }
 

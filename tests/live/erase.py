@@ -1,7 +1,10 @@
-"""Erasure reaches the disk: after CustomerErased nothing of the customer is found in any file of the
-state, a stop and a start later neither; others' rows stay.
+"""Erasure reaches the disk: after CustomerErased nothing of the customer is found in any file of
+the state, a stop and a start later neither; others' rows stay. A receipt says so, also where the
+engine was killed in between.
 """
+import json
 import os
+import signal
 import sys
 import time
 
@@ -25,6 +28,57 @@ def found_in(folder, marks):
     return hits
 
 
+def erased(customer, event, at):
+    return {"version": "0", "id": event, "source": "ecommerce.customer",
+            "detail-type": "CustomerErased", "time": engine.stamp(at),
+            "detail": {"customerId": customer}}
+
+
+def refuse(live, customer, now):
+    """Two events that are refused: one as an envelope, one quoted in a PutEvents call."""
+    bad = engine.profile(customer, now, avgOrderValue="a lot")
+    live.post_events([bad])
+    entry = {"Source": bad["source"], "DetailType": bad["detail-type"],
+             "Detail": json.dumps(bad["detail"])}
+    live.request("POST", "/", json.dumps({"Entries": [entry]}),
+                 {"content-type": "application/x-amz-json-1.1",
+                  "x-amz-target": "AWSEvents.PutEvents"})
+
+
+def letters(state):
+    """How many dead letters there are of the two customers."""
+    with open(os.path.join(state, "dead-letters.ndjson"), "rb") as file:
+        lines = file.read().splitlines()
+    return [sum(name in line for line in lines) for name in (b"erase-me-please", b"stays-3")]
+
+
+def receipts(live):
+    return [json.loads(line) for line in live.get("/v1/erasures")[2].splitlines()]
+
+
+def cut_short(results, cores, cores_after):
+    """Killed as soon as the erasure is acknowledged: the next process sees it through."""
+    now = int(time.time() * 1000)
+    customers = [f"cut-short-{number}" for number in range(40)]
+    with engine.Engine(cores=cores) as live:
+        live.post_events([engine.profile(name, now, email=name + "@erased.example.com")
+                          for name in customers])
+        status, answer = live.post_events([erased(name, "gone-" + name, now + 1)
+                                           for name in customers])
+        live.stop(signal.SIGKILL)
+        results.equal((status, answer["accepted"]), (200, 40), "forty erasures are acknowledged")
+        with engine.Engine(cores=cores_after, state=live.state) as again:
+            files = [os.path.join(live.state, name) for name in os.listdir(live.state)
+                     if name.startswith("epoch-")][-1]
+            name = f"killed, from {cores} cores to {cores_after}"
+            done = engine.until(lambda: len({r["event"] for r in receipts(again)}) == 40, 30)
+            results.check(done, f"{name}: every receipt is written", receipts(again))
+            results.equal(found_in(files, [b"@erased.example.com"]), [], f"{name}: all are gone")
+            results.equal(engine.until(
+                lambda: again.metrics()["cartwheel_store_erasures_pending"] == 0), True,
+                          f"{name}: nothing is pending")
+
+
 def main():
     results = engine.Results()
     now = int(time.time() * 1000)
@@ -39,15 +93,27 @@ def main():
         status, answer = live.post_events(events)
         results.equal((status, answer["accepted"]), (200, len(events)), "all are accepted")
         results.check(found_in(files[0], MARKS), "what is to be erased is in the files before")
-        status, answer = live.post_events([{
-            "version": "0", "id": "gone-1", "source": "ecommerce.customer",
-            "detail-type": "CustomerErased", "time": engine.stamp(now + 1),
-            "detail": {"customerId": "erase-me-please"}}])
+        for customer in ("erase-me-please", "stays-3"):
+            refuse(live, customer, now)
+        results.equal(engine.until(lambda: letters(live.state) == [2, 2]), True,
+                      "refused events of two customers are dead letters")
+        status, _, body = live.request("POST", "/v1/snapshot?name=before")
+        results.equal(status, 200, "a snapshot is made before")
+        results.equal(live.get("/v1/erasures")[::2], (200, b""), "there is no receipt")
+        status, answer = live.post_events([erased("erase-me-please", "gone-1", now + 1)])
         results.equal((status, answer["accepted"]), (200, 1), "the erasure is accepted")
         # Its own id is kept for a week, so that its repetition changes nothing: the customer's id
         # is part of that one row. All else goes.
         gone = engine.until(lambda: not found_in(files[0], MARKS[1:]), 30)
         results.check(gone, "nothing else of it is in any file", found_in(files[0], MARKS[1:]))
+        receipt = engine.until(lambda: receipts(live), 30)
+        results.equal([(r["event"], r["askedAt"] <= r["completeAt"], r["deadLetters"],
+                        [os.path.basename(name) for name in r["snapshots"]]) for r in receipt],
+                      [("gone-1", True, 2, ["before.cwsnap"])], "its receipt says what it reached")
+        results.equal(letters(live.state), [0, 2], "its dead letters are gone, others' are not")
+        refuse(live, "stays-3", now)
+        results.equal(engine.until(lambda: letters(live.state) == [0, 4]), True,
+                      "and more are written")
         results.check(found_in(files[0], [b"stays-7"]), "others are there")
         status, _, _ = live.get("/v1/candidates/stays-7:abandoned-cart-recovery")
         results.equal(status, 200, "and are followed")
@@ -60,6 +126,9 @@ def main():
             results.equal(again.get("/v1/candidates/stays-7:abandoned-cart-recovery")[0], 200,
                           "others come back")
             results.check(not found_in(files[0], MARKS[1:]), "nothing after the start")
+    cut_short(results, 2, 2)
+    cut_short(results, 2, 1)
+    cut_short(results, 1, 3)
     results.finish()
 
 

@@ -25,9 +25,11 @@
     "{\"source\":\"ecommerce.customer\",\"detail-type\":\"CustomerUpdated\",\"time\":\"" TIME   \
     "\",\"detail\":{\"customerId\":\"" id "\",\"email\":\"" id "@x.example\",\"name\":\"Ada\"," \
     "\"phone\":\"+1\",\"paymentMethodOnFile\":true}}"
-#define CART(id, event)                                                                \
-    "{\"source\":\"ecommerce.cart\",\"detail-type\":\"CartAbandoned\",\"id\":\"" event \
-    "\",\"time\":\"" TIME "\",\"detail\":{\"customerId\":\"" id "\",\"cartId\":\"k\"," \
+#define CART(id, event)       CART_OF(id, "k", event)
+#define OTHER_CART(id, event) CART_OF(id, "l", event)
+#define CART_OF(id, cart, event)                                                              \
+    "{\"source\":\"ecommerce.cart\",\"detail-type\":\"CartAbandoned\",\"id\":\"" event        \
+    "\",\"time\":\"" TIME "\",\"detail\":{\"customerId\":\"" id "\",\"cartId\":\"" cart "\"," \
     "\"cartValue\":100,\"items\":[{\"id\":\"i\",\"name\":\"I\",\"price\":100}]}}"
 #define STOCK(count)                                                                            \
     "{\"source\":\"ecommerce.inventory\",\"detail-type\":\"InventoryChanged\",\"time\":\"" TIME \
@@ -204,7 +206,26 @@ Test(service, overload_is_told_in_the_callers_own_dialect)
     serving_close(&s);
 }
 
-#define UPDATE(detail) \
+/* What is acknowledged is followed: an abandonment that finds no room for a candidate is refused,
+   and its id with it, so that it may be sent again. */
+Test(service, an_abandonment_without_room_is_refused)
+{
+    const struct serving_options options = {.yamls = {PROGRAM}, .shards = 1, .rows_max = 1};
+    cr_assert(serving_open(&s, &options), "%s", s.f.fault.text);
+    is(serving_ask(&s, EVENTS, CUSTOMER("a")), 200, OK(1, 0));
+    is(serving_ask(&s, EVENTS, CART("a", "e1")), 200, OK(1, 0));
+    for (uint32_t again = 0; again < 2; again++) {
+        is(serving_ask(&s, EVENTS, OTHER_CART("a", "e2")), 503,
+           "{\"error\":\"there is no room for this event now\"}");
+    }
+    const struct cw_fates *fates = cw_pipeline_fates(cw_service_pipeline(s.core[0].service));
+    cr_assert(eq(u64, fates->created, 1));
+    cr_assert(eq(u64, fates->events[CW_EVENT_FATE_REFUSED], 2));
+    cr_assert(eq(u64, fates->by_item[CW_ITEM_FATE_REFUSED], 2));
+    serving_close(&s);
+}
+
+#define UPDATE(detail)                                                                           \
     "{\"Source\":\"ecommerce.customer\",\"DetailType\":\"CustomerUpdated\",\"Detail\":\"" detail \
     "\"}"
 #define KNOWN  UPDATE("{\\\"customerId\\\":\\\"a\\\"}")
@@ -229,8 +250,7 @@ Test(service, a_call_of_which_nothing_found_room_is_throttled_as_a_whole)
         serving_ask(&s, PUT, "{\"Entries\":[" FRESH "," KNOWN "," BROKEN "]}");
     cr_assert(eq(u16, asked->status, 200));
     cr_assert(strncmp(asked->body, partly, sizeof partly - 1) == 0, "%s", asked->body);
-    cr_assert(strstr(asked->body, "{\"ErrorCode\":\"MalformedDetail\"") != NULL, "%s",
-              asked->body);
+    cr_assert(strstr(asked->body, "{\"ErrorCode\":\"MalformedDetail\"") != NULL, "%s", asked->body);
     serving_close(&s);
 }
 

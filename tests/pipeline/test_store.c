@@ -235,6 +235,45 @@ Test(store, a_customer_has_as_many_carts_in_flight_as_the_bound_and_no_more, .ti
     shop_close(&shop);
 }
 
+/* So that one order, which ends all of them, still fits into one commit. */
+Test(store, a_customer_has_as_many_bytes_in_flight_as_the_bound_and_no_more, .timeout = 200)
+{
+    enum {
+        ITEMS = 600,
+        NAME = 900,
+        TOO_MANY = 10
+    };
+
+    open_plain(PLAIN("onNewCart: parallel\nminGapMinutes: 0\n"), 0, 0);
+    shop_customer(&shop, "c");
+    struct cw_text line = {0};
+    char name[NAME + 1];
+    memset(name, 'x', NAME);
+    name[NAME] = '\0';
+    const uint32_t fit = (uint32_t)(CW_IN_FLIGHT_BYTES_MAX / (ITEMS * NAME)) + 1;
+    for (uint32_t i = 0; i < fit + TOO_MANY; i++) {
+        cw_text_clear(&line);
+        cw_text_printf(&line,
+                       "{\"source\":\"ecommerce.cart\",\"detail-type\":\"CartAbandoned\",\"time\":"
+                       "\"%s\",\"detail\":{\"customerId\":\"c\",\"cartId\":\"k%u\","
+                       "\"cartValue\":100,\"items\":[",
+                       shop_time(SHOP_START + i), i);
+        for (uint32_t n = 0; n < ITEMS; n++) {
+            cw_text_printf(&line, "%s{\"id\":\"i\",\"name\":\"%s\",\"price\":100}",
+                           n > 0 ? "," : "", name);
+        }
+        cw_text_puts(&line, "]}}");
+        (void)shop_feed(&shop, line.data, line.bytes);
+    }
+    cw_text_deinit(&line);
+    uint64_t refused = shop_fates(&shop)->by_item[CW_ITEM_FATE_REFUSED];
+    cr_assert(ge(u64, refused, TOO_MANY));
+    cr_assert(le(u64, refused, TOO_MANY + fit / 4));
+    cr_assert(eq(u64, shop.kinds[CW_DECISION_CANDIDATE], fit + TOO_MANY - refused));
+    cr_assert(shop_check(&shop));
+    shop_close(&shop);
+}
+
 Test(store, ten_thousand_carts_of_one_customer_one_after_the_other, .timeout = 100)
 {
     enum {
