@@ -43,9 +43,8 @@ static const char *const durabilities[] = {"fsync", "os", NULL};
     X(STATE, "state", LINE, .min = 1, .max = PATH_BYTES_MAX, .fallback = "./cartwheel-state", \
       .help = "run: the directory for what is kept") \
     X(MEMORY, "memory", LINE, .min = 1, .max = PATH_BYTES_MAX, \
-      .help = "run: a directory on tmpfs or hugetlbfs, this engine's alone, that the tables lie " \
-              "in: a start after a clean stop takes them over at once; default: none, every " \
-              "start reads the state") \
+      .help = "run: a directory of this engine's on tmpfs or hugetlbfs: its tables lie there " \
+              "and are taken over after a clean stop; default: none") \
     X(DURABILITY, "durability", WORD, .words = durabilities, .fallback = "fsync", \
       .help = "run: fsync survives a loss of power, os the end of the process") \
     X(CHECKPOINT_BYTES, "checkpointBytes", NUMBER, .whole = true, .min = 1048576, .max = 1e12, \
