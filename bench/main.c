@@ -1,4 +1,5 @@
-/* main: runs benches and prints one row each: median ns per unit [min-max], rate, limit, ratio. */
+/* main: runs benches and prints one row each: median ns per unit [min-max], rate, limit, ratio; of
+   probes, their figures. */
 #define _GNU_SOURCE 1
 #include "bench/bench.h"
 
@@ -6,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -14,25 +14,27 @@ static const struct suite {
     const struct cw_bench_case *cases;
     bool wall; /* what it waits for is the point: its time is the clock's, not the thread's */
 } suites[] = {
-    {cw_bench_json, false},   {cw_bench_pattern, false},
-    {cw_bench_time, false},   {cw_bench_wheel, false},
-    {cw_bench_table, false},  {cw_bench_ring, false},
-    {cw_bench_model, false},  {cw_bench_message, false},
-    {cw_bench_form, false},   {cw_bench_checkpoint, false},
-    {cw_bench_pipeline, false},
-    {cw_bench_server, false}, {cw_bench_limit, false},
-    {cw_bench_disk, true},    {NULL, false},
+    {cw_bench_json, false},       {cw_bench_pattern, false},  {cw_bench_time, false},
+    {cw_bench_wheel, false},      {cw_bench_table, false},    {cw_bench_ring, false},
+    {cw_bench_model, false},      {cw_bench_message, false},  {cw_bench_form, false},
+    {cw_bench_checkpoint, false}, {cw_bench_pipeline, false}, {cw_bench_server, false},
+    {cw_bench_limit, false},      {cw_bench_disk, true},      {NULL, false},
 };
+
+/* They take minutes: run when --filter names them, and a few of them with --tiny. */
+static const struct cw_bench_probe *const probes[] = {cw_bench_beside, cw_bench_engine,
+                                                      cw_bench_again, NULL};
 
 const char *cw_bench_dir;
 
 enum {
-    REPEATS_MAX = 101
+    REPEATS = 7,
+    PROBE_REPEATS = 3 /* of seconds each */
 };
 
 struct options {
     const char *filter;
-    int repeats;
+    int repeats; /* 0: as many as is usual */
     bool tiny, json, pin, list;
 };
 
@@ -50,42 +52,14 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static void print_machine(FILE *to)
-{
-    char model[128] = "unknown CPU";
-    FILE *cpuinfo = fopen("/proc/cpuinfo", "r");
-    if (cpuinfo != NULL) {
-        char line[256];
-        while (fgets(line, sizeof line, cpuinfo) != NULL) {
-            char *colon = strchr(line, ':');
-            if (strncmp(line, "model name", 10) == 0 && colon != NULL) {
-                (void)snprintf(model, sizeof model, "%.100s", colon + 2);
-                model[strcspn(model, "\n")] = '\0';
-                break;
-            }
-        }
-        (void)fclose(cpuinfo);
-    }
-    struct utsname name;
-    (void)uname(&name);
-    (void)fprintf(to, "# %s, %ld CPUs, Linux %s, %s, one thread\n", model,
-                  sysconf(_SC_NPROCESSORS_ONLN), name.release,
-#ifdef __clang__
-                  "clang " __clang_version__
-#else
-                  "gcc " __VERSION__
-#endif
-    );
-}
-
 static void run_case(const struct cw_bench_case *c, const struct options *options, bool wall)
 {
     void *state = c->setup(options->tiny);
-    double ns[REPEATS_MAX];
+    double ns[CW_BENCH_REPEATS_MAX];
     double own_ns = 0; /* the thread's, of all repeats together */
     uint64_t hash = 0;
     uint64_t units = 0;
-    int repeats = options->tiny ? 1 : options->repeats;
+    int repeats = options->tiny ? 1 : options->repeats > 0 ? options->repeats : REPEATS;
     for (int i = options->tiny ? 0 : -1; i < repeats; i++) { /* -1 warms up */
         units = 0;
         double own = now_ns(CLOCK_THREAD_CPUTIME_ID);
@@ -126,21 +100,43 @@ static void run_case(const struct cw_bench_case *c, const struct options *option
     (void)fflush(stdout);
 }
 
+/* False when it failed. */
+static bool run_probe(const struct cw_bench_probe *probe, const struct options *options,
+                      uint32_t *skipped)
+{
+    static struct cw_bench_report report;
+    report = (struct cw_bench_report){.name = probe->name, .json = options->json};
+    int repeats = options->tiny ? 1 : options->repeats > 0 ? options->repeats : PROBE_REPEATS;
+    void *state = probe->setup != NULL ? probe->setup(probe, &report, options->tiny) : NULL;
+    for (int i = 0; i < repeats && !report.failed && !report.skipped; i++) {
+        probe->measure(probe, state, &report, options->tiny);
+    }
+    if (state != NULL) {
+        probe->teardown(state);
+    }
+    cw_bench_report_print(&report, stdout);
+    *skipped += report.skipped;
+    return !report.failed;
+}
+
 static void print_help(void)
 {
-    (void)printf("usage: cartwheel-bench [--filter TEXT] [--repeats N] [--tiny] [--json] [--list] "
-                 "[--no-pin] [--dir DIRECTORY]\n\n"
-                 "Prints the median time per unit over N repeats (default 7, after one warm-up),\n"
-                 "[smallest-largest], the rate, and beside it the physical or a peer's limit.\n"
-                 "  --filter TEXT  only cases whose name contains TEXT\n"
-                 "  --dir DIRECTORY  where disk.* makes its files (default: beside the program)\n"
-                 "  --tiny         small inputs, one repeat: a test that the benches work\n"
-                 "  --no-pin       do not pin the thread to the last CPU\n");
+    (void)printf(
+        "usage: cartwheel-bench [--filter TEXT] [--repeats N] [--tiny] [--json] [--list] "
+        "[--no-pin] [--dir DIRECTORY]\n\n"
+        "Prints the median time per unit over N repeats (default 7, after one warm-up),\n"
+        "[smallest-largest], the rate, and beside it the physical or a peer's limit.\n"
+        "  --filter TEXT  only cases whose name contains TEXT; engine.*, which take minutes\n"
+        "                 and 3 repeats, only so\n"
+        "  --dir DIRECTORY  where disk.* and engine.* make their files (default: beside the\n"
+        "                 program)\n"
+        "  --tiny         small inputs, one repeat: a test that the benches work\n"
+        "  --no-pin       do not pin the thread to the last CPU\n");
 }
 
 static bool parse(struct options *options, int argc, char **argv)
 {
-    *options = (struct options){.repeats = 7, .pin = true};
+    *options = (struct options){.pin = true};
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--tiny") == 0) {
             options->tiny = true;
@@ -156,8 +152,9 @@ static bool parse(struct options *options, int argc, char **argv)
             cw_bench_dir = argv[++i];
         } else if (strcmp(argv[i], "--repeats") == 0 && i + 1 < argc) {
             long n = strtol(argv[++i], NULL, 10);
-            if (n < 1 || n > REPEATS_MAX) {
-                (void)fprintf(stderr, "cartwheel-bench: --repeats is 1 to %d\n", REPEATS_MAX);
+            if (n < 1 || n > CW_BENCH_REPEATS_MAX) {
+                (void)fprintf(stderr, "cartwheel-bench: --repeats is 1 to %d\n",
+                              CW_BENCH_REPEATS_MAX);
                 return false;
             }
             options->repeats = (int)n;
@@ -167,6 +164,50 @@ static bool parse(struct options *options, int argc, char **argv)
         }
     }
     return true;
+}
+
+static uint32_t run_cases(const struct options *options)
+{
+    uint32_t ran = 0;
+    for (uint32_t s = 0; suites[s].cases != NULL; s++) {
+        for (const struct cw_bench_case *c = suites[s].cases; c->name != NULL; c++) {
+            if (options->filter != NULL && strstr(c->name, options->filter) == NULL) {
+                continue;
+            }
+            ran++;
+            if (options->list) {
+                (void)printf("%s\n", c->name);
+            } else {
+                run_case(c, options, suites[s].wall);
+            }
+        }
+    }
+    return ran;
+}
+
+/* How many; *good is false when one failed. */
+static uint32_t run_probes(const struct options *options, bool *good)
+{
+    uint32_t ran = 0;
+    uint32_t skipped = 0;
+    for (uint32_t s = 0; probes[s] != NULL; s++) {
+        for (const struct cw_bench_probe *probe = probes[s]; probe->name != NULL; probe++) {
+            bool named = options->filter != NULL && strstr(probe->name, options->filter) != NULL;
+            bool wanted = named || (options->filter == NULL && options->tiny && probe->tiny);
+            if (options->list && (named || options->filter == NULL)) {
+                (void)printf("%s\n", probe->name);
+            } else if (wanted) {
+                *good &= run_probe(probe, options, &skipped);
+            } else {
+                continue;
+            }
+            ran++;
+        }
+    }
+    if (skipped > 0) {
+        (void)fprintf(stderr, "# %u of %u were skipped\n", skipped, ran);
+    }
+    return ran;
 }
 
 int main(int argc, char **argv)
@@ -186,32 +227,26 @@ int main(int argc, char **argv)
         char *slash = strrchr(beside, '/');
         cw_bench_dir = slash == NULL ? "." : (*slash = '\0', beside);
     }
-    if (options.pin) {
+    cpu_set_t before;
+    bool pinned = options.pin && sched_getaffinity(0, sizeof before, &before) == 0;
+    if (pinned) {
         cpu_set_t set;
         CPU_ZERO(&set);
         CPU_SET((size_t)(sysconf(_SC_NPROCESSORS_ONLN) - 1), &set);
         (void)sched_setaffinity(0, sizeof set, &set); /* a container may forbid it: then unpinned */
     }
-    if (!options.json) {
-        print_machine(stdout);
+    if (!options.list) {
+        cw_bench_machine_print(options.json, stdout);
     }
-    uint32_t ran = 0;
-    for (uint32_t s = 0; suites[s].cases != NULL; s++) {
-        for (const struct cw_bench_case *c = suites[s].cases; c->name != NULL; c++) {
-            if (options.filter != NULL && strstr(c->name, options.filter) == NULL) {
-                continue;
-            }
-            ran++;
-            if (options.list) {
-                (void)printf("%s\n", c->name);
-            } else {
-                run_case(c, &options, suites[s].wall);
-            }
-        }
+    bool good = true;
+    uint32_t ran = run_cases(&options);
+    if (pinned) { /* what a probe starts runs where it may */
+        (void)sched_setaffinity(0, sizeof before, &before);
     }
+    ran += run_probes(&options, &good);
     if (ran == 0) {
         (void)fprintf(stderr, "cartwheel-bench: no bench is called that; see --list\n");
         return 2;
     }
-    return 0;
+    return good ? 0 : 1;
 }

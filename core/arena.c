@@ -6,8 +6,9 @@
 struct cw_arena_chunk {
     struct cw_arena_chunk *next;
     size_t size_bytes; /* with this header */
-    size_t used_bytes; /* with this header */
-    uint8_t pad[CW_CACHE_LINE - sizeof(void *) - 2 * sizeof(size_t)];
+    size_t used_bytes;
+    size_t dirty_bytes; /* the most that was ever used before a reset */ /* with this header */
+    uint8_t pad[CW_CACHE_LINE - sizeof(void *) - 3 * sizeof(size_t)];
 };
 
 static_assert(sizeof(struct cw_arena_chunk) == CW_CACHE_LINE, "pieces start on a cache line");
@@ -78,6 +79,9 @@ void cw_arena_reset(struct cw_arena *arena)
 {
     CW_ASSERT(!arena->sealed);
     for (struct cw_arena_chunk *chunk = arena->first; chunk != NULL; chunk = chunk->next) {
+        if (chunk->used_bytes > chunk->dirty_bytes) {
+            chunk->dirty_bytes = chunk->used_bytes;
+        }
         chunk->used_bytes = sizeof *chunk;
         if (chunk == arena->current) {
             break; /* the later ones were never touched since the last reset */
@@ -131,10 +135,14 @@ void *cw_arena_alloc(struct cw_arena *arena, size_t size_bytes, size_t align_byt
     return (uint8_t *)fresh + start;
 }
 
+/* What was never handed out is as it was mapped, zero: large tables get their pages with use. */
 void *cw_arena_zalloc(struct cw_arena *arena, size_t size_bytes, size_t align_bytes)
 {
-    void *piece = cw_arena_alloc(arena, size_bytes, align_bytes);
-    memset(piece, 0, size_bytes);
+    uint8_t *piece = cw_arena_alloc(arena, size_bytes, align_bytes);
+    const struct cw_arena_chunk *chunk = arena->current;
+    size_t start = (size_t)(piece - (const uint8_t *)chunk);
+    size_t used = chunk->dirty_bytes > start ? chunk->dirty_bytes - start : 0;
+    memset(piece, 0, used < size_bytes ? used : size_bytes);
     return piece;
 }
 

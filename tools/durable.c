@@ -305,10 +305,8 @@ cw_err cw_durable_open_store(struct cw_durable *durable, uint32_t number,
 static cw_err begin_epoch(struct cw_durable *durable, struct cw_pipeline *const *pipelines,
                           struct cw_fault *fault)
 {
-    const struct cw_durable_files *files = &durable->options.files;
     uint64_t epoch = durable->manifest.epoch + 1;
-    cw_err err =
-        files->remove(files->self, epoch, fault); /* of a start that did not come through */
+    cw_err err = CW_ERR_OK;
     for (uint32_t i = 0; i < durable->options.cores && err == CW_ERR_OK; i++) {
         struct cw_durable_core *core = &durable->cores[i];
         err = cw_durable_open_disk(durable, epoch, i, fault);
@@ -340,13 +338,12 @@ static cw_err end_epoch(struct cw_durable *durable, struct cw_fault *fault)
             }
         }
     }
-    uint64_t old = durable->manifest.epoch;
     if (err == CW_ERR_OK) {
         durable->manifest.epoch++;
         durable->manifest.cores = durable->options.cores;
         err = files->store(files->self, &durable->manifest, fault);
     }
-    return err == CW_ERR_OK ? files->remove(files->self, old, fault) : err;
+    return err == CW_ERR_OK ? files->keep(files->self, durable->manifest.epoch, fault) : err;
 }
 
 static cw_err relink(struct cw_durable *durable, struct cw_pipeline *const *pipelines,
@@ -373,17 +370,21 @@ cw_err cw_durable_unclean(struct cw_durable *durable, struct cw_fault *fault)
 cw_err cw_durable_recover(struct cw_durable *durable, struct cw_pipeline *const *pipelines,
                           struct cw_durable_found *found, struct cw_fault *fault)
 {
+    const struct cw_durable_files *files = &durable->options.files;
     uint32_t before = durable->manifest.cores;
     bool same = before == durable->options.cores;
     bool adopted = false;
     *found = (struct cw_durable_found){.fresh = durable->fresh, .manifest = durable->manifest};
     cw_err err = cw_durable_adopt(durable, pipelines, found, &adopted, fault);
     if (err != CW_ERR_OK || adopted) {
-        return err;
+        return err == CW_ERR_OK ? files->keep(files->self, durable->manifest.epoch, fault) : err;
     }
     err = same ? recover_same(durable, pipelines, found, fault)
                : recover_dealt(durable, pipelines, found, fault);
     err = err == CW_ERR_OK ? cw_durable_unclean(durable, fault) : err;
+    if (err == CW_ERR_OK) { /* of starts that a crash cut short: the old one, or half a new one */
+        err = files->keep(files->self, durable->manifest.epoch, fault);
+    }
     if (err == CW_ERR_OK && !same) {
         err = begin_epoch(durable, pipelines, fault);
     }

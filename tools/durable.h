@@ -8,7 +8,8 @@
  *
  * Started with another number of cores, everything is read, dealt out anew and written as
  * checkpoints of a new epoch; the old one is removed once the manifest names the new one, so a
- * crash at any moment leaves one of the two whole.
+ * crash at any moment leaves one of the two whole. What else it leaves the next start removes, as
+ * soon as it has read the one that counts: nothing else would ever erase anybody from it.
  *
  * Life:    open -> recover -> (cores turn their stores) -> close. Threads: the control plane; a
  *          store is its core's once the engine has started.
@@ -35,8 +36,8 @@ struct cw_durable_files {
     cw_err (*open)(void *self, uint64_t epoch, uint32_t core, bool read_only, struct cw_disk *disk,
                    struct cw_fault *fault);
     void (*close)(void *self, const struct cw_disk *disk);
-    /* Removes all of an epoch, where it is there. */
-    cw_err (*remove)(void *self, uint64_t epoch, struct cw_fault *fault);
+    /* Removes all of every epoch but this one; one that is not whole too. */
+    cw_err (*keep)(void *self, uint64_t epoch, struct cw_fault *fault);
 };
 
 struct cw_durable_options {

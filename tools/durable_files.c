@@ -10,6 +10,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+enum {
+    EPOCH_NAME_BYTES = 32
+};
+
 static const char *const slots[] = {"manifest.a", "manifest.b"};
 
 static cw_err read_slot(const char *directory, const char *slot, struct cw_manifest *manifest,
@@ -30,6 +34,42 @@ static cw_err read_slot(const char *directory, const char *slot, struct cw_manif
     }
     cw_err err = cw_manifest_read(manifest, (struct cw_view){text, (uint32_t)got}, fault);
     return err == CW_ERR_OK ? err : cw_fail_while(fault, "%s", path);
+}
+
+static void name_epoch(char name[EPOCH_NAME_BYTES], uint64_t epoch)
+{
+    (void)snprintf(name, EPOCH_NAME_BYTES, "epoch-%08llu", (unsigned long long)epoch);
+}
+
+/* False when it is not exactly such a name: somebody else's, and left alone. */
+static bool is_epoch(const char *name, uint64_t *epoch)
+{
+    char same[EPOCH_NAME_BYTES];
+    unsigned long long number;
+    if (sscanf(name, "epoch-%20llu", &number) != 1) {
+        return false;
+    }
+    *epoch = number;
+    name_epoch(same, number);
+    return strcmp(name, same) == 0;
+}
+
+/* The lowest number of an epoch above 1 that is there; 0: there is none, or nobody can look. */
+static uint64_t later_epoch(const char *directory)
+{
+    uint64_t lowest = 0;
+    DIR *names = opendir(directory);
+    if (names == NULL) {
+        return 0;
+    }
+    for (const struct dirent *entry; (entry = readdir(names)) != NULL;) {
+        uint64_t found;
+        if (is_epoch(entry->d_name, &found) && found > 1 && (lowest == 0 || found < lowest)) {
+            lowest = found;
+        }
+    }
+    (void)closedir(names);
+    return lowest;
 }
 
 static cw_err load(void *self, struct cw_manifest *manifest, struct cw_fault *fault)
@@ -55,6 +95,14 @@ static cw_err load(void *self, struct cw_manifest *manifest, struct cw_fault *fa
         }
     }
     if (errs[0] != CW_ERR_OK && errs[1] != CW_ERR_OK) {
+        /* A first start that was cut short leaves epoch 1 alone. A later one had a manifest, and
+           who took this for a first start would remove what is there. */
+        uint64_t later = later_epoch(directory);
+        if (later > 0) {
+            return cw_fail(fault, CW_ERR_CORRUPT,
+                           "both manifests are missing in %.150s, and epoch %llu is there",
+                           directory, (unsigned long long)later);
+        }
         *fault = faults[0];
         return errs[0];
     }
@@ -126,18 +174,14 @@ static cw_err remove_core(int epoch, const char *name, struct cw_fault *fault)
     return err;
 }
 
-static cw_err remove_epoch(void *self, uint64_t epoch, struct cw_fault *fault)
+static cw_err remove_epoch(const char *directory, const char *name, struct cw_fault *fault)
 {
-    const char *directory = ((const struct cw_durable_directory *)self)->path;
     char path[4096];
-    (void)snprintf(path, sizeof path, "%.3900s/epoch-%08llu", directory, (unsigned long long)epoch);
+    (void)snprintf(path, sizeof path, "%.3800s/%.255s", directory, name);
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-    if (fd < 0 && errno == ENOENT) {
-        return CW_ERR_OK;
-    }
     DIR *names = fd >= 0 ? fdopendir(fd) : NULL;
     if (names == NULL) {
-        return cw_fail(fault, CW_ERR_IO, "opening %s", path);
+        return cw_fail(fault, CW_ERR_IO, "opening %s to remove it", path);
     }
     cw_err err = CW_ERR_OK;
     for (const struct dirent *entry; err == CW_ERR_OK && (entry = readdir(names)) != NULL;) {
@@ -149,7 +193,27 @@ static cw_err remove_epoch(void *self, uint64_t epoch, struct cw_fault *fault)
     if (err == CW_ERR_OK && rmdir(path) != 0) {
         err = cw_fail(fault, CW_ERR_IO, "removing %s", path);
     }
-    return err == CW_ERR_OK ? sync_directory(directory, fault) : err;
+    return err;
+}
+
+static cw_err keep(void *self, uint64_t epoch, struct cw_fault *fault)
+{
+    const char *directory = ((const struct cw_durable_directory *)self)->path;
+    DIR *names = opendir(directory);
+    if (names == NULL) {
+        return cw_fail(fault, CW_ERR_IO, "opening %s", directory);
+    }
+    cw_err err = CW_ERR_OK;
+    bool removed = false;
+    for (const struct dirent *entry; err == CW_ERR_OK && (entry = readdir(names)) != NULL;) {
+        uint64_t found;
+        if (is_epoch(entry->d_name, &found) && found != epoch) {
+            err = remove_epoch(directory, entry->d_name, fault);
+            removed = true;
+        }
+    }
+    (void)closedir(names);
+    return err == CW_ERR_OK && removed ? sync_directory(directory, fault) : err;
 }
 
 static cw_err open_disk(void *self, uint64_t epoch, uint32_t core, bool read_only,
@@ -157,16 +221,16 @@ static cw_err open_disk(void *self, uint64_t epoch, uint32_t core, bool read_onl
 {
     const struct cw_durable_directory *directory = self;
     char path[4096];
-    (void)snprintf(path, sizeof path, "%.3900s/epoch-%08llu", directory->path,
-                   (unsigned long long)epoch);
+    char name[EPOCH_NAME_BYTES];
+    name_epoch(name, epoch);
+    (void)snprintf(path, sizeof path, "%.3900s/%s", directory->path, name);
     if (!read_only && mkdir(path, 0700) == 0) {
         cw_err err = sync_directory(directory->path, fault);
         if (err != CW_ERR_OK) {
             return err;
         }
     }
-    (void)snprintf(path, sizeof path, "%.3900s/epoch-%08llu/core-%03u", directory->path,
-                   (unsigned long long)epoch, core);
+    (void)snprintf(path, sizeof path, "%.3900s/%s/core-%03u", directory->path, name, core);
     const struct cw_disk_options options = {.directory = path,
                                             .wake = read_only ? NULL : directory->wake,
                                             .self = directory->self,
@@ -194,5 +258,5 @@ struct cw_durable_files cw_durable_files(struct cw_durable_directory *directory)
                                      .store = store,
                                      .open = open_disk,
                                      .close = close_disk,
-                                     .remove = remove_epoch};
+                                     .keep = keep};
 }

@@ -288,6 +288,7 @@ static cw_err open_service(struct cw_engine *engine, struct cw_core *core,
         .full = full,
         .finished = cw_engine_finished,
         .version = CW_VERSION,
+        .note = engine->live->durability_none ? CW_NOTHING_KEPT : NULL,
         .self = core};
     for (uint32_t i = 0; i < CW_CHANNEL_COUNT; i++) {
         options.pipeline.rates[i] = engine->live->rates[i] / engine->count;

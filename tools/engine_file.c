@@ -16,7 +16,7 @@ enum {
 static const char *const loops[] = {"auto", "uring", "epoll", NULL}; /* enum cw_loop_choice */
 
 /* clang-format off */
-static const char *const durabilities[] = {"fsync", "os", NULL};
+static const char *const durabilities[] = {"fsync", "os", "none", NULL};
 
 #define ENGINE_KEYS(X) \
     X(MODELS, "models", LINE, .min = 1, .max = PATH_BYTES_MAX, \
@@ -46,7 +46,7 @@ static const char *const durabilities[] = {"fsync", "os", NULL};
       .help = "run: a directory of this engine's on tmpfs or hugetlbfs: its tables lie there " \
               "and are taken over after a clean stop; default: none") \
     X(DURABILITY, "durability", WORD, .words = durabilities, .fallback = "fsync", \
-      .help = "run: fsync survives a loss of power, os the end of the process") \
+      .help = "run: fsync survives a loss of power, os its own end, none nothing") \
     X(CHECKPOINT_BYTES, "checkpointBytes", NUMBER, .whole = true, .min = 1048576, .max = 1e12, \
       .unit = "bytes", .fallback = "1073741824", \
       .help = "run: log on each core from one checkpoint to the next") \
@@ -237,6 +237,11 @@ static void read_live(struct cw_engine_reader *reader, const struct cw_setting *
         live->memory = cw_engine_path(reader, settings[KEY_MEMORY].text);
     }
     live->durability_os = settings[KEY_DURABILITY].word == 1;
+    live->durability_none = settings[KEY_DURABILITY].word == 2;
+    if (live->durability_none && settings[KEY_SNAPSHOTS].good) {
+        cw_option_error(&reader->in, settings[KEY_SNAPSHOTS].node,
+                        "with \"durability: none\" there is nothing that \"snapshots\" could keep");
+    }
     live->checkpoint_bytes = (uint64_t)settings[KEY_CHECKPOINT_BYTES].number;
     live->cores = settings[KEY_CORES].good ? (uint32_t)settings[KEY_CORES].number : 0;
     live->loop = (enum cw_loop_choice)settings[KEY_IO].word;

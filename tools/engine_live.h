@@ -42,6 +42,7 @@ struct cw_engine_live {
     double clock_factor; /* ACCELERATED */
     uint64_t dead_letter_bytes;
     bool durability_os;        /* written, not flushed */
+    bool durability_none;      /* not even written: for measuring */
     uint64_t segment_bytes;    /* of logs; 0: the usual */
     uint64_t checkpoint_bytes; /* of log from one checkpoint to the next; 0: the usual */
 

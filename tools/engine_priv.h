@@ -16,6 +16,9 @@
 
 #define CW_NOTE_PATH_BYTES 512u
 
+/* durability none, as /healthz says it. */
+#define CW_NOTHING_KEPT "durability none, for measuring: nothing outlives a stop"
+
 /* What a core asks the control plane to answer. */
 struct cw_note {
     uint64_t token;
@@ -106,7 +109,7 @@ struct cw_core {
     int64_t settled_ms, remarked_ms;
     uint64_t decided;
     struct cw_clock clock; /* --clock wall */
-    struct cw_store *store;
+    struct cw_store *store; /* NULL: durability none */
     /* What is decided up to then may be told: all of it; with the commit under way; once durable.
      */
     int64_t until, staged_until, durable_until;
@@ -131,7 +134,7 @@ struct cw_engine {
     struct cw_mesh *mesh;
     struct cw_zones *zones;
     struct cw_state state;
-    struct cw_durable *durable;
+    struct cw_durable *durable; /* NULL: durability none */
     struct cw_durable_directory directory;
     char seal[4096];
     double recover_s;

@@ -95,9 +95,23 @@ static void disk_failed(void *self, const char *why)
     _exit(CW_EXIT_DISK);
 }
 
+/* Durability none: what was done may leave at the next turn. */
+static void let_leave(struct cw_core *core)
+{
+    struct cw_channel_port port = cw_channels_port(core->engine->channels);
+    port.stage(port.self, core->index);
+    port.release(port.self, core->index);
+    core->durable_until = core->until;
+    tell_settled(core);
+}
+
 bool cw_engine_finished(void *self)
 {
     struct cw_core *core = self;
+    if (core->store == NULL) {
+        let_leave(core);
+        return true;
+    }
     return cw_store_finish(core->store, false);
 }
 
@@ -108,6 +122,10 @@ void cw_engine_look_after_state(struct cw_core *core)
     if (!core->doubts_settled) {
         core->doubts_settled =
             cw_pipeline_settle_in_doubt(cw_service_pipeline(core->service), DOUBTS_IN_A_TURN);
+    }
+    if (core->store == NULL) {
+        let_leave(core);
+        return;
     }
     struct cw_commit commit = cw_store_commit(core->store);
     cw_engine_erasure_turn(core);
@@ -180,9 +198,36 @@ static cw_err claim_name(struct cw_engine *engine, struct cw_fault *fault)
                    engine->live->state, name + sizeof "cartwheel-" - 1);
 }
 
+/* Durability none keeps nothing and reads nothing; where a state is, that would be a mistake. */
+static cw_err keep_nothing(struct cw_engine *engine, struct cw_fault *fault)
+{
+    cw_err err = open_durable(engine, fault);
+    if (err != CW_ERR_OK) {
+        return err;
+    }
+    bool fresh = cw_durable_manifest(engine->durable)->cores == 0;
+    cw_durable_close(engine->durable, false);
+    engine->durable = NULL;
+    if (!fresh) {
+        return cw_fail(fault, CW_ERR_INVALID,
+                       "%.100s holds a state, which \"durability: none\" would neither read nor "
+                       "keep: say fsync or os, or name another directory",
+                       engine->live->state);
+    }
+    for (uint32_t i = 0; i < engine->count; i++) {
+        cw_clock_init(&engine->cores[i].clock, engine->start_ms);
+        cw_service_begin_at(engine->cores[i].service,
+                            engine->live->clock == CW_CLOCK_EVENT ? 0 : engine->start_ms);
+    }
+    return CW_ERR_OK;
+}
+
 /* Everything that was there comes back, and what was being sent when it stopped is settled. */
 cw_err cw_engine_recover(struct cw_engine *engine, struct cw_fault *fault)
 {
+    if (engine->live->durability_none) {
+        return keep_nothing(engine, fault);
+    }
     struct cw_pipeline *pipelines[CW_MESH_SHARDS_MAX];
     for (uint32_t i = 0; i < engine->count; i++) {
         pipelines[i] = cw_service_pipeline(engine->cores[i].service);
@@ -222,6 +267,13 @@ cw_err cw_engine_recover(struct cw_engine *engine, struct cw_fault *fault)
 void cw_engine_say_state(const struct cw_engine *engine, FILE *to)
 {
     const struct cw_durable_found *found = &engine->found;
+    if (engine->durable == NULL) {
+        (void)fputs(
+            "  WARNING: durability none, for measuring: NOTHING outlives a stop, no event, no "
+            "cart, no\n  duplicate, no message that was sent\n",
+            to);
+        return;
+    }
     const struct cw_manifest *manifest = cw_durable_manifest(engine->durable);
     (void)fprintf(to, "  state in %s, durability %s\n", engine->live->state,
                   engine->live->durability_os

@@ -323,6 +323,10 @@ enum cw_task_note cw_engine_task_note(struct cw_core *core, const struct cw_note
         }
         return CW_TASK_NOTE_ANSWERED;
     }
+    if (engine->durable == NULL) {
+        cw_engine_refuse(reply, 409, CW_NOTHING_KEPT);
+        return CW_TASK_NOTE_ANSWERED;
+    }
     if (task->running) {
         cw_engine_refuse(reply, 409,
                          task->kind == CW_TASK_SNAPSHOT
@@ -499,6 +503,9 @@ bool cw_engine_counter(const struct cw_core *core, uint32_t index, const char **
     const struct cw_task *task = &core->engine->task;
     bool first = core->index == 0; /* which tells what is not a core's */
     struct cw_store_stats stats;
+    if (core->store == NULL) {
+        return false;
+    }
     cw_store_stats(core->store, &stats);
 
     const struct {

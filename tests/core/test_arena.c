@@ -59,3 +59,21 @@ Test(arena, grows_by_chunks_and_keeps_them_over_reset)
         cr_assert(le(sz, mapped, 50u * 4096u));
     }
 }
+
+/* Also what lies behind: pieces of a later chunk, and of what a shorter round did not reach. */
+Test(arena, zeroes_what_was_in_use_before_a_reset)
+{
+    cw_arena_close(&arena);
+    cr_assert(eq(int, cw_arena_open(&arena, 4096, 1u << 20, &fault), CW_ERR_OK));
+    static const int pieces[] = {40, 3, 40};
+    for (uint32_t round = 0; round < CW_COUNTOF(pieces); round++) {
+        for (int i = 0; i < pieces[round]; i++) {
+            uint8_t *piece = cw_arena_zalloc(&arena, 1000, 8);
+            for (int b = 0; b < 1000; b++) {
+                cr_assert(piece[b] == 0);
+            }
+            memset(piece, 0xff, 1000);
+        }
+        cw_arena_reset(&arena);
+    }
+}

@@ -51,19 +51,19 @@ struct sim;
 
 /* ---- faults ---- */
 
-#define SIM_FAULTS(X)                                                   \
-    X(CRASH, "power-crash", "the power fails")                          \
-    X(KILL, "kill", "the process dies")                                 \
-    X(STOP, "stop", "it is stopped in order and started again")         \
-    X(DISK_ERROR, "disk-error", "a flush fails: the process ends")      \
-    X(DISK_FULL, "disk-full", "no space for a while")                   \
-    X(CLOCK, "clock-step", "the wall clock jumps")                      \
-    X(RELOAD, "reload", "other programs")                               \
-    X(CHANNEL_FULL, "channel-full", "channels take nothing for a while") \
-    X(OUTAGE, "outage", "providers answer LATER for a while")           \
-    X(RECROSS, "crash-in-recovery", "the power fails again while state is read")   \
-    X(READ_ERROR, "read-error", "the disk refuses to read at a start")  \
-    X(CORES, "other-cores", "restarted on another number of cores")     \
+#define SIM_FAULTS(X)                                                            \
+    X(CRASH, "power-crash", "the power fails")                                   \
+    X(KILL, "kill", "the process dies")                                          \
+    X(STOP, "stop", "it is stopped in order and started again")                  \
+    X(DISK_ERROR, "disk-error", "a flush fails: the process ends")               \
+    X(DISK_FULL, "disk-full", "no space for a while")                            \
+    X(CLOCK, "clock-step", "the wall clock jumps")                               \
+    X(RELOAD, "reload", "other programs")                                        \
+    X(CHANNEL_FULL, "channel-full", "channels take nothing for a while")         \
+    X(OUTAGE, "outage", "providers answer LATER for a while")                    \
+    X(RECROSS, "crash-in-recovery", "the power fails again while state is read") \
+    X(READ_ERROR, "read-error", "the disk refuses to read at a start")           \
+    X(CORES, "other-cores", "restarted on another number of cores")              \
     X(DAMAGE, "damage", "acknowledged bytes are changed, lost or misdirected")
 
 enum sim_fault {
@@ -76,20 +76,20 @@ enum sim_fault {
 /* What one seed has of each: drawn once. */
 struct sim_swarm {
     uint32_t customers, events;
-    uint32_t disk_delay;      /* most polls of an operation */
-    uint32_t lost_answers;    /* per mille */
-    uint32_t twice;           /* requests sent to two cores at once, per mille */
-    uint32_t late;            /* events delayed by minutes to hours, per mille */
-    uint32_t probes;          /* acknowledged events sent again, per mille of requests */
+    uint32_t disk_delay;   /* most polls of an operation */
+    uint32_t lost_answers; /* per mille */
+    uint32_t twice;        /* requests sent to two cores at once, per mille */
+    uint32_t late;         /* events delayed by minutes to hours, per mille */
+    uint32_t probes;       /* acknowledged events sent again, per mille of requests */
     uint32_t refused, later, unknown_sent, unknown_lost; /* outcomes of attempts, per mille */
-    uint32_t slow_s;          /* most seconds that a provider takes */
-    uint32_t channel_room;    /* posts that one core's queue holds */
-    uint32_t recross, read_errors, other_cores; /* at a start, percent */
-    uint32_t downtime;        /* 0: seconds; 1: minutes; 2: up to a day */
+    uint32_t slow_s;                                     /* most seconds that a provider takes */
+    uint32_t channel_room;                               /* posts that one core's queue holds */
+    uint32_t recross, read_errors, other_cores;          /* at a start, percent */
+    uint32_t downtime; /* 0: seconds; 1: minutes; 2: up to a day */
     uint64_t segment_bytes, checkpoint_bytes;
     bool collapses[CW_CHANNEL_COUNT];
-    bool marks_always;        /* state is hashed at each commit, not only before a crash */
-    bool damages;             /* the class of seeds that damage acknowledged data */
+    bool marks_always; /* state is kept at each commit, not only before a crash */
+    bool damages;      /* the class of seeds that damage acknowledged data */
     uint32_t programs;
 };
 
@@ -128,7 +128,7 @@ struct sim_event {
     enum cw_event_type type;
     enum sim_event_state state;
     uint32_t out;          /* requests that hold it */
-    bool all_carts; /* an order of all carts up to this one */
+    bool all_carts;        /* an order of all carts up to this one */
     int64_t time, send_at; /* base */
     int64_t first_sent;    /* the engine's clock; CW_TIME_NONE: never */
     uint64_t acked_turn;   /* the turn in which it was acknowledged */
@@ -174,9 +174,9 @@ struct sim_attempt {
     struct sim_attempt *next;
     uint32_t message, core, number; /* number: from 1 */
     enum sim_attempt_state state;
-    int64_t at;     /* base: when it comes to the provider, then when its result is back */
-    int64_t now_ms; /* the engine's clock when it was claimed */
-    uint64_t order; /* of claims, over the whole run */
+    int64_t at;       /* base: when it comes to the provider, then when its result is back */
+    int64_t now_ms;   /* the engine's clock when it was claimed */
+    uint64_t order;   /* of claims, over the whole run */
     uint32_t version; /* of the programs */
     struct cw_post_result result;
     uint64_t settled; /* commit that will have its result */
@@ -189,10 +189,10 @@ struct sim_message {
     uint32_t deliveries;
     uint64_t delivered_order; /* claim of the latest delivered attempt */
     int64_t delivered_now;
-    bool doubted;             /* an attempt was told as UNKNOWN, or its result was lost */
-    bool untold;              /* an attempt vanished in a crash before it left */
+    bool doubted;                     /* an attempt was told as UNKNOWN, or its result was lost */
+    bool untold;                      /* an attempt vanished in a crash before it left */
     bool told[CW_POSTED_UNKNOWN + 1]; /* results that the engine has durably taken in */
-    enum cw_posted last_told; /* of the latest such result */
+    enum cw_posted last_told;         /* of the latest such result */
 };
 
 /* When a touch was promised: by program, customer, cart, touch. */
@@ -222,7 +222,7 @@ struct sim_core {
     struct cw_request *queue, **queue_end;
     bool doubts_settled, draining, idle;
     uint64_t committed_ns;
-    uint64_t erasures; /* that its store was asked for */
+    uint64_t erasures, erased; /* that its store was asked for; that are through */
     struct sim_mark marks[SIM_MARKS];
     uint32_t mark_count; /* ever made in this life */
 };
@@ -273,9 +273,9 @@ struct sim {
     char failed_checker[32], failed_what[600];
     struct sim_totals totals;
     /* Time. */
-    uint64_t ns;           /* since the run began */
-    int64_t wall_offset;   /* of the machine's clock, ms */
-    uint64_t turn;         /* steps so far */
+    uint64_t ns;         /* since the run began */
+    int64_t wall_offset; /* of the machine's clock, ms */
+    uint64_t turn;       /* steps so far */
     /* The engine's configuration. */
     struct cw_programs *programs[2];
     const struct cw_zones *zones;
@@ -286,12 +286,13 @@ struct sim {
     struct sim_storage *snapshot;
     struct sim_machine machine;
     struct sim_last last;
-    int64_t engine_ms; /* the latest clock of any core */
+    int64_t engine_ms;  /* the latest clock of any core */
     int64_t down_until; /* base */
     /* Faults to come. */
     struct sim_due dues[64];
     uint32_t due_count;
     enum sim_fault armed; /* a crash that comes within some steps; SIM_FAULT_COUNT: none */
+    bool marking;         /* it is near: state is kept at each commit */
     uint32_t armed_steps, patience, idle_steps, steps_since_skip;
     int64_t full_until, channel_full_until, outage_until; /* base */
     bool quiet; /* no faults any more: the end of the run */
@@ -301,7 +302,7 @@ struct sim {
     struct sim_customer customers[SIM_CUSTOMERS_MAX];
     struct sim_request *open; /* not answered */
     uint64_t tokens;
-    int64_t next_event; /* base */
+    int64_t next_event;   /* base */
     bool waiting_changed; /* since next_waiting was worked out */
     int64_t next_waiting; /* base: when the first of the waiting events is to be sent */
     /* Providers. */
@@ -335,6 +336,8 @@ static inline int64_t sim_base(const struct sim *sim)
     return SIM_START + (int64_t)(sim->ns / 1000000);
 }
 
+/* At most one draw among the arguments of a call or the parts of an initializer: their order is the
+   compiler's, and a seed has to mean the same with each. */
 static inline uint32_t sim_draw(struct sim *sim, uint32_t bound)
 {
     return random_below(&sim->random, bound);
@@ -351,6 +354,7 @@ struct sim_program_facts {
     const char *id;
     uint32_t email_cap[2]; /* by version; 0: none */
     uint32_t touches;
+
     struct {
         enum cw_channel channel;
         int8_t on_unknown; /* enum cw_on_unknown */
@@ -432,20 +436,21 @@ bool sim_provider_resends(const struct sim *sim, const struct sim_message *messa
 /* ---- checkers: they end the run where something does not hold ---- */
 
 void sim_check_answer(struct sim *sim, const struct sim_request *request, uint32_t accepted,
-                      uint32_t duplicate);                                          /* 1 */
+                      uint32_t duplicate); /* 1 */
 /* 2; false: acknowledged commits at the very end are lost to damage, as may be: the run ends. */
 CW_MUST_USE bool sim_check_recovered(struct sim *sim, const struct cw_durable_found *found);
-void sim_check_intents(struct sim *sim);                                            /* 3 */
+void sim_check_intents(struct sim *sim); /* 3 */
 void sim_check_delivery(struct sim *sim, const struct sim_message *message,
-                        const struct sim_attempt *attempt);                         /* 4 */
-void sim_check_stopped(struct sim *sim, const struct sim_message *message);         /* 5 */
+                        const struct sim_attempt *attempt);                 /* 4 */
+void sim_check_stopped(struct sim *sim, const struct sim_message *message); /* 5 */
 void sim_check_caps(struct sim *sim, const struct sim_message *message,
-                    const struct sim_attempt *attempt);                             /* 6 */
-void sim_check_due(struct sim *sim, const struct sim_message *message);             /* 7 */
-void sim_check_ledger(struct sim *sim);                                             /* 8 */
-void sim_check_sums(struct sim *sim);                                               /* 9 */
-void sim_check_ended(struct sim *sim);                                              /* 10 */
-void sim_check_erased(struct sim *sim);                                             /* 11 */
+                    const struct sim_attempt *attempt);                 /* 6 */
+void sim_check_due(struct sim *sim, const struct sim_message *message); /* 7 */
+void sim_check_ledger(struct sim *sim);                                 /* 8 */
+void sim_check_sums(struct sim *sim);                                   /* 9 */
+void sim_check_ended(struct sim *sim);                                  /* 10 */
+void sim_check_erased(struct sim *sim);                                 /* 11 */
+void sim_check_epochs(struct sim *sim);                                 /* 11 */
 
 /* ---- sim_plant.c ---- */
 

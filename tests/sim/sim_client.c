@@ -70,14 +70,17 @@ static void make_profile(struct sim *sim, uint32_t customer)
 {
     static const char *const zones[] = {"Europe/Berlin", "Asia/Tokyo", "America/New_York"};
     uint32_t missing = sim_draw(sim, 8);
+    uint32_t name = sim_draw(sim, 100);
+    bool pays = sim_chance(sim, 900);
+    const char *zone = zones[sim_draw(sim, CW_COUNTOF(zones))];
+    uint32_t bought = sim_draw(sim, 9);
     (void)make(sim, CW_EVENT_CUSTOMER_UPDATED, customer, sim_base(sim),
                "\"customerId\":\"c%u\",\"name\":\"N%u of c%u;\",\"email\":%s,\"phone\":%s,"
                "\"pushToken\":%s,\"paymentMethodOnFile\":%s,\"timezone\":\"%s\","
                "\"purchaseHistory\":%u",
-               customer, sim_draw(sim, 100), customer, missing == 0 ? "null" : "\"a@b.example\"",
+               customer, name, customer, missing == 0 ? "null" : "\"a@b.example\"",
                missing == 1 ? "null" : "\"+1\"", missing == 2 ? "null" : "\"t\"",
-               sim_chance(sim, 900) ? "true" : "false", zones[sim_draw(sim, 3)],
-               sim_draw(sim, 9));
+               pays ? "true" : "false", zone, bought);
     sim->customers[customer].told = true;
 }
 
@@ -107,10 +110,13 @@ static void make_cart(struct sim *sim, uint32_t customer, enum cw_event_type typ
     uint32_t bytes = 0;
     uint32_t count = 1 + sim_draw(sim, 3);
     for (uint32_t i = 0; i < count; i++) {
+        uint32_t product = sim_draw(sim, 12);
+        uint32_t price = 10 * (1 + sim_draw(sim, 20));
+        uint32_t quantity = 1 + sim_draw(sim, 2);
         bytes += (uint32_t)snprintf(
             items + bytes, sizeof items - bytes,
             "%s{\"id\":\"p%u\",\"name\":\"n\",\"price\":%u,\"quantity\":%u}", i == 0 ? "" : ",",
-            sim_draw(sim, 12), 10 * (1 + sim_draw(sim, 20)), 1 + sim_draw(sim, 2));
+            product, price, quantity);
     }
     struct sim_event *made =
         make(sim, type, customer, time,
@@ -149,6 +155,14 @@ static void make_order(struct sim *sim, uint32_t customer)
         of->cart[i].ordered = true;
     }
     new_cart(of);
+}
+
+static void make_stock(struct sim *sim, uint32_t customer)
+{
+    uint32_t product = sim_draw(sim, 12);
+    uint32_t available = sim_draw(sim, 9);
+    (void)make(sim, CW_EVENT_INVENTORY_CHANGED, customer, sim_base(sim),
+               "\"productId\":\"p%u\",\"available\":%u", product, available);
 }
 
 /* Before it the customer's other events are all through, or are never sent any more. */
@@ -208,8 +222,7 @@ static void make_event(struct sim *sim)
     } else if (what < 700) {
         make_profile(sim, customer);
     } else if (what < 740) {
-        (void)make(sim, CW_EVENT_INVENTORY_CHANGED, customer, sim_base(sim),
-                   "\"productId\":\"p%u\",\"available\":%u", sim_draw(sim, 12), sim_draw(sim, 9));
+        make_stock(sim, customer);
     } else if (what < 765) {
         (void)make(sim, CW_EVENT_CART_CLEARED, customer, sim_base(sim),
                    "\"customerId\":\"c%u\",\"cartId\":\"c%u-k%u\"", customer, customer,

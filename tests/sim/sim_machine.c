@@ -10,7 +10,7 @@
 
 enum {
     DOUBTS_IN_A_TURN = 4,
-    STARTS_MAX = 12,      /* crashes and read errors while one state is read */
+    STARTS_MAX = 12, /* crashes and read errors while one state is read */
     STOP_STEPS = 200000,
     STOP_GRACE_MS = 20000 /* how long a stop waits for results */
 };
@@ -141,7 +141,7 @@ static void commit_staged(void *self)
     if (core->store == NULL) { /* while a new epoch is written */
         return;
     }
-    if (sim->armed != SIM_FAULT_COUNT || sim->swarm.marks_always) {
+    if ((sim->armed != SIM_FAULT_COUNT && sim->marking) || sim->swarm.marks_always) {
         mark(core, last_lsn(core) + 1, true); /* all is written, and it is not submitted yet */
     } else {
         core->mark_count = 0; /* what is known is not the latest any more */
@@ -166,17 +166,35 @@ static void on_fault(void *self, const char *why)
     longjmp(core->sim->disk_failed, 1);
 }
 
+static bool written(void *self, const struct cw_erased *erased)
+{
+    (void)self;
+    (void)erased;
+    return true;
+}
+
+/* As tools/engine_erasure.c, with a receipt that is written at once. */
+static void see_erasures_through(struct sim_core *core)
+{
+    struct cw_pipeline *pipeline = pipeline_of(core);
+    while (core->erasures < cw_pipeline_erasures(pipeline) &&
+           !sim_planted(core->sim, "erasure-unheard")) {
+        core->erasures++;
+        cw_store_erase(core->store);
+    }
+    if (cw_store_erased(core->store) > core->erased) {
+        core->erased = cw_store_erased(core->store);
+        cw_pipeline_erasures_through(pipeline, core->erased, written, NULL);
+        cw_pipeline_erasures_forget(pipeline);
+    }
+}
+
 static void look_after_state(struct sim_core *core)
 {
     if (!core->doubts_settled) {
-        core->doubts_settled =
-            cw_pipeline_settle_in_doubt(pipeline_of(core), DOUBTS_IN_A_TURN);
+        core->doubts_settled = cw_pipeline_settle_in_doubt(pipeline_of(core), DOUBTS_IN_A_TURN);
     }
-    uint64_t erasures = cw_pipeline_erasures(pipeline_of(core));
-    if (erasures != core->erasures && !sim_planted(core->sim, "erasure-unheard")) {
-        core->erasures = erasures;
-        cw_store_erase(core->store);
-    }
+    see_erasures_through(core);
     struct cw_commit commit = cw_store_commit(core->store);
     cw_pipeline_refuse(pipeline_of(core), cw_store_full(core->store));
     if (commit.number(commit.self) <= commit.durable(commit.self) &&
@@ -216,8 +234,8 @@ static enum cw_poll take(void *self, uint32_t shard, uint64_t sequence, struct c
         core->queue_end = &core->queue;
         return CW_POLL_READY;
     }
-    bool under_way = cw_pipeline_fates(pipeline_of(core))->sending > 0 &&
-                     sim_base(sim) < sim->down_until;
+    bool under_way =
+        cw_pipeline_fates(pipeline_of(core))->sending > 0 && sim_base(sim) < sim->down_until;
     return core->draining && !under_way ? CW_POLL_END : CW_POLL_LATER;
 }
 
@@ -309,12 +327,11 @@ static void open_shards(struct sim *sim)
         struct sim_core *core = &machine->core[i];
         core->clock = (struct cw_clock){.now_ns = start_ms * 1000000, .boot_ns = sim->ns};
         cw_service_begin_at(core->service, start_ms);
-        machine->shards[i] =
-            (struct cw_shard){.index = i,
-                              .mesh = machine->mesh,
-                              .source = {.self = core, .take = take, .done = done},
-                              .app = cw_service_app(core->service),
-                              .commit = sim_plant_commit(sim, i)};
+        machine->shards[i] = (struct cw_shard){.index = i,
+                                               .mesh = machine->mesh,
+                                               .source = {.self = core, .take = take, .done = done},
+                                               .app = cw_service_app(core->service),
+                                               .commit = sim_plant_commit(sim, i)};
         cw_shard_init(&machine->shards[i]);
     }
 }
@@ -323,9 +340,8 @@ static cw_err open_machine(struct sim *sim, struct cw_durable_found *found, stru
 {
     struct sim_machine *machine = &sim->machine;
     for (uint32_t i = 0; i < machine->cores; i++) { /* durable recovery asks the clock too */
-        machine->core[i].clock =
-            (struct cw_clock){.now_ns = (sim_base(sim) + sim->wall_offset) * 1000000,
-                              .boot_ns = sim->ns};
+        machine->core[i].clock = (struct cw_clock){
+            .now_ns = (sim_base(sim) + sim->wall_offset) * 1000000, .boot_ns = sim->ns};
     }
     cw_err err = cw_mesh_open(&machine->mesh, machine->cores, fault);
     for (uint32_t i = 0; i < machine->cores && err == CW_ERR_OK; i++) {
@@ -356,7 +372,7 @@ static void close_machine(struct sim *sim, bool clean)
         core->queue = NULL;
         core->doubts_settled = core->draining = core->idle = false;
         core->mark_count = 0;
-        core->erasures = 0;
+        core->erasures = core->erased = 0;
     }
     if (machine->mesh != NULL) {
         cw_mesh_close(machine->mesh);
@@ -376,12 +392,10 @@ void sim_machine_drop(struct sim *sim)
 /* The disk refuses to read once, somewhere. */
 static struct cw_fault_disk *plan_read_error(struct sim *sim)
 {
-    if (sim->quiet || sim->storage.count == 0 ||
-        sim_draw(sim, 100) >= sim->swarm.read_errors) {
+    if (sim->quiet || sim->storage.count == 0 || sim_draw(sim, 100) >= sim->swarm.read_errors) {
         return NULL;
     }
-    struct cw_fault_disk *disk =
-        sim->storage.dirs[sim_draw(sim, sim->storage.count)].disk;
+    struct cw_fault_disk *disk = sim->storage.dirs[sim_draw(sim, sim->storage.count)].disk;
     struct cw_fault_plan plan = {.at = cw_fault_disk_count(disk) + sim_draw(sim, 12),
                                  .kinds = 1u << CW_DISK_READ | 1u << CW_DISK_OPEN,
                                  .error = EIO,
@@ -420,9 +434,8 @@ static enum tried try_start(struct sim *sim, bool faults, struct cw_durable_foun
 {
     struct cw_fault fault = {.code = CW_ERR_OK};
     struct cw_fault_disk *failing = faults ? plan_read_error(sim) : NULL;
-    sim->snapshot_at = faults && sim_draw(sim, 100) < sim->swarm.recross
-                           ? sim->ops + 1 + sim_draw(sim, 80)
-                           : 0;
+    sim->snapshot_at =
+        faults && sim_draw(sim, 100) < sim->swarm.recross ? sim->ops + 1 + sim_draw(sim, 80) : 0;
     cw_err err = open_guarded(sim, found, &fault);
     sim->snapshot_at = 0;
     if (sim->snapshot != NULL) {
@@ -478,6 +491,7 @@ bool sim_machine_start(struct sim *sim, uint32_t cores)
     sim_say(sim, "up on %u cores, epoch %llu, %llu frames, %llu torn bytes", cores,
             (unsigned long long)cw_durable_manifest(machine->durable)->epoch,
             (unsigned long long)found.frames, (unsigned long long)found.torn_bytes);
+    sim_check_epochs(sim);
     bool goes_on = sim_check_recovered(sim, &found);
     if (goes_on) {
         sim_check_intents(sim);

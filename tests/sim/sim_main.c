@@ -8,18 +8,19 @@
 #include <unistd.h>
 
 static const char usage[] =
-    "usage: cartwheel-sim [--seeds A..B] [--seconds S] [--plant NAME]\n"
+    "usage: cartwheel-sim [--seeds A..B] [--seconds S] [--traces] [--plant NAME]\n"
     "       cartwheel-sim --seed N [--verbose] [--plant NAME]\n"
     "       cartwheel-sim --planted SEEDS | --twice N | --list\n"
     "Runs the whole engine on simulated disks, clocks, clients and providers. A failure prints\n"
-    "its seed, which fails again alone. --planted: each planted bug is found within so many\n"
+    "its seed, which fails again alone. --traces: a hash of all that each seed did, the same\n"
+    "in every build. --planted: each planted bug is found within so many\n"
     "seeds. --twice: a seed is run twice and must do the same.\n";
 
 struct arguments {
     uint64_t first, last;
     uint64_t seconds;
     uint32_t planted;
-    bool verbose, twice, list;
+    bool verbose, twice, list, traces;
     const char *plant;
 };
 
@@ -127,6 +128,10 @@ static int run_seeds(const struct arguments *arguments, const struct sim_plant *
             (void)fflush(stdout);
             failures++;
         }
+        if (arguments->traces) {
+            (void)printf("seed %llu: trace %016llx\n", (unsigned long long)seed,
+                         (unsigned long long)sim->trace);
+        }
     }
     say_totals(&totals, (double)(cw_clock_monotonic_ns() - began) / 1e9);
     return failures > 0 ? 1 : 0;
@@ -179,6 +184,15 @@ static bool read_range(const char *text, struct arguments *arguments)
     return *end == '\0' && end != text;
 }
 
+/* The option without a value; NULL: it is none. */
+static bool *find_flag(const char *name, struct arguments *arguments)
+{
+    return strcmp(name, "--verbose") == 0  ? &arguments->verbose
+           : strcmp(name, "--traces") == 0 ? &arguments->traces
+           : strcmp(name, "--list") == 0   ? &arguments->list
+                                           : NULL;
+}
+
 static bool read_arguments(int argc, char **argv, struct arguments *arguments)
 {
     for (int i = 1; i < argc; i++) {
@@ -197,12 +211,12 @@ static bool read_arguments(int argc, char **argv, struct arguments *arguments)
         } else if (strcmp(argv[i], "--twice") == 0) {
             arguments->twice = read_range(value, arguments);
         } else {
-            with_value = false;
-            arguments->verbose = arguments->verbose || strcmp(argv[i], "--verbose") == 0;
-            arguments->list = arguments->list || strcmp(argv[i], "--list") == 0;
-            if (strcmp(argv[i], "--verbose") != 0 && strcmp(argv[i], "--list") != 0) {
+            bool *flag = find_flag(argv[i], arguments);
+            if (flag == NULL) {
                 return false;
             }
+            *flag = true;
+            with_value = false;
         }
         i += with_value;
     }

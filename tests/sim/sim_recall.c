@@ -450,3 +450,16 @@ void sim_check_erased(struct sim *sim)
         }
     }
 }
+
+/* Whoever was erased is looked for by checkpoints of the epoch that counts alone: so a start leaves
+   no other, whatever became of the starts before it. */
+void sim_check_epochs(struct sim *sim)
+{
+    uint64_t epoch = cw_durable_manifest(sim->machine.durable)->epoch;
+    for (uint32_t i = 0; i < sim->storage.count; i++) {
+        if (sim->storage.dirs[i].epoch != epoch) {
+            sim_fail(sim, "erased", "epoch %llu counts, and files of epoch %llu are left",
+                     (unsigned long long)epoch, (unsigned long long)sim->storage.dirs[i].epoch);
+        }
+    }
+}

@@ -2,6 +2,7 @@
  * sim_run: one seed: draws which faults it has and when, lets 80 hours pass, stops the faults, asks
  * for everything once more, and lets every journey end.
  */
+#include "core/log_priv.h"
 #include "tests/sim/sim.h"
 
 #include <errno.h>
@@ -10,8 +11,9 @@
 
 enum {
     ARMED_STEPS = 400,     /* a crash comes so many working steps after it was armed, at most */
+    MARKED_STEPS = 40,     /* the last of them have marks, of which one is compared */
     PATIENCE = 3000,       /* steps without the marks that a crash waits for */
-    QUIET_STEPS = 60,      /* idle steps before time is skipped although a disk is at work */
+    QUIET_STEPS = 60,      /* idle steps before time is skipped although a disk is full */
     SETTLE_STEPS = 400000, /* within which everything must be answered once faults have stopped */
     END_DAYS = 9           /* longer than any journey */
 };
@@ -27,28 +29,28 @@ static uint32_t some(struct sim *sim, uint32_t most)
 static void draw_swarm(struct sim *sim)
 {
     struct sim_swarm *swarm = &sim->swarm;
-    *swarm = (struct sim_swarm){.customers = 10 + sim_draw(sim, SIM_CUSTOMERS_MAX - 9),
-                                .events = 200 + sim_draw(sim, sim_chance(sim, 250) ? 1800 : 400),
-                                .disk_delay = sim_chance(sim, 500) ? 0 : sim_draw(sim, 20),
-                                .lost_answers = some(sim, 200),
-                                .twice = some(sim, 200),
-                                .late = some(sim, 300),
-                                .probes = 50 + sim_draw(sim, 300),
-                                .refused = some(sim, 150),
-                                .later = some(sim, 300),
-                                .unknown_sent = some(sim, 150),
-                                .unknown_lost = some(sim, 150),
-                                .slow_s = sim_chance(sim, 700) ? 1 : 1 + sim_draw(sim, 600),
-                                .channel_room = sim_chance(sim, 700) ? 256 : 1 + sim_draw(sim, 6),
-                                .recross = some(sim, 70),
-                                .read_errors = some(sim, 60),
-                                .other_cores = some(sim, 100),
-                                .downtime = sim_draw(sim, 3),
-                                .segment_bytes = UINT64_C(8192) << sim_draw(sim, 4),
-                                .checkpoint_bytes = UINT64_C(16384) << sim_draw(sim, 6),
-                                .marks_always = sim_chance(sim, 60),
-                                .damages = sim->options.seed % 10 == 9,
-                                .programs = 2 + sim_draw(sim, 2)};
+    *swarm = (struct sim_swarm){.damages = sim->options.seed % 10 == 9};
+    swarm->customers = 10 + sim_draw(sim, SIM_CUSTOMERS_MAX - 9);
+    swarm->events = 200 + sim_draw(sim, sim_chance(sim, 250) ? 1800 : 400);
+    swarm->disk_delay = sim_chance(sim, 500) ? 0 : sim_draw(sim, 20);
+    swarm->lost_answers = some(sim, 200);
+    swarm->twice = some(sim, 200);
+    swarm->late = some(sim, 300);
+    swarm->probes = 50 + sim_draw(sim, 300);
+    swarm->refused = some(sim, 150);
+    swarm->later = some(sim, 300);
+    swarm->unknown_sent = some(sim, 150);
+    swarm->unknown_lost = some(sim, 150);
+    swarm->slow_s = sim_chance(sim, 700) ? 1 : 1 + sim_draw(sim, 600);
+    swarm->channel_room = sim_chance(sim, 700) ? 256 : 1 + sim_draw(sim, 6);
+    swarm->recross = some(sim, 70);
+    swarm->read_errors = some(sim, 60);
+    swarm->other_cores = some(sim, 100);
+    swarm->downtime = sim_draw(sim, 3);
+    swarm->segment_bytes = UINT64_C(8192) << sim_draw(sim, 4);
+    swarm->checkpoint_bytes = UINT64_C(16384) << sim_draw(sim, 6);
+    swarm->marks_always = sim_chance(sim, 60);
+    swarm->programs = 2 + sim_draw(sim, 2);
     for (uint32_t i = 0; i < CW_CHANNEL_COUNT; i++) {
         swarm->collapses[i] = sim_chance(sim, 400);
     }
@@ -110,6 +112,7 @@ static void begin_fault(struct sim *sim, enum sim_fault fault)
     case SIM_FAULT_DISK_ERROR:
         if (sim->armed == SIM_FAULT_COUNT) {
             sim->armed = fault;
+            sim->marking = sim->swarm.marks_always;
             sim->armed_steps = 1 + sim_draw(sim, ARMED_STEPS);
             sim->patience = PATIENCE;
         }
@@ -173,6 +176,10 @@ static bool restart(struct sim *sim)
 /* What was armed comes once every core's last commit is known, after some steps more. */
 static bool fall(struct sim *sim)
 {
+    sim->marking = sim->marking || sim->armed_steps <= MARKED_STEPS;
+    if (!sim->marking) {
+        return false;
+    }
     sim_machine_mark_now(sim);
     if (sim->patience > 0 && !sim_machine_marked(sim)) {
         sim->patience--;
@@ -197,6 +204,20 @@ static bool fall(struct sim *sim)
 }
 
 /* ---- time ---- */
+
+/* Idle steps after which time is skipped although something is under way. A disk that is full stays
+   so. Once there is space, a log that has run out of it looks again after so many polls, which a
+   real core makes in seconds: days must not pass between two of them. */
+static uint32_t most_idle_steps(const struct sim *sim)
+{
+    bool waits = false;
+    for (uint32_t i = 0; i < sim->machine.cores && sim->full_until == 0; i++) {
+        struct cw_commit commit = cw_store_commit(sim->machine.core[i].store);
+        waits = waits || (cw_store_full(sim->machine.core[i].store) &&
+                          commit.number(commit.self) > commit.durable(commit.self));
+    }
+    return waits ? 2 * sim->machine.cores * CW_LOG_RETRY_POLLS : QUIET_STEPS;
+}
 
 static int64_t min(int64_t a, int64_t b)
 {
@@ -237,7 +258,9 @@ static bool turn(struct sim *sim, int64_t until)
         return restart(sim);
     }
     sim->idle_steps = worked ? 0 : sim->idle_steps + 1;
-    if (!worked && (!sim_machine_busy(sim) || sim->idle_steps > QUIET_STEPS)) {
+    bool idle = !worked && (!sim_machine_busy(sim) || (sim->idle_steps > QUIET_STEPS &&
+                                                       sim->idle_steps > most_idle_steps(sim)));
+    if (idle) {
         skip_time(sim, until);
     } else {
         /* Slowly first, then faster: something may be at work for hours (a full disk). */

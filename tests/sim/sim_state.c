@@ -129,12 +129,12 @@ static void close_disk(void *self, const struct cw_disk *disk)
     (void)disk; /* the machine's storage stays */
 }
 
-static cw_err remove_epoch(void *self, uint64_t epoch, struct cw_fault *fault)
+static cw_err keep_epoch(void *self, uint64_t epoch, struct cw_fault *fault)
 {
     struct sim *sim = self;
     (void)fault;
     for (uint32_t i = sim->storage.count; i-- > 0;) {
-        if (sim->storage.dirs[i].epoch == epoch) {
+        if (sim->storage.dirs[i].epoch != epoch) {
             operation(sim, 0);
             cw_fault_disk_free(sim->storage.dirs[i].disk);
             sim->storage.dirs[i] = sim->storage.dirs[--sim->storage.count];
@@ -150,7 +150,7 @@ struct cw_durable_files sim_files(struct sim *sim)
                                      .store = store,
                                      .open = open_disk,
                                      .close = close_disk,
-                                     .remove = remove_epoch};
+                                     .keep = keep_epoch};
 }
 
 /* ---- faults ---- */
