@@ -401,18 +401,21 @@ static void close_file(struct cw_log *log, int32_t file)
     }
 }
 
-void cw_log_close(struct cw_log *log, bool clean)
+uint64_t cw_log_close(struct cw_log *log, bool clean)
 {
+    uint64_t sealed = 0;
     log->closing = true; /* no new work in the background */
     drain(log);
     if (clean && !cw_log_busy(log) && !log->options.read_only) {
         (void)launch(log, log->own, 0, CW_LOG_FLAG_CLEAN, log->logical_ms);
         drain(log);
+        sealed = !cw_log_busy(log) && log->durable_lsn == log->last_lsn ? log->last_lsn : 0;
     }
     close_file(log, log->file);
     close_file(log, log->fresh);
     close_file(log, log->making_file);
     cw_log_free(log);
+    return sealed;
 }
 
 /* ---- questions ---- */

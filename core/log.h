@@ -60,8 +60,9 @@ CW_MUST_USE cw_err cw_log_recover(struct cw_log **log, const struct cw_log_optio
                                   struct cw_fault *fault);
 
 /* Waits for what is under way; clean: writes a last frame that says that nothing is missing. Frees
-   the log either way. */
-void cw_log_close(struct cw_log *log, bool clean);
+   the log either way. LSN of the last frame, where the log ended with it: it is that last frame,
+   and durable; else 0. */
+uint64_t cw_log_close(struct cw_log *log, bool clean);
 
 /* True while a frame is under way, and for good once something failed: submit must wait. */
 CW_MUST_USE bool cw_log_busy(const struct cw_log *log);

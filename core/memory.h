@@ -6,7 +6,7 @@
  * thread, which has the time, is ahead of it.
  *
  * Life:    reserve -> { used | populate }* -> release.
- * Memory:  a private anonymous mapping, huge pages asked for when it is large enough to have one.
+ * Memory:  a private anonymous mapping, huge pages asked for behind its first 2 MiB.
  * Threads: used: the owner's; populate: one other thread's, at any time between the two ends.
  * Bounds:  at most CW_MEMORY_AHEAD bytes are real beyond the huge page that is in use.
  */

@@ -288,12 +288,21 @@ bool cw_store_full(const struct cw_store *store)
     return cw_log_full(store->options.log);
 }
 
-void cw_store_close(struct cw_store *store, bool clean)
+bool cw_store_newest(const struct cw_store *store, uint64_t *begin)
+{
+    struct cw_checkpoint_stats stats;
+    cw_checkpoint_stats(store->options.checkpoint, &stats);
+    *begin = stats.begin;
+    return stats.made > 0;
+}
+
+uint64_t cw_store_close(struct cw_store *store, bool clean)
 {
     cw_checkpoint_close(store->options.checkpoint);
-    cw_log_close(store->options.log, clean);
+    uint64_t sealed = cw_log_close(store->options.log, clean);
     struct cw_arena own = store->own;
     cw_arena_close(&own);
+    return sealed;
 }
 
 void cw_store_stats(const struct cw_store *store, struct cw_store_stats *stats)

@@ -83,8 +83,12 @@ CW_MUST_USE bool cw_store_finish(struct cw_store *store, bool checkpoint);
 /* True when new work must be refused since the disk is full. */
 bool cw_store_full(const struct cw_store *store);
 
-/* clean: everything was finished. */
-void cw_store_close(struct cw_store *store, bool clean);
+/* Whether a checkpoint was made since open, and if so its `begin`. */
+CW_MUST_USE bool cw_store_newest(const struct cw_store *store, uint64_t *begin);
+
+/* clean: everything was finished; the log's last LSN then, 0 where it could not be ended (log.h).
+ */
+uint64_t cw_store_close(struct cw_store *store, bool clean);
 
 struct cw_store_stats {
     struct cw_log_stats log;

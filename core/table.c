@@ -61,13 +61,20 @@ static cw_err open_parts(struct cw_table *table, const struct cw_table_options *
     }
     cw_err err = options->path != NULL
                      ? map_file(table, options->path, bytes, fault)
-                     : cw_memory_reserve(&table->map_rows, bytes, table->name, fault);
+                     : table_map_part(table, &table->map_rows, bytes, "rows", fault);
     if (err != CW_ERR_OK) {
         return err;
     }
     table->rows = table->map_rows.base;
     table->head = table->map_rows.base;
-    table_heap_init(table, options->bytes_max);
+    if (!table_is_kept(table)) {
+        table_heap_init(table, options->bytes_max);
+    } else if (!table_heap_kept(table, options->bytes_max)) {
+        return cw_fail(fault, CW_ERR_NOT_FOUND, "table %s: its memory has another layout",
+                       table->name);
+    } else {
+        cw_memory_used(&table->map_rows, table->head->carved);
+    }
     return table_index_open(table, fault);
 }
 
@@ -75,6 +82,7 @@ cw_err cw_table_open(struct cw_table **table, const struct cw_table_options *opt
                      struct cw_fault *fault)
 {
     CW_ASSERT(options->rows_max > 0 && options->bytes_max > 0);
+    CW_ASSERT(options->path == NULL || options->memory == NULL);
     struct cw_memory own = {0};
     cw_err err = cw_memory_reserve(&own, sizeof **table, options->name, fault);
     if (err != CW_ERR_OK) {
@@ -86,6 +94,7 @@ cw_err cw_table_open(struct cw_table **table, const struct cw_table_options *opt
     made->hash = options->hash;
     made->rows_max = options->rows_max;
     made->row_lines = row_lines(options->value_bytes_hint);
+    made->memory = options->memory;
     made->file = -1;
     err = open_parts(made, options, fault);
     if (err != CW_ERR_OK) {
@@ -115,6 +124,12 @@ bool cw_table_populate(struct cw_table *table)
 {
     bool more = cw_memory_populate(&table->map_rows);
     return table_index_populate(table) || more;
+}
+
+void cw_table_seal(struct cw_table *table)
+{
+    CW_ASSERT(table->journal == NULL); /* or rows could be noted still */
+    table_index_seal(table);
 }
 
 uint64_t cw_table_hash(const struct cw_table *table, const void *key, uint32_t key_bytes)

@@ -20,12 +20,14 @@
  *             for each key  cw_table_prefetch_row(table, hash);   tags read, row line requested
  *             for each key  row = cw_table_find(table, hash, key, key_bytes);
  *
- * Life:    open -> put/find/resize/remove -> close.
+ * Life:    open -> put/find/resize/remove -> (seal) -> close.
  * Memory:  address space for bytes_max is reserved at open (an anonymous mapping with huge pages
  *          asked for, or a sparse file when path is given, whose disk must not fill up: the
  *          kernel then kills the process); pages are used as rows come. A row takes 8
  *          bytes, its key, the value on the next 16, all rounded up to its class (by 16 to 256
- *          bytes, then at most 1/8 more); the index, always anonymous, 14 bytes on average.
+ *          bytes, then at most 1/8 more); the index, anonymous with a path too, 14 bytes on
+ *          average. With a memory (keep.h) rows and index lie in its areas: sealed, they are
+ *          taken over as they are by a table of the same name, bounds and hash key.
  * Threads: its shard only.
  * Bounds:  rows_max rows (at most 2^32), bytes_max of rows (under 64 GiB); key 1 to 1,024 bytes,
  *          value up to 2 MiB; a search looks at 8 groups at most.
@@ -40,6 +42,7 @@
 
 #include "core/err.h"
 #include "core/hash.h"
+#include "core/keep.h"
 #include "core/view.h"
 
 #define CW_ROW_NONE            ((cw_row)0)
@@ -53,6 +56,7 @@ struct cw_table; /* opaque: owns a mapping */
 struct cw_table_options {
     const char *name;          /* for messages and statistics; a literal */
     const char *path;          /* a file to map: new or empty; or NULL for anonymous memory */
+    struct cw_keep *memory;  /* where it lies, kept or new, path is NULL then; NULL: as above */
     uint64_t rows_max;         /* the bound on rows */
     uint64_t bytes_max;        /* the bound on row bytes (headers and class rounding included) */
     struct cw_hash_key hash;   /* keys the hash: not guessable by who sends keys */
@@ -66,6 +70,9 @@ struct cw_table_stats {
 CW_MUST_USE cw_err cw_table_open(struct cw_table **table, const struct cw_table_options *options,
                                  struct cw_fault *fault);
 void cw_table_close(struct cw_table *table);
+
+/* Nothing will change any more: notes in the table's memory what it holds of the index itself. */
+void cw_table_seal(struct cw_table *table);
 
 /* Makes real, ahead of its growth, what the table will want next, a few huge pages at most; true
    when there is more to do. Any one thread, while the table is open: all else is its shard's. */

@@ -15,6 +15,7 @@ enum {
     SMALL_BYTES_MAX = SMALL_CLASSES * TABLE_ROW_UNIT,
     CARVED_AHEAD = 1024, /* bytes; 512 to 2,048 measure the same, nothing costs 15 ns a put */
     PREFETCH_MAX = 256,
+    VERSION = 2, /* of the head and what it leads to */
 };
 
 static const char magic[8] = {'c', 'w', '-', 't', 'a', 'b', 'l', 'e'};
@@ -46,11 +47,20 @@ void table_heap_init(struct cw_table *table, uint64_t bytes_max)
     struct table_head *head = table->head;
     CW_ASSERT(head->carved == 0);
     memcpy(head->magic, magic, sizeof magic);
-    head->version = 1;
+    head->version = VERSION;
     head->head_bytes = TABLE_HEAD_BYTES;
     head->end = TABLE_HEAD_BYTES + bytes_max;
     head->carved = TABLE_HEAD_BYTES;
     cw_memory_used(&table->map_rows, head->carved);
+}
+
+bool table_heap_kept(const struct cw_table *table, uint64_t bytes_max)
+{
+    const struct table_head *head = table->head;
+    return memcmp(head->magic, magic, sizeof magic) == 0 && head->version == VERSION &&
+           head->head_bytes == TABLE_HEAD_BYTES && head->end == TABLE_HEAD_BYTES + bytes_max &&
+           head->carved >= TABLE_HEAD_BYTES && head->carved <= head->end &&
+           head->rows <= table->rows_max;
 }
 
 static void push_free(struct cw_table *table, cw_row at, uint32_t class)
@@ -230,4 +240,12 @@ bool table_heap_check(const struct cw_table *table)
     return at == head->carved && head->carved <= head->end && rows == head->rows &&
            rows <= table->rows_max && bytes == head->rows_bytes &&
            memcmp(head->magic, magic, sizeof magic) == 0;
+}
+
+cw_err table_map_part(struct cw_table *table, struct cw_memory *map, uint64_t bytes,
+                      const char *part, struct cw_fault *fault)
+{
+    return table->memory == NULL
+               ? cw_memory_reserve(map, bytes, table->name, fault)
+               : cw_keep_map(table->memory, table->name, part, bytes, map, fault);
 }

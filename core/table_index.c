@@ -25,6 +25,34 @@ static uint32_t bits_for(uint64_t count)
     return count <= 1 ? 0 : 64 - (uint32_t)__builtin_clzll(count - 1);
 }
 
+void table_index_seal(struct cw_table *table)
+{
+    const struct table_index *index = &table->index;
+    struct table_head *head = table->head;
+    head->sealed.directory_mask = index->directory_mask;
+    head->sealed.filled = index->filled;
+    head->sealed.splits = index->splits;
+    head->sealed.depth = index->depth;
+    head->sealed.segments = index->segments;
+}
+
+/* What table_index_seal wrote, as far as this table's bounds allow it. */
+static bool take_over(struct cw_table *table)
+{
+    struct table_index *index = &table->index;
+    const struct table_head *head = table->head;
+    index->directory_mask = head->sealed.directory_mask;
+    index->filled = head->sealed.filled;
+    index->splits = head->sealed.splits;
+    index->depth = head->sealed.depth;
+    index->segments = head->sealed.segments;
+    atomic_store_explicit(&index->reached, index->segments, memory_order_relaxed);
+    return index->depth <= index->depth_max &&
+           index->directory_mask == (1ull << index->depth) - 1 && index->filled >= 1 &&
+           index->filled <= index->directory_mask + 1 && index->segments >= 1 &&
+           index->segments <= index->segments_max && index->directory[0] == 1;
+}
+
 cw_err table_index_open(struct cw_table *table, struct cw_fault *fault)
 {
     struct table_index *index = &table->index;
@@ -43,15 +71,16 @@ cw_err table_index_open(struct cw_table *table, struct cw_fault *fault)
     struct {
         struct cw_memory *map;
         uint64_t bytes;
+        const char *part;
     } maps[] = {
-        {&table->map_groups, groups * sizeof *index->groups},
-        {&table->map_bits, groups * sizeof *index->bits},
-        {&table->map_directory, (1ull << depth) * sizeof *index->directory},
-        {&table->map_depths, segments * sizeof *index->depths},
+        {&table->map_groups, groups * sizeof *index->groups, "groups"},
+        {&table->map_bits, groups * sizeof *index->bits, "bits"},
+        {&table->map_directory, (1ull << depth) * sizeof *index->directory, "directory"},
+        {&table->map_depths, segments * sizeof *index->depths, "depths"},
     };
 
     for (size_t i = 0; i < CW_COUNTOF(maps); i++) {
-        cw_err err = cw_memory_reserve(maps[i].map, maps[i].bytes, table->name, fault);
+        cw_err err = table_map_part(table, maps[i].map, maps[i].bytes, maps[i].part, fault);
         if (err != CW_ERR_OK) {
             return err;
         }
@@ -61,6 +90,11 @@ cw_err table_index_open(struct cw_table *table, struct cw_fault *fault)
     index->directory = table->map_directory.base;
     index->directory_read = index->directory;
     index->depths = table->map_depths.base;
+    if (table_is_kept(table)) {
+        return take_over(table) ? CW_ERR_OK
+                                : cw_fail(fault, CW_ERR_NOT_FOUND,
+                                          "table %s: its memory has another index", table->name);
+    }
     index->segments = 1;
     atomic_store_explicit(&index->reached, 1, memory_order_relaxed);
     index->directory[0] = 1;

@@ -86,6 +86,11 @@ struct table_head {
     uint64_t free_class[2]; /* bit set: the list of that class has rows */
     uint64_t free_first[TABLE_CLASSES];
     uint64_t free_count[TABLE_CLASSES];
+
+    struct { /* of the index, for who takes it over; written by cw_table_seal alone */
+        uint64_t directory_mask, filled, splits;
+        uint32_t depth, segments;
+    } sealed;
 };
 
 static_assert(sizeof(struct table_head) <= TABLE_HEAD_BYTES, "the head is one page");
@@ -121,12 +126,14 @@ struct cw_table {
     uint32_t row_lines; /* that cw_table_prefetch_row() asks for */
     uint8_t number;     /* in the journal */
     const char *name;
+    struct cw_keep *memory; /* NULL: anonymous, or the file */
     struct cw_memory map_rows, map_groups, map_bits, map_directory, map_depths, own;
     int file; /* -1: anonymous */
 };
 
 /* table_index.c */
 CW_MUST_USE cw_err table_index_open(struct cw_table *table, struct cw_fault *fault);
+void table_index_seal(struct cw_table *table);
 
 /* Makes more of its memory real; true when there is more to do. */
 bool table_index_populate(struct cw_table *table);
@@ -145,6 +152,9 @@ uint32_t table_class_for(uint64_t bytes);
 uint64_t table_class_bytes(uint32_t class);
 void table_heap_init(struct cw_table *table, uint64_t bytes_max);
 
+/* Of rows that another process left: whether the head is one of this version and these bounds. */
+CW_MUST_USE bool table_heap_kept(const struct cw_table *table, uint64_t bytes_max);
+
 /* Offset of a row of that class, its header written but for the sizes; CW_ROW_NONE: no room.
    Where *zeroed says so, nothing was ever written behind the header. */
 CW_MUST_USE cw_row table_heap_alloc(struct cw_table *table, uint32_t class, bool *zeroed);
@@ -161,6 +171,15 @@ void table_journal_resized(struct cw_table *table, cw_row from, cw_row row, uint
 
 /* Before the row is freed. */
 void table_journal_removed(struct cw_table *table, cw_row row);
+
+/* A part of the table, in its memory if it has one. */
+CW_MUST_USE cw_err table_map_part(struct cw_table *table, struct cw_memory *map, uint64_t bytes,
+                                  const char *part, struct cw_fault *fault);
+
+static inline bool table_is_kept(const struct cw_table *table)
+{
+    return table->memory != NULL && cw_keep_adopted(table->memory);
+}
 
 static inline uint32_t table_segment(const struct table_index *index, uint64_t hash)
 {

@@ -536,33 +536,65 @@ void cw_wheel_forget(struct cw_wheel *wheel, int64_t start_ms)
     wheel->levels = 0;
 }
 
+static size_t slots_at(void)
+{
+    return (sizeof(struct cw_wheel) + CW_CACHE_LINE - 1) & ~(size_t)(CW_CACHE_LINE - 1);
+}
+
+/* Of a wheel that another process left: whether it can be gone on with. Its nodes and slots name
+   each other by number; only where they are is new. */
+static bool is_sound(const struct cw_wheel *w, const struct cw_wheel_options *options)
+{
+    return w->timers_max == options->timers_max && w->fresh >= 1 &&
+           w->fresh - 1 <= w->timers_max && w->count < w->fresh && w->free < w->fresh &&
+           (w->open == NO_SLOT || w->open < LEVELS * SLOTS);
+}
+
+static cw_err map_part(const struct cw_wheel_options *options, struct cw_memory *map,
+                       uint64_t bytes, const char *part, struct cw_fault *fault)
+{
+    return options->memory == NULL
+               ? cw_memory_reserve(map, bytes, part, fault)
+               : cw_keep_map(options->memory, "wheel", part, bytes, map, fault);
+}
+
 cw_err cw_wheel_open(struct cw_wheel **wheel, const struct cw_wheel_options *options,
                      struct cw_fault *fault)
 {
     CW_ASSERT(options->timers_max >= 1 && options->timers_max <= UINT32_MAX - 1);
-    size_t slots_at = (sizeof(struct cw_wheel) + CW_CACHE_LINE - 1) & ~(size_t)(CW_CACHE_LINE - 1);
+    bool kept = options->memory != NULL && cw_keep_adopted(options->memory);
     struct cw_memory own = {0};
-    cw_err err = cw_memory_reserve(&own, slots_at + sizeof(struct cw_wheel_slot) * LEVELS * SLOTS,
-                                   "a wheel", fault);
+    struct cw_memory nodes = {0};
+    cw_err err = map_part(options, &own, slots_at() + sizeof(struct cw_wheel_slot) * LEVELS * SLOTS,
+                          "slots", fault);
     if (err != CW_ERR_OK) {
         return err;
     }
     struct cw_wheel *w = own.base;
-    w->own = own;
     /* Huge pages: random timers over gigabytes, fewer misses of the TLB. */
-    err = cw_memory_reserve(&w->memory,
-                            ((uint64_t)options->timers_max + 1) * sizeof(struct cw_wheel_node),
-                            "a wheel's timers", fault);
+    err = map_part(options, &nodes,
+                   ((uint64_t)options->timers_max + 1) * sizeof(struct cw_wheel_node), "timers",
+                   fault);
+    if (err == CW_ERR_OK && kept && !is_sound(w, options)) {
+        cw_memory_release(&nodes);
+        err = cw_fail(fault, CW_ERR_NOT_FOUND, "the wheel's memory has another layout");
+    }
     if (err != CW_ERR_OK) {
-        cw_wheel_close(w);
+        cw_memory_release(&own);
         return err;
     }
-    w->nodes = w->memory.base;
-    w->slots = (void *)((uint8_t *)own.base + slots_at);
+    w->own = own;
+    w->memory = nodes;
+    w->nodes = nodes.base;
+    w->slots = (void *)((uint8_t *)own.base + slots_at());
+    *wheel = w;
+    if (kept) {
+        cw_memory_used(&w->memory, (uint64_t)(w->fresh + 1) * sizeof *w->nodes);
+        return CW_ERR_OK;
+    }
     w->timers_max = options->timers_max;
     w->work_max = CW_WHEEL_WORK_MAX;
     cw_wheel_forget(w, options->start_ms);
-    *wheel = w;
     return CW_ERR_OK;
 }
 

@@ -19,7 +19,7 @@
 #ifndef CW_CORE_WHEEL_H
 #define CW_CORE_WHEEL_H
 
-#include "core/err.h"
+#include "core/keep.h"
 
 #define CW_TIMER_NONE     0u
 #define CW_WHEEL_WORK_MAX 4096u
@@ -31,6 +31,8 @@ struct cw_wheel; /* opaque: owns a mapping */
 struct cw_wheel_options {
     int64_t start_ms;    /* the wheel's first present; ticks before it are over */
     uint32_t timers_max; /* up to 2^32 - 2; address space is reserved, memory used as it fills */
+    struct cw_keep *memory; /* where it lies: a wheel that is kept there goes on as it was, with
+                                 all its timers, where it was (not at start_ms); NULL: anonymous */
 };
 
 struct cw_wheel_fired {

@@ -19,6 +19,7 @@
 #ifndef CW_PIPELINE_PERSIST_H
 #define CW_PIPELINE_PERSIST_H
 
+#include "core/keep.h"
 #include "core/record.h"
 #include "core/text.h"
 #include "pipeline/pipeline.h"
@@ -86,6 +87,34 @@ struct cw_relink {
  */
 CW_MUST_USE cw_err cw_pipeline_relink(struct cw_pipeline *pipeline, const struct cw_relink *how,
                                       struct cw_fault *fault);
+
+/*
+ * Memory that outlives the process (core/keep.h), instead of all of the above at a start:
+ *
+ *     stop:   no journal any more -> cw_pipeline_seal -> the memory is marked
+ *     start:  open -> cw_pipeline_place with the memory that was left -> its mark is taken away
+ *             -> journal -> cw_pipeline_adopt -> cw_pipeline_settle_in_doubt -> events
+ *
+ * Only for the same number of cores and equal programs, options, layout: who starts looks.
+ */
+
+/* Opens rows and timers anew, in that memory, as it was left there, or new (then load and relink
+   follow). Before a row is loaded. CW_ERR_NOT_FOUND: what was left is none of such a pipeline;
+   try again with new memory. Once through, the memory may be closed. */
+CW_MUST_USE cw_err cw_pipeline_place(struct cw_pipeline *pipeline, struct cw_keep *memory,
+                                     struct cw_fault *fault);
+
+/* Makes anew what is neither row nor timer; visits programs, no rows. *rows: how many there are. */
+CW_MUST_USE cw_err cw_pipeline_adopt(struct cw_pipeline *pipeline, uint32_t cores, uint64_t *rows,
+                                     struct cw_fault *fault);
+
+/* Everything is committed, nothing will change: leaves in the memory what is not there yet. */
+void cw_pipeline_seal(struct cw_pipeline *pipeline);
+
+/* Another number: rows, links and timers of another meaning. */
+uint64_t cw_pipeline_layout(void);
+/* Equal programs have an equal one. */
+uint64_t cw_pipeline_programs(const struct cw_pipeline *pipeline);
 
 /* Brings the rows of `meta` up to date: once before each commit. Writes only what has changed. */
 void cw_pipeline_note(struct cw_pipeline *pipeline);

@@ -334,7 +334,7 @@ cw_err cw_meta_take_over(struct cw_pipeline *p, bool same_cores, uint32_t cores,
                                      (struct cw_view){cw_table_value(p->loaded.meta, row),
                                                       cw_table_value_bytes(p->loaded.meta, row)});
             }
-        } else if (own && same_cores) {
+        } else if (own && same_cores && p->loaded.meta != p->meta) {
             cw_err err = keep_row(p, row, fault);
             if (err != CW_ERR_OK) {
                 return err;

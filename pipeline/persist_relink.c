@@ -638,3 +638,110 @@ cw_err cw_pipeline_relink(struct cw_pipeline *p, const struct cw_relink *how,
     }
     return err;
 }
+
+/* ---- memory that outlives the process ---- */
+
+uint64_t cw_pipeline_layout(void)
+{
+    /* Raised when what a row, a link or a timer means changes while its size does not. */
+    const uint64_t version = 1;
+    const uint64_t sizes[] = {version,
+                              sizeof(struct cw_customer_row),
+                              sizeof(struct cw_cart_row),
+                              sizeof(struct cw_candidate_row),
+                              sizeof(struct cw_touch_row),
+                              sizeof(struct cw_item_row),
+                              sizeof(struct cw_dedup_row),
+                              sizeof(struct cw_score_row),
+                              sizeof(struct cw_product_row),
+                              sizeof(struct cw_message_row),
+                              sizeof(struct cw_link_row),
+                              sizeof(struct cw_seen_row),
+                              sizeof(struct cw_meta_program),
+                              sizeof(struct cw_meta_clock),
+                              sizeof(struct cw_fates),
+                              sizeof(struct cw_kept),
+                              CW_TABLE_NUMBER_COUNT};
+    return cw_hash((struct cw_hash_key){0, 0}, sizes, sizeof sizes);
+}
+
+uint64_t cw_pipeline_programs(const struct cw_pipeline *p)
+{
+    return p->programs->content;
+}
+
+static cw_err place(struct cw_pipeline *p, struct cw_fault *fault)
+{
+    cw_err err =
+        cw_keep_map(p->memory, "pipeline", "kept", sizeof(struct cw_kept), &p->kept, fault);
+    if (err != CW_ERR_OK) {
+        return err;
+    }
+    struct cw_kept *kept = p->kept.base;
+    if (!cw_keep_adopted(p->memory)) {
+        kept->layout = cw_pipeline_layout();
+        kept->hash = p->options.hash;
+    } else if (kept->layout != cw_pipeline_layout()) {
+        return cw_fail(fault, CW_ERR_NOT_FOUND, "rows of another version of cartwheel");
+    }
+    p->options.hash = kept->hash; /* what rows are found by */
+    p->index = &kept->index;
+    return cw_rows_open(p, fault);
+}
+
+cw_err cw_pipeline_place(struct cw_pipeline *p, struct cw_keep *memory, struct cw_fault *fault)
+{
+    CW_ASSERT(p->journal == NULL && p->loaded.rows == 0);
+    cw_rows_close(p);
+    cw_memory_release(&p->kept); /* of another try */
+    p->memory = memory;
+    cw_err err = place(p, fault);
+    p->memory = NULL; /* what lies in it stays mapped without it */
+    return err;
+}
+
+void cw_pipeline_seal(struct cw_pipeline *p)
+{
+    struct cw_kept *kept = p->kept.base;
+    CW_ASSERT(kept != NULL && p->journal == NULL);
+    kept->now = p->now;
+    kept->keep_cart_ms = p->keep_cart_ms;
+    kept->keep_history_ms = p->keep_history_ms;
+    kept->sends_held = p->sends_held;
+    kept->fates = p->fates;
+    memcpy(kept->program_next, p->program_next, sizeof kept->program_next);
+    memcpy(kept->channel_next, p->channel_next, sizeof kept->channel_next);
+#define CW_X(name) cw_table_seal(p->name);
+    CW_TABLES(CW_X)
+#undef CW_X
+}
+
+cw_err cw_pipeline_adopt(struct cw_pipeline *p, uint32_t cores, uint64_t *rows,
+                         struct cw_fault *fault)
+{
+    const struct cw_kept *kept = p->kept.base;
+    CW_ASSERT(kept != NULL && p->loaded.meta == NULL && p->options.core < cores);
+    p->loaded.meta = p->meta; /* programs and retired keys are read from where they stand */
+    struct cw_core_before *before = cw_arena_zalloc(&p->scratch, cores * sizeof *before, 8);
+    cw_err err = cw_meta_read(p, cores, true, before, fault);
+    err = err == CW_ERR_OK ? cw_meta_take_over(p, true, cores, fault) : err;
+    p->loaded.meta = NULL;
+    if (err == CW_ERR_OK) {
+        p->now = kept->now;
+        p->keep_cart_ms = kept->keep_cart_ms;
+        p->keep_history_ms = kept->keep_history_ms;
+        p->sends_held = kept->sends_held;
+        p->fates = kept->fates;
+        memcpy(p->program_next, kept->program_next, sizeof p->program_next);
+        memcpy(p->channel_next, kept->channel_next, sizeof p->channel_next);
+        place_programs(p, &before[p->options.core]);
+        follow_programs(p, &before[p->options.core]);
+        p->meta_changed = true;
+    }
+    cw_arena_reset(&p->scratch);
+    *rows = 0;
+#define CW_X(name) *rows += cw_table_count(p->name);
+    CW_TABLES(CW_X)
+#undef CW_X
+    return err;
+}

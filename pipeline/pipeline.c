@@ -38,6 +38,7 @@ static cw_err open_tables(struct cw_pipeline *p, struct cw_fault *fault)
         struct cw_table_options options = {.name = tables[i].name,
                                            .rows_max = p->options.rows_max,
                                            .bytes_max = p->options.bytes_max,
+                                           .memory = p->memory,
                                            .hash = p->options.hash,
                                            .value_bytes_hint = tables[i].hint};
         cw_err err = cw_table_open(tables[i].table, &options, fault);
@@ -48,20 +49,42 @@ static cw_err open_tables(struct cw_pipeline *p, struct cw_fault *fault)
     return CW_ERR_OK;
 }
 
-static void close_parts(struct cw_pipeline *p)
+cw_err cw_rows_open(struct cw_pipeline *p, struct cw_fault *fault)
+{
+    cw_err err = open_tables(p, fault);
+    if (err == CW_ERR_OK) {
+        uint64_t timers =
+            p->options.rows_max < UINT32_MAX - 2 ? p->options.rows_max : UINT32_MAX - 2;
+        struct cw_wheel_options wheel = {.start_ms = p->options.start_ms,
+                                         .timers_max = (uint32_t)timers,
+                                         .memory = p->memory};
+        err = cw_wheel_open(&p->wheel, &wheel, fault);
+    }
+    return err;
+}
+
+void cw_rows_close(struct cw_pipeline *p)
 {
 #define CW_X(name)               \
     if (p->name != NULL) {       \
         cw_table_close(p->name); \
+        p->name = NULL;          \
     }
     CW_TABLES(CW_X)
 #undef CW_X
+    if (p->wheel != NULL) {
+        cw_wheel_close(p->wheel);
+        p->wheel = NULL;
+    }
+}
+
+static void close_parts(struct cw_pipeline *p)
+{
+    cw_rows_close(p);
     if (p->loaded.meta != NULL) {
         cw_table_close(p->loaded.meta);
     }
-    if (p->wheel != NULL) {
-        cw_wheel_close(p->wheel);
-    }
+    cw_memory_release(&p->kept);
     if (p->decoder != NULL) {
         cw_decoder_close(p->decoder);
     }
@@ -76,14 +99,7 @@ static void close_parts(struct cw_pipeline *p)
 
 static cw_err open_parts(struct cw_pipeline *p, struct cw_fault *fault)
 {
-    cw_err err = open_tables(p, fault);
-    if (err == CW_ERR_OK) {
-        uint64_t timers =
-            p->options.rows_max < UINT32_MAX - 2 ? p->options.rows_max : UINT32_MAX - 2;
-        struct cw_wheel_options wheel = {.start_ms = p->options.start_ms,
-                                         .timers_max = (uint32_t)timers};
-        err = cw_wheel_open(&p->wheel, &wheel, fault);
-    }
+    cw_err err = cw_rows_open(p, fault);
     if (err == CW_ERR_OK) {
         /* What cartwheel makes itself may be a little longer than what it was made from. */
         struct cw_decoder_options decoder = {.names = p->options.names,

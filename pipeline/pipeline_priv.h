@@ -59,6 +59,21 @@ struct cw_loaded {
     uint64_t rows;         /* records that were applied */
 };
 
+/*
+ * What is neither row nor timer, of a pipeline whose rows lie in memory that outlives the process:
+ * written by cw_pipeline_seal, but for the index, which lives there.
+ */
+struct cw_kept {
+    uint64_t layout; /* cw_pipeline_layout() */
+    struct cw_hash_key hash;
+    int64_t now, keep_cart_ms, keep_history_ms;
+    bool sends_held;
+    struct cw_fates fates;
+    int64_t program_next[CW_SLOTS_MAX][CW_TOUCHES_MAX];
+    int64_t channel_next[CW_CHANNEL_COUNT];
+    struct cw_index index;
+};
+
 /* Hashes of an event's keys, worked out once for the batch's prefetching; 0: not worked out. */
 struct cw_hints {
     uint64_t customer;
@@ -78,6 +93,8 @@ struct cw_pipeline {
 #undef CW_X
     struct cw_wheel *wheel;
     struct cw_index *index;
+    struct cw_keep *memory;   /* where rows and timers are opened; NULL: nowhere that lasts */
+    struct cw_memory kept; /* a struct cw_kept, where rows and timers lie in such a memory */
     struct cw_decoder *decoder; /* for events that cartwheel makes itself */
     struct cw_arena scratch;    /* reset after each event */
     struct cw_arena own;
@@ -216,6 +233,10 @@ static inline uint64_t cw_hint_or(uint64_t hint, const struct cw_table *table, c
 {
     return hint != 0 ? hint : cw_table_hash(table, key, key_bytes);
 }
+
+/* pipeline.c: tables and wheel, in p->memory if there is one; closed they may be opened anew. */
+CW_MUST_USE cw_err cw_rows_open(struct cw_pipeline *p, struct cw_fault *fault);
+void cw_rows_close(struct cw_pipeline *p);
 
 /* store.c: rows */
 CW_MUST_USE bool cw_customer_find(struct cw_pipeline *p, struct cw_view id,

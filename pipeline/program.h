@@ -180,6 +180,7 @@ struct cw_programs {
     uint32_t count;
     struct cw_pattern_set *patterns; /* sealed */
     uint64_t version;
+    uint64_t content; /* a hash of the files' texts: equal for equal programs */
 };
 
 /* What a file needs from outside; the control plane gives it. */

@@ -6,6 +6,7 @@
  * reader of that part. Reading goes on after an error, with defaults in place of what was wrong,
  * so that one run tells all there is to mend; a set is made only when there was no error at all.
  */
+#include "core/hash.h"
 #include "pipeline/program_priv.h"
 
 #include <stdlib.h>
@@ -148,6 +149,16 @@ static int compare_programs(const void *a, const void *b)
     return cw_view_compare(left->id, right->id);
 }
 
+/* In any order of the files. */
+static uint64_t hash_content(const struct cw_program_file *files, uint32_t count)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        sum += cw_hash((struct cw_hash_key){0, 0}, files[i].yaml.data, files[i].yaml.bytes);
+    }
+    return sum;
+}
+
 cw_err cw_programs_load(struct cw_programs **programs, const struct cw_program_file *files,
                         uint32_t count, const struct cw_program_needs *needs,
                         struct cw_problems *problems, struct cw_fault *fault)
@@ -176,6 +187,7 @@ cw_err cw_programs_load(struct cw_programs **programs, const struct cw_program_f
         cw_programs_close(set);
         return err;
     }
+    set->content = hash_content(files, count);
     qsort(set->list, set->count, sizeof set->list[0], compare_programs);
     cw_pattern_set_seal(set->patterns);
     cw_arena_seal(&set->arena);

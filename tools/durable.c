@@ -23,11 +23,14 @@ static bool load_frame(void *with, uint64_t lsn, int64_t logical_ms, struct cw_v
 
 /* ---- one core's files ---- */
 
-static cw_err open_disk(struct cw_durable *durable, struct cw_durable_core *core, uint64_t epoch,
-                        uint32_t number, struct cw_fault *fault)
+cw_err cw_durable_open_disk(struct cw_durable *durable, uint64_t epoch, uint32_t number,
+                            struct cw_fault *fault)
 {
     const struct cw_durable_files *files = &durable->options.files;
-    return files->open(files->self, epoch, number, false, &core->disk, fault);
+    struct cw_durable_core *core = &durable->cores[number];
+    cw_err err = files->open(files->self, epoch, number, false, &core->disk, fault);
+    core->open = err == CW_ERR_OK;
+    return err;
 }
 
 /* Salts come from the store's random number and what is different each time. */
@@ -37,8 +40,8 @@ static uint64_t mix(const struct cw_durable *durable, uint32_t number)
     return cw_hash((struct cw_hash_key){parts[0], ~parts[0]}, parts, sizeof parts);
 }
 
-static void log_options(const struct cw_durable *durable, const struct cw_disk *disk,
-                        uint32_t number, struct cw_log_options *options)
+void cw_durable_log_options(const struct cw_durable *durable, const struct cw_disk *disk,
+                            uint32_t number, struct cw_log_options *options)
 {
     *options = (struct cw_log_options){.disk = *disk,
                                        .shard = number,
@@ -71,7 +74,7 @@ static cw_err read_core(struct cw_log_options *options, bool (*apply)(void *, st
     err = cw_log_recover(log, options, load_frame, &frames, found, fault);
     phases->log_ns = cw_clock_monotonic_ns() - read_ns;
     if (err == CW_ERR_OK && found->segments == 0) { /* every core of a manifest has one */
-        cw_log_close(*log, false);
+        (void)cw_log_close(*log, false);
         *log = NULL;
         err = cw_fail(fault, CW_ERR_CORRUPT, "the log is missing");
     }
@@ -155,11 +158,11 @@ static void *read_same(void *self)
                                    .from = reader->core,
                                    .same = true,
                                    .fault = &why};
-    reader->err = open_disk(durable, core, durable->manifest.epoch, reader->core, &reader->fault);
+    reader->err =
+        cw_durable_open_disk(durable, durable->manifest.epoch, reader->core, &reader->fault);
     if (reader->err == CW_ERR_OK) {
-        core->open = true;
         struct cw_log_options options;
-        log_options(durable, &core->disk, reader->core, &options);
+        cw_durable_log_options(durable, &core->disk, reader->core, &options);
         reader->err = read_core(&options, cw_durable_load_records, &load, &reader->checkpoint,
                                 &reader->log, &core->log, &load.phases, &reader->fault);
     }
@@ -216,11 +219,11 @@ static cw_err scan(const struct cw_durable_files *files, const struct cw_manifes
     }
     struct cw_log *log = NULL;
     struct cw_log_options options;
-    log_options(&looking, &disk, core, &options);
+    cw_durable_log_options(&looking, &disk, core, &options);
     options.read_only = true;
     err = read_core(&options, apply, with, checkpoint, found, &log, phases, fault);
     if (err == CW_ERR_OK) {
-        cw_log_close(log, false);
+        (void)cw_log_close(log, false);
     }
     files->close(files->self, &disk);
     return err;
@@ -259,8 +262,8 @@ cw_err cw_durable_scan(const struct cw_durable_files *files, const struct cw_man
 
 /* ---- stores ---- */
 
-static cw_err open_store(struct cw_durable *durable, uint32_t number, struct cw_pipeline *pipeline,
-                         struct cw_fault *fault)
+cw_err cw_durable_open_store(struct cw_durable *durable, uint32_t number,
+                             struct cw_pipeline *pipeline, struct cw_fault *fault)
 {
     struct cw_durable_core *core = &durable->cores[number];
     const struct cw_durable_options *o = &durable->options;
@@ -304,16 +307,15 @@ static cw_err begin_epoch(struct cw_durable *durable, struct cw_pipeline *const 
     cw_err err = CW_ERR_OK;
     for (uint32_t i = 0; i < durable->options.cores && err == CW_ERR_OK; i++) {
         struct cw_durable_core *core = &durable->cores[i];
-        err = open_disk(durable, core, epoch, i, fault);
+        err = cw_durable_open_disk(durable, epoch, i, fault);
         if (err == CW_ERR_OK) {
-            core->open = true;
             struct cw_log_options options;
             struct cw_log_found found;
-            log_options(durable, &core->disk, i, &options);
+            cw_durable_log_options(durable, &core->disk, i, &options);
             err = cw_log_recover(&core->log, &options, load_frame, NULL, &found, fault);
         }
         if (err == CW_ERR_OK) {
-            err = open_store(durable, i, pipelines[i], fault);
+            err = cw_durable_open_store(durable, i, pipelines[i], fault);
         }
     }
     return err;
@@ -388,19 +390,31 @@ static cw_err relink(struct cw_durable *durable, struct cw_pipeline *const *pipe
     return err;
 }
 
+/* Before anything is changed. */
+cw_err cw_durable_unclean(struct cw_durable *durable, struct cw_fault *fault)
+{
+    if (!durable->manifest.clean) {
+        return CW_ERR_OK;
+    }
+    durable->manifest.clean = false;
+    return durable->options.files.store(durable->options.files.self, &durable->manifest, fault);
+}
+
 cw_err cw_durable_recover(struct cw_durable *durable, struct cw_pipeline *const *pipelines,
                           struct cw_durable_found *found, struct cw_fault *fault)
 {
     const struct cw_durable_files *files = &durable->options.files;
     uint32_t before = durable->manifest.cores;
     bool same = before == durable->options.cores;
+    bool adopted = false;
     *found = (struct cw_durable_found){.fresh = durable->fresh, .manifest = durable->manifest};
-    cw_err err = same ? recover_same(durable, pipelines, found, fault)
-                      : recover_dealt(durable, pipelines, found, fault);
-    if (err == CW_ERR_OK && durable->manifest.clean) { /* before anything is changed */
-        durable->manifest.clean = false;
-        err = files->store(files->self, &durable->manifest, fault);
+    cw_err err = cw_durable_adopt(durable, pipelines, found, &adopted, fault);
+    if (err != CW_ERR_OK || adopted) {
+        return err == CW_ERR_OK ? files->keep(files->self, durable->manifest.epoch, fault) : err;
     }
+    err = same ? recover_same(durable, pipelines, found, fault)
+               : recover_dealt(durable, pipelines, found, fault);
+    err = err == CW_ERR_OK ? cw_durable_unclean(durable, fault) : err;
     if (err == CW_ERR_OK) { /* of starts that a crash cut short: the old one, or half a new one */
         err = files->keep(files->self, durable->manifest.epoch, fault);
     }
@@ -408,7 +422,7 @@ cw_err cw_durable_recover(struct cw_durable *durable, struct cw_pipeline *const 
         err = begin_epoch(durable, pipelines, fault);
     }
     for (uint32_t i = 0; same && i < durable->options.cores && err == CW_ERR_OK; i++) {
-        err = open_store(durable, i, pipelines[i], fault);
+        err = cw_durable_open_store(durable, i, pipelines[i], fault);
     }
     if (err == CW_ERR_OK) { /* what it changes is noted already */
         uint64_t began_ns = cw_clock_monotonic_ns();
@@ -433,6 +447,7 @@ cw_err cw_durable_open(struct cw_durable **durable, const struct cw_durable_opti
     struct cw_durable *made = calloc(1, sizeof *made);
     CW_ASSERT(made != NULL && options->cores <= CW_MESH_SHARDS_MAX);
     made->options = *options;
+    made->memory_lock = -1;
     cw_err err = options->files.load(options->files.self, &made->manifest, fault);
     if (err == CW_ERR_NOT_FOUND) {
         /* No cores, no epoch yet: the first one is written as any change of cores is. */
@@ -479,16 +494,22 @@ cw_err cw_durable_hold(struct cw_durable *durable, bool held, struct cw_fault *f
 void cw_durable_close(struct cw_durable *durable, bool clean)
 {
     struct cw_fault fault;
+    uint64_t lsns[CW_MESH_SHARDS_MAX] = {0};
     for (uint32_t i = 0; i < durable->options.cores; i++) {
         struct cw_durable_core *core = &durable->cores[i];
         if (core->store != NULL) {
-            cw_store_close(core->store, clean);
+            uint64_t begin;
+            if (cw_store_newest(core->store, &begin)) {
+                core->found.any = true;
+                core->found.begin = begin;
+            }
+            lsns[i] = cw_store_close(core->store, clean);
         } else {
             if (core->checkpoint != NULL) {
                 cw_checkpoint_close(core->checkpoint);
             }
             if (core->log != NULL) {
-                cw_log_close(core->log, false);
+                (void)cw_log_close(core->log, false);
             }
         }
         if (core->journal != NULL) {
@@ -501,8 +522,11 @@ void cw_durable_close(struct cw_durable *durable, bool clean)
     }
     if (clean) { /* what could not be said costs time at the next start, nothing else */
         durable->manifest.clean = true;
-        (void)!durable->options.files.store(durable->options.files.self, &durable->manifest,
-                                            &fault);
+        if (durable->options.files.store(durable->options.files.self, &durable->manifest,
+                                         &fault) == CW_ERR_OK) {
+            cw_durable_seal(durable, lsns);
+        }
     }
+    cw_durable_forget_memory(durable);
     free(durable);
 }

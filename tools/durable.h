@@ -4,6 +4,7 @@
  *
  *     STATE/manifest.a manifest.b            core/manifest.h
  *     STATE/epoch-00000001/core-000/         log-*, spare-*, checkpoint-*
+ *     STATE/memory.seal                      see durable_adopt.c
  *
  * Started with another number of cores, everything is read, dealt out anew and written as
  * checkpoints of a new epoch; the old one is removed once the manifest names the new one, so a
@@ -46,6 +47,9 @@ struct cw_durable_options {
     bool threads; /* cores are read at once, each on a thread of its own */
     uint64_t segment_bytes, checkpoint_bytes; /* 0: the usual ones */
     uint64_t random;                          /* unguessable: the store's name and salts */
+    /* A directory of tmpfs or hugetlbfs that rows and timers are to lie in; NULL: in memory that
+       ends with the process. The file that says after a clean stop that they are there. */
+    const char *memory, *seal;
     const char *writer;
     void *self;
     /* What a core does with its store's callbacks; self of them is of_core(self, core). */
@@ -64,6 +68,9 @@ struct cw_durable_found {
     uint64_t rows, frames, log_bytes, checkpoint_bytes, torn_bytes;
     uint64_t frames_to; /* sum of the cores' last LSNs */
     uint32_t checkpoints_refused;
+    const char *memory;   /* kind of the file system that rows lie in; NULL: in none */
+    uint64_t adopted;     /* rows that were taken over as they were in memory, nothing being read */
+    char not_adopted[200]; /* why they were not; empty: they were, or nothing was there */
     int64_t logical_ms; /* the latest clock that anything says */
     /* Of the core that took longest, or of all where one was read after the other: reading and
        proving checkpoints, putting their rows into tables, the log with its rows, linking. */

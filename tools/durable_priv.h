@@ -15,12 +15,14 @@ struct cw_durable_core {
     struct cw_checkpoint_found found; /* by recovery, on as many cores as before */
     struct cw_store *store;
     struct cw_table *tables[CW_TABLE_NUMBER_COUNT];
+    struct cw_keep *memory; /* NULL: none is configured */
 };
 
 struct cw_durable {
     struct cw_durable_options options;
     struct cw_manifest manifest;
     bool fresh;
+    int memory_lock; /* a file; -1: none is configured */
     struct cw_durable_core cores[CW_MESH_SHARDS_MAX];
 };
 
@@ -46,5 +48,58 @@ struct cw_durable_load {
 
 /* For cw_checkpoint_read and frames of a log; `with` is a struct cw_durable_load. */
 bool cw_durable_load_records(void *with, struct cw_view records);
+
+/* durable.c */
+void cw_durable_log_options(const struct cw_durable *durable, const struct cw_disk *disk,
+                            uint32_t core, struct cw_log_options *options);
+CW_MUST_USE cw_err cw_durable_open_disk(struct cw_durable *durable, uint64_t epoch, uint32_t core,
+                                        struct cw_fault *fault);
+CW_MUST_USE cw_err cw_durable_open_store(struct cw_durable *durable, uint32_t core,
+                                         struct cw_pipeline *pipeline, struct cw_fault *fault);
+CW_MUST_USE cw_err cw_durable_unclean(struct cw_durable *durable, struct cw_fault *fault);
+
+/*
+ * durable_adopt.c. At start, before anything is read: takes over what lies in the memory, if its
+ * seal says that it is what the log leads to (*adopted); else puts the pipelines into new memory.
+ * Without a configured memory it does nothing.
+ */
+CW_MUST_USE cw_err cw_durable_adopt(struct cw_durable *durable,
+                                    struct cw_pipeline *const *pipelines,
+                                    struct cw_durable_found *found, bool *adopted,
+                                    struct cw_fault *fault);
+
+/* At the very end of a clean stop; lsns: of each core's log, 0: it could not be ended. */
+void cw_durable_seal(struct cw_durable *durable, const uint64_t *lsns);
+void cw_durable_forget_memory(struct cw_durable *durable);
+
+/* durable_seal.c: what the memory's seal says. */
+#define CW_SEAL_FORMAT 1u
+
+struct cw_seal_core {
+    uint64_t lsn;        /* of its log's last frame */
+    uint64_t checkpoint; /* `begin` of the newest that is whole */
+    uint64_t any;        /* 1: there is one */
+    uint64_t programs;   /* cw_pipeline_programs */
+};
+
+struct cw_seal {
+    char magic[8];
+    uint32_t format, bytes;
+    uint8_t store[16];
+    uint64_t generation; /* of the manifest that says "clean" */
+    uint64_t mark;       /* of each core's memory */
+    uint64_t layout;     /* cw_pipeline_layout */
+    uint32_t cores, partitions;
+    char writer[32]; /* cartwheel's version */
+    struct cw_seal_core core[CW_MESH_SHARDS_MAX];
+    uint64_t hash; /* of all before */
+};
+
+/* CW_ERR_NOT_FOUND: there is none; CW_ERR_CORRUPT: it is not whole. */
+CW_MUST_USE cw_err cw_seal_read(struct cw_seal *seal, const char *path, struct cw_fault *fault);
+/* Durably. */
+CW_MUST_USE cw_err cw_seal_write(struct cw_seal *seal, const char *path, struct cw_fault *fault);
+/* So that it is not there after a loss of power either; none there is fine. */
+CW_MUST_USE cw_err cw_seal_revoke(const char *path, struct cw_fault *fault);
 
 #endif

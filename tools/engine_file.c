@@ -42,6 +42,8 @@ static const char *const durabilities[] = {"fsync", "os", "none", NULL};
       .help = "run: where the links in messages lead") \
     X(STATE, "state", LINE, .min = 1, .max = PATH_BYTES_MAX, .fallback = "./cartwheel-state", \
       .help = "run: the directory for what is kept") \
+    X(MEMORY, "memory", LINE, .min = 1, .max = PATH_BYTES_MAX, \
+      .help = "run: a directory on tmpfs or hugetlbfs for the tables; default none") \
     X(DURABILITY, "durability", WORD, .words = durabilities, .fallback = "fsync", \
       .help = "run: fsync survives a loss of power, os its own end, none nothing") \
     X(CHECKPOINT_BYTES, "checkpointBytes", NUMBER, .whole = true, .min = 1048576, .max = 1e12, \
@@ -229,6 +231,9 @@ static void read_live(struct cw_engine_reader *reader, const struct cw_setting *
     }
     if (settings[KEY_STATE].good) {
         live->state = cw_engine_path(reader, settings[KEY_STATE].text);
+    }
+    if (settings[KEY_MEMORY].good) {
+        live->memory = cw_engine_path(reader, settings[KEY_MEMORY].text);
     }
     live->durability_os = settings[KEY_DURABILITY].word == 1;
     live->durability_none = settings[KEY_DURABILITY].word == 2;

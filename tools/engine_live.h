@@ -34,6 +34,7 @@ struct cw_engine_live {
     struct cw_channel_options channels[CW_CHANNEL_COUNT];
     double rates[CW_CHANNEL_COUNT]; /* messages a second of all cores; 0: no limit */
     const char *state;              /* directory */
+    const char *memory;             /* directory that tables lie in; NULL: none */
     struct cw_view link_base;       /* NULL data: the first HTTP address */
     struct cw_view link_secret;     /* NULL data: one is made and kept in the state directory */
     uint32_t cores;                 /* 0: one for each CPU this process may use */

@@ -136,6 +136,7 @@ struct cw_engine {
     struct cw_state state;
     struct cw_durable *durable; /* NULL: durability none */
     struct cw_durable_directory directory;
+    char seal[4096];
     double recover_s;
     struct cw_durable_found found;
     bool state_open, started;

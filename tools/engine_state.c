@@ -147,8 +147,11 @@ static cw_err open_durable(struct cw_engine *engine, struct cw_fault *fault)
     const struct cw_engine_live *live = engine->live;
     engine->directory =
         (struct cw_durable_directory){.path = live->state, .wake = cw_engine_wake, .self = engine};
+    (void)snprintf(engine->seal, sizeof engine->seal, "%.4000s/memory.seal", live->state);
     struct cw_durable_options options = {
         .files = cw_durable_files(&engine->directory),
+        .memory = live->memory,
+        .seal = engine->seal,
         .cores = engine->count,
         .partitions = engine->options.file->partitions,
         .os = live->durability_os,
@@ -276,7 +279,17 @@ void cw_engine_say_state(const struct cw_engine *engine, FILE *to)
                   engine->live->durability_os
                       ? "os: what is acknowledged survives this process, NOT a loss of power"
                       : "fsync");
-    if (!found->fresh) {
+    if (found->memory != NULL) {
+        (void)fprintf(to, "  tables in %s (%s)\n", engine->live->memory, found->memory);
+    }
+    if (found->not_adopted[0] != '\0') {
+        (void)fprintf(to, "  tables were not adopted, the state was read: %s\n",
+                      found->not_adopted);
+    }
+    if (found->memory != NULL && !found->fresh && found->not_adopted[0] == '\0') {
+        (void)fprintf(to, "  adopted %llu rows in %.0f ms after a clean stop\n",
+                      (unsigned long long)found->adopted, engine->recover_s * 1e3);
+    } else if (!found->fresh) {
         (void)fprintf(to,
                       "  recovered in %.2f s after %s: %.1f MB of checkpoints, %llu frames of log "
                       "(%.1f MB)%s\n",

@@ -513,6 +513,10 @@ bool cw_engine_counter(const struct cw_core *core, uint32_t index, const char **
         uint64_t value;
     } list[] = {
         {"store_commits_total", "Commits.", stats.commits},
+        {"store_adopted_rows", "Rows that the start took over as they were in memory.",
+         first ? core->engine->found.adopted : 0},
+        {"store_not_adopted", "Tables in memory that the start could not take over: 1, or 0.",
+         first && core->engine->found.not_adopted[0] != '\0'},
         {"store_log_bytes_total", "Bytes of the log's frames written.", stats.log.bytes},
         {"store_log_segments", "Segments of the log kept.", stats.log.segments_kept},
         {"store_restart_log_bytes", "Bytes of log since the oldest kept checkpoint.",

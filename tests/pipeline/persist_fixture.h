@@ -7,6 +7,8 @@
 #include "pipeline/persist_priv.h"
 #include "tests/pipeline/random_shop.h"
 
+#include <unistd.h>
+
 /* Records one after the other: u8 kind, u8 table, u32 key bytes, u32 value bytes, then both; so
    that nothing is aligned. */
 struct saved {
@@ -172,9 +174,61 @@ static inline cw_err load_core(struct shop *shop, uint32_t core, const struct sa
     return cw_pipeline_relink(shop->pipelines[core], &how, &shop->f.fault);
 }
 
-/* New pipelines in place of the shop's own, with what was saved. False: shop->f.fault tells. */
-static inline bool restore(struct shop *shop, const struct shop_options *options,
-                           const struct saved *saved, struct cw_journal **journals)
+/* Memory that outlives the pipelines: a folder of each core. */
+struct kept {
+    char directory[64];
+    struct cw_keep *memories[SHOP_CORES_MAX];
+    uint64_t mark;
+};
+
+static inline void kept_open(struct kept *kept)
+{
+    *kept = (struct kept){.directory = "/dev/shm/cartwheel-test-XXXXXX"};
+    CW_ASSERT(mkdtemp(kept->directory) != NULL);
+}
+
+static inline void kept_close(struct kept *kept)
+{
+    struct cw_fault fault;
+    char path[128];
+    for (uint32_t i = 0; i < SHOP_CORES_MAX; i++) {
+        (void)snprintf(path, sizeof path, "%s/%u", kept->directory, i);
+        CW_ASSERT(cw_keep_remove(path, &fault) == CW_ERR_OK);
+    }
+    CW_ASSERT(rmdir(kept->directory) == 0);
+}
+
+/* Puts the pipelines into it: mark 0: into new memory; else into what kept_seal left. */
+static inline bool kept_place(struct kept *kept, struct shop *shop, uint64_t mark)
+{
+    char path[128];
+    for (uint32_t i = 0; i < shop->cores; i++) {
+        (void)snprintf(path, sizeof path, "%s/%u", kept->directory, i);
+        if (cw_keep_open(&kept->memories[i], path, mark, &shop->f.fault) != CW_ERR_OK ||
+            cw_pipeline_place(shop->pipelines[i], kept->memories[i], &shop->f.fault) != CW_ERR_OK) {
+            return false;
+        }
+        cw_keep_mark(kept->memories[i], 0);
+    }
+    return true;
+}
+
+/* At the end of the pipelines, which are left there when `seal` says so. */
+static inline void kept_leave(struct kept *kept, struct shop *shop, bool seal)
+{
+    kept->mark = seal ? kept->mark + 2 : 0;
+    for (uint32_t i = 0; i < shop->cores; i++) {
+        if (seal) {
+            cw_pipeline_note(shop->pipelines[i]);
+            cw_pipeline_seal(shop->pipelines[i]);
+            cw_keep_mark(kept->memories[i], kept->mark);
+        }
+        cw_keep_close(kept->memories[i]);
+    }
+}
+
+/* What tests compare goes on. */
+static inline bool start_again(struct shop *shop, const struct shop_options *options)
 {
     uint64_t decided = shop->decided;
     uint64_t sum = shop->sum;
@@ -183,13 +237,43 @@ static inline bool restore(struct shop *shop, const struct shop_options *options
     if (!shop_start(shop, options)) {
         return false;
     }
-    if (journals != NULL) {
-        journal_all(shop, journals);
-    }
     shop->decided = decided;
     shop->sum = sum;
     shop->sends = sends;
     shop->answer = answer;
+    return true;
+}
+
+/* New pipelines in place of the shop's own, with what kept_leave left. */
+static inline bool adopt(struct shop *shop, const struct shop_options *options, struct kept *kept,
+                         int64_t clock)
+{
+    uint64_t rows;
+    if (!start_again(shop, options) || !kept_place(kept, shop, kept->mark)) {
+        return false;
+    }
+    shop->clock = clock;
+    for (uint32_t i = 0; i < shop->cores; i++) {
+        if (cw_pipeline_adopt(shop->pipelines[i], shop->cores, &rows, &shop->f.fault) !=
+            CW_ERR_OK) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* New pipelines in place of the shop's own, with what was saved; in that memory, if there is one.
+   False: shop->f.fault tells. */
+static inline bool restore(struct shop *shop, const struct shop_options *options,
+                           const struct saved *saved, struct cw_journal **journals,
+                           struct kept *kept)
+{
+    if (!start_again(shop, options) || (kept != NULL && !kept_place(kept, shop, 0))) {
+        return false;
+    }
+    if (journals != NULL) {
+        journal_all(shop, journals);
+    }
     shop->clock = saved->clock;
     for (uint32_t i = 0; i < shop->cores; i++) {
         if (load_core(shop, i, saved, journals) != CW_ERR_OK) {

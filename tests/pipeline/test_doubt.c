@@ -36,7 +36,7 @@ static void restart(void)
     const struct shop_options options = {.live = true};
     save(&shop, &saved, 0);
     shop_stop(&shop);
-    cr_assert(restore(&shop, &options, &saved, NULL), "%s", shop.f.fault.text);
+    cr_assert(restore(&shop, &options, &saved, NULL, NULL), "%s", shop.f.fault.text);
     cr_assert(shop_check(&shop));
     cr_assert(eq(i64, cw_pipeline_now(shop.pipelines[0]), shop.clock));
 }

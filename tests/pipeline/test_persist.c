@@ -55,6 +55,8 @@ struct course {
     uint64_t seed;
     bool taken;    /* channels answer later */
     bool journals; /* rows come from what was noted of changes, else from the tables */
+    bool kept;     /* rows stay in memory where cores and programs stay the same */
+    uint32_t set, adopted;
     struct moment moments[MOMENTS];
     struct cw_text tape;
     uint64_t sum;
@@ -66,6 +68,7 @@ static struct shop shop;
 static struct cw_journal *journals[SHOP_CORES_MAX];
 static struct saved saved;
 static struct cw_programs *sets[SETS];
+static struct kept kept;
 
 static void open_all(void)
 {
@@ -96,6 +99,9 @@ static void start(const struct course *course, uint32_t cores)
     shop.programs = own;
     cw_decoder_reprogram(shop.decoder, sets[0]);
     shop.answer = course->taken ? CW_SEND_TAKEN : CW_SEND_DONE;
+    if (course->kept) {
+        cr_assert(kept_place(&kept, &shop, 0), "%s", shop.f.fault.text);
+    }
 }
 
 /* What channels tell, by the message and attempt alone; of some nothing. */
@@ -174,14 +180,22 @@ static void restart(struct course *course, const struct moment *moment)
     struct cw_programs *own = shop.programs;
     uint64_t sends = shop.sends;
     uint32_t cores = shop.cores;
+    bool stays = course->kept && moment->cores == cores && moment->set == course->set;
     if (course->journals) {
         commit(&shop, journals, &saved);
     } else {
         save(&shop, &saved, moment->first);
     }
+    if (course->kept) {
+        kept_leave(&kept, &shop, stays);
+    }
     stop(course, cores);
     shop.programs = sets[moment->set];
-    bool good = restore(&shop, &options, &saved, course->journals ? journals : NULL);
+    course->set = moment->set;
+    course->adopted += stays;
+    bool good = stays ? adopt(&shop, &options, &kept, saved.clock)
+                      : restore(&shop, &options, &saved, course->journals ? journals : NULL,
+                                course->kept ? &kept : NULL);
     shop.programs = own;
     cw_decoder_reprogram(shop.decoder, sets[moment->set]);
     cr_assert(good, "seed %llu: %s", (unsigned long long)course->seed, shop.f.fault.text);
@@ -254,13 +268,17 @@ static void play(struct course *course, bool restarts)
         last = (struct cw_text){0};
     }
     cw_text_deinit(&last);
+    if (course->kept) {
+        kept_leave(&kept, &shop, false);
+    }
     stop(course, shop.cores);
 }
 
 static void make_tape(struct course *course)
 {
     static const uint32_t steps[] = {1000, 600000, 20000000, 100000000};
-    start(course, 1);
+    const struct course making = {.seed = course->seed, .taken = course->taken};
+    start(&making, 1);
     shop.tape = &course->tape;
     shop.answer = CW_SEND_DONE;
     struct random_shop r = {.shop = &shop,
@@ -284,12 +302,17 @@ static void make_tape(struct course *course)
                                              .first = draw(&r, CW_TABLE_NUMBER_COUNT),
                                              .clean = draw(&r, 2) == 0,
                                              .pause = draw(&r, 3) == 0};
+        struct moment *moment = &course->moments[i];
+        if (course->kept && draw(&r, 4) != 0) { /* as at the moment before */
+            moment->set = i == 0 ? 0 : moment[-1].set;
+            moment->cores = i == 0 ? 1 : moment[-1].cores;
+        }
     }
 }
 
-static void run_course(uint64_t seed, bool taken, bool noted)
+static uint32_t run_course(uint64_t seed, bool taken, bool noted, bool stays)
 {
-    struct course course = {.seed = seed, .taken = taken, .journals = noted};
+    struct course course = {.seed = seed, .taken = taken, .journals = noted, .kept = stays};
     saved.batch = 1 + (uint32_t)seed * 7 % CW_LOAD_BATCH;
     make_tape(&course);
     play(&course, false);
@@ -299,14 +322,32 @@ static void run_course(uint64_t seed, bool taken, bool noted)
     }
     cw_text_deinit(&course.tape);
     cw_text_deinit(&course.dump);
+    return course.adopted;
 }
 
 Test(persist, what_goes_on_after_a_restart_is_what_would_have_gone_on)
 {
     open_all();
     for (uint64_t seed = 1; seed <= 10; seed++) {
-        run_course(seed, false, seed % 2 == 0);
+        (void)run_course(seed, false, seed % 2 == 0, false);
     }
+    close_all();
+}
+
+/* Between the events every list, index, timer and counter is proved (shop_check). */
+Test(persist, rows_that_stay_in_memory_go_on_as_those_that_are_read)
+{
+    if (cw_keep_kind("/dev/shm") == NULL) {
+        return;
+    }
+    open_all();
+    kept_open(&kept);
+    uint32_t adopted = 0;
+    for (uint64_t seed = 201; seed <= 212; seed++) {
+        adopted += run_course(seed, seed % 2 == 0, false, true);
+    }
+    cr_assert(ge(u32, adopted, 20));
+    kept_close(&kept);
     close_all();
 }
 
@@ -314,7 +355,7 @@ Test(persist, so_it_is_with_messages_under_way)
 {
     open_all();
     for (uint64_t seed = 101; seed <= 110; seed++) {
-        run_course(seed, true, seed % 2 == 0);
+        (void)run_course(seed, true, seed % 2 == 0, false);
     }
     close_all();
 }
@@ -430,7 +471,7 @@ Test(persist, rows_that_contradict_each_other_are_refused)
         cw_text_put(&less.text, saved.text.data, skip);
         cw_text_put(&less.text, saved.text.data + next, saved.text.bytes - next);
         shop_stop(&shop);
-        bool good = restore(&shop, &options, &less, NULL);
+        bool good = restore(&shop, &options, &less, NULL, NULL);
         bool needed = record.table == CW_TABLE_customers || record.table == CW_TABLE_candidates ||
                       (record.table == CW_TABLE_meta && record.key.data[0] != CW_META_PROGRAM &&
                        record.key.data[0] != CW_META_RETIRED);
@@ -516,7 +557,7 @@ Test(persist, batches_load_what_one_record_after_the_other_does)
         struct cw_text now = {0};
         woven.batch = batches[i];
         shop_stop(&shop);
-        cr_assert(restore(&shop, &options, &woven, NULL), "%s", shop.f.fault.text);
+        cr_assert(restore(&shop, &options, &woven, NULL, NULL), "%s", shop.f.fault.text);
         dump(&shop, &now);
         compare_dumps(&(struct course){.seed = batches[i]}, &right, &now, "in batches");
         cr_assert(shop_check(&shop));
