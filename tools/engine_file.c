@@ -43,7 +43,7 @@ static const char *const durabilities[] = {"fsync", "os", "none", NULL};
     X(STATE, "state", LINE, .min = 1, .max = PATH_BYTES_MAX, .fallback = "./cartwheel-state", \
       .help = "run: the directory for what is kept") \
     X(MEMORY, "memory", LINE, .min = 1, .max = PATH_BYTES_MAX, \
-      .help = "run: a directory on tmpfs or hugetlbfs for the tables; default none") \
+      .help = "run: a tmpfs directory where tables outlive a clean stop; else none") \
     X(DURABILITY, "durability", WORD, .words = durabilities, .fallback = "fsync", \
       .help = "run: fsync survives a loss of power, os its own end, none nothing") \
     X(CHECKPOINT_BYTES, "checkpointBytes", NUMBER, .whole = true, .min = 1048576, .max = 1e12, \
