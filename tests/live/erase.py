@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+import tempfile
 import time
 
 import engine
@@ -56,21 +57,24 @@ def receipts(live):
     return [json.loads(line) for line in live.get("/v1/erasures")[2].splitlines()]
 
 
-def cut_short(results, cores, cores_after):
-    """Killed as soon as the erasure is acknowledged: the next process sees it through."""
+def cut_short(results, cores, cores_after, how=signal.SIGKILL, config=None):
+    """Ended as soon as the erasure is acknowledged: the next process sees it through."""
     now = int(time.time() * 1000)
     customers = [f"cut-short-{number}" for number in range(40)]
-    with engine.Engine(cores=cores) as live:
+    with engine.Engine(cores=cores, config=config) as live:
         live.post_events([engine.profile(name, now, email=name + "@erased.example.com")
                           for name in customers])
         status, answer = live.post_events([erased(name, "gone-" + name, now + 1)
                                            for name in customers])
-        live.stop(signal.SIGKILL)
+        live.stop(how)
         results.equal((status, answer["accepted"]), (200, 40), "forty erasures are acknowledged")
-        with engine.Engine(cores=cores_after, state=live.state) as again:
+        with engine.Engine(cores=cores_after, state=live.state, config=config) as again:
             files = [os.path.join(live.state, name) for name in os.listdir(live.state)
                      if name.startswith("epoch-")][-1]
-            name = f"killed, from {cores} cores to {cores_after}"
+            name = f"signal {how:d}, from {cores} cores to {cores_after}"
+            if config is not None:
+                results.check(any("adopted " in word for word in again.words),
+                              f"{name}: tables are adopted", again.words)
             done = engine.until(lambda: len({r["event"] for r in receipts(again)}) == 40, 30)
             results.check(done, f"{name}: every receipt is written", receipts(again))
             results.equal(found_in(files, [b"@erased.example.com"]), [], f"{name}: all are gone")
@@ -129,6 +133,8 @@ def main():
     cut_short(results, 2, 2)
     cut_short(results, 2, 1)
     cut_short(results, 1, 3)
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as memory:
+        cut_short(results, 2, 2, signal.SIGTERM, f"memory: {memory}/tables\n")
     results.finish()
 
 
