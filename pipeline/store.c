@@ -324,9 +324,12 @@ void cw_seen_forget(struct cw_pipeline *p, struct cw_customer *customer,
                     const struct cw_event *event)
 {
     char key[CW_KEY_BYTES];
+    if (event->id.data == NULL) { /* it was not remembered */
+        return;
+    }
     uint32_t bytes = cw_seen_key('e', customer->id, event->source, event->id, key);
     cw_row row = cw_table_find(p->seen, cw_table_hash(p->seen, key, bytes), key, bytes);
-    if (event->id.data != NULL && row != CW_ROW_NONE) {
+    if (row != CW_ROW_NONE) {
         seen_unlink(p, customer, seen_at(p, row));
         cw_table_remove(p->seen, row);
     }

@@ -101,7 +101,7 @@ bool cw_letter_names(struct cw_view line, struct cw_view customer)
     cw_text_char(&wanted, '"');
     bool found = false;
     const char *at = plain.data;
-    const char *end = plain.data + plain.bytes;
+    const char *end = at == NULL ? NULL : at + plain.bytes;
     while (!found && at != NULL &&
            (at = memmem(at, (size_t)(end - at), name, sizeof name - 1)) != NULL) {
         at += sizeof name - 1;

@@ -40,6 +40,7 @@ Test(receipts, find_the_customer_in_a_letter)
         {"{\"event\":\"customerId", "c-1", false},
         {"{\"event\":\"\\", "c-1", false},
         {"\\u12", "c-1", false},
+        {"\\", "c-1", false},
         {"", "c-1", false},
     };
 
