@@ -283,6 +283,9 @@ struct sim {
     /* The machine. */
     struct sim_storage storage;
     uint64_t ops, snapshot_at; /* operations of disks; when the power fails in a recovery */
+    struct cw_fault_disk
+        *failing; /* a read of it will fail at this start; NULL: none, or it is gone */
+    bool failed;  /* and one did before it was gone */
     struct sim_storage *snapshot;
     struct sim_machine machine;
     struct sim_last last;

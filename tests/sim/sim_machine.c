@@ -433,7 +433,8 @@ enum tried {
 static enum tried try_start(struct sim *sim, bool faults, struct cw_durable_found *found)
 {
     struct cw_fault fault = {.code = CW_ERR_OK};
-    struct cw_fault_disk *failing = faults ? plan_read_error(sim) : NULL;
+    sim->failing = faults ? plan_read_error(sim) : NULL; /* a start may remove it */
+    sim->failed = false;
     sim->snapshot_at =
         faults && sim_draw(sim, 100) < sim->swarm.recross ? sim->ops + 1 + sim_draw(sim, 80) : 0;
     cw_err err = open_guarded(sim, found, &fault);
@@ -443,10 +444,10 @@ static enum tried try_start(struct sim *sim, bool faults, struct cw_durable_foun
         take_snapshot(sim);
         return TRIED_AGAIN;
     }
-    bool failed = failing != NULL && cw_fault_disk_failed(failing) > 0;
-    if (failing != NULL && err == CW_ERR_OK) {
+    bool failed = sim->failed || (sim->failing != NULL && cw_fault_disk_failed(sim->failing) > 0);
+    if (sim->failing != NULL && err == CW_ERR_OK) {
         const struct cw_fault_plan none = {.error = 0};
-        cw_fault_disk_plan(failing, &none);
+        cw_fault_disk_plan(sim->failing, &none);
     }
     sim->totals.faults[SIM_FAULT_READ_ERROR] += failed;
     if (err == CW_ERR_OK) {

@@ -115,8 +115,7 @@ static cw_err open_disk(void *self, uint64_t epoch, uint32_t core, bool read_onl
                                                 .delay_max = sim->swarm.disk_delay};
         CW_ASSERT(sim->storage.count < SIM_DIRS_MAX);
         dir = &sim->storage.dirs[sim->storage.count++];
-        *dir = (struct sim_dir){
-            .epoch = epoch, .core = core, .disk = cw_fault_disk_new(&options)};
+        *dir = (struct sim_dir){.epoch = epoch, .core = core, .disk = cw_fault_disk_new(&options)};
     }
     cw_fault_disk_hook(dir->disk, operation, sim);
     *disk = cw_fault_disk_port(dir->disk);
@@ -136,6 +135,10 @@ static cw_err keep_epoch(void *self, uint64_t epoch, struct cw_fault *fault)
     for (uint32_t i = sim->storage.count; i-- > 0;) {
         if (sim->storage.dirs[i].epoch != epoch) {
             operation(sim, 0);
+            if (sim->failing == sim->storage.dirs[i].disk) {
+                sim->failed |= cw_fault_disk_failed(sim->failing) > 0;
+                sim->failing = NULL;
+            }
             cw_fault_disk_free(sim->storage.dirs[i].disk);
             sim->storage.dirs[i] = sim->storage.dirs[--sim->storage.count];
         }
