@@ -24,6 +24,7 @@ static bool tell(void *self, const struct cw_erased *erased)
     struct cw_receipt *receipt = calloc(1, sizeof *receipt);
     CW_ASSERT(receipt != NULL);
     receipt->asked_ms = erased->asked_ms;
+    receipt->through_ms = cw_engine_now_ms(core);
     receipt->customer_bytes = erased->customer.bytes;
     receipt->event_bytes = erased->event.bytes;
     memcpy(receipt->customer, erased->customer.data, erased->customer.bytes);
@@ -67,8 +68,7 @@ static bool write_receipt(struct cw_core *core)
                                          .snapshots = engine->live->snapshots.to,
                                          .letters = &core->engine->letters};
     struct cw_fault fault;
-    if (cw_receipt_write(&receipts, erasure->at_work, cw_engine_now_ms(core), &fault) !=
-        CW_ERR_OK) {
+    if (cw_receipt_write(&receipts, erasure->at_work, &fault) != CW_ERR_OK) {
         if (erasure->again_ns == 0) {
             (void)cw_failure(&fault);
             (void)fputs("cartwheel: the receipt of an erasure waits for that\n", stderr);

@@ -209,7 +209,7 @@ static cw_err append(const char *directory, struct cw_view line, struct cw_fault
 }
 
 cw_err cw_receipt_write(const struct cw_receipts *receipts, const struct cw_receipt *receipt,
-                        int64_t now_ms, struct cw_fault *fault)
+                        struct cw_fault *fault)
 {
     uint64_t removed = 0;
     cw_err err = remove_letters(
@@ -223,7 +223,7 @@ cw_err cw_receipt_write(const struct cw_receipts *receipts, const struct cw_rece
     cw_text_puts(&line, ",\"askedAt\":");
     cw_text_json_time(&line, receipt->asked_ms);
     cw_text_puts(&line, ",\"completeAt\":");
-    cw_text_json_time(&line, now_ms);
+    cw_text_json_time(&line, receipt->through_ms);
     cw_text_printf(&line, ",\"deadLetters\":%llu,\"snapshots\":[", (unsigned long long)removed);
     char own[4096];
     (void)snprintf(own, sizeof own, "%.3900s/snapshots", receipts->directory);

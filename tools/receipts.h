@@ -17,7 +17,7 @@
 
 /* One core's word that no log and no checkpoint of it holds the customer any more. */
 struct cw_receipt {
-    int64_t asked_ms;
+    int64_t asked_ms, through_ms; /* by that core's clock */
     uint32_t customer_bytes, event_bytes;
     char customer[CW_ID_BYTES_MAX], event[CW_ID_BYTES_MAX];
 };
@@ -31,8 +31,7 @@ struct cw_receipts {
 /* Removes the customer's dead letters and writes the receipt. On failure nothing is written; to be
    tried again. */
 CW_MUST_USE cw_err cw_receipt_write(const struct cw_receipts *receipts,
-                                    const struct cw_receipt *receipt, int64_t now_ms,
-                                    struct cw_fault *fault);
+                                    const struct cw_receipt *receipt, struct cw_fault *fault);
 
 /* The last lines that fit into bytes_max, whole ones. None yet: nothing. */
 CW_MUST_USE cw_err cw_receipts_read(const char *directory, uint32_t bytes_max, struct cw_text *out,
