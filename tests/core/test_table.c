@@ -464,7 +464,10 @@ Test(table, walk_sees_every_untouched_row_once_while_others_change)
         uint64_t cursor = 0;
         for (cw_row row; (row = cw_table_next(m.table, &cursor)) != CW_ROW_NONE;) {
             struct cw_view key = cw_table_key(m.table, row);
-            uint32_t number = (uint32_t)strtoul(key.data + sizeof "customer-" - 1, NULL, 10);
+            char name[sizeof "customer-0000000"] = {0};
+            cr_assert(eq(u32, key.bytes, sizeof name - 1));
+            memcpy(name, key.data, key.bytes);
+            uint32_t number = (uint32_t)strtoul(name + sizeof "customer-" - 1, NULL, 10);
             cr_assert(eq(u64, m.entries[number].row, row));
             m.entries[number].seen++;
             for (int i = 0; i < 3; i++) {
