@@ -68,22 +68,22 @@ def crawl(port, count, ready, halt, told):
     at = [n % len(HEAD) for n in range(count)]
     for n, one in enumerate(sockets):  # all at different places of their heads
         one.send(HEAD[:at[n]])
+    answered = [False] * count
+    groups = [list(enumerate(sockets))[part::PARTS] for part in range(PARTS)]
     due, turn = time.monotonic(), 0
     while not halt.is_set():  # a few at a time: callers are not in step either
         due, turn = due + EACH / PARTS, (turn + 1) % PARTS
-        for n, one in list(enumerate(sockets))[turn::PARTS]:
+        for n, one in groups[turn]:
             try:
+                if at[n] == 0 and answered[n]:  # the answer of EACH seconds ago
+                    broken += one.recv(4096) == b""
                 one.send(HEAD[at[n]:at[n] + 1])
-                at[n] += 1
-                if at[n] == len(HEAD):
-                    at[n] = 0
-                    answers += 1
-            except OSError:
+            except OSError:  # BlockingIOError too: it was not answered
                 broken += 1
-            try:
-                broken += one.recv(4096) == b""
-            except BlockingIOError:
-                pass
+                continue
+            at[n] = (at[n] + 1) % len(HEAD)
+            answered[n] |= at[n] == 0
+            answers += at[n] == 0
         halt.wait(max(0.0, due - time.monotonic()))
     told.put((answers, broken))
 
