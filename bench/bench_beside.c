@@ -427,7 +427,7 @@ static void *open_servers(const struct cw_bench_probe *probe, struct cw_bench_re
     if (!cw_bench_directory(report, servers->directory)) {
         servers->directory[0] = '\0';
     } else if (start_nginx(servers, nginx, report)) {
-        (void)cw_bench_engine_open(&servers->engine, "fsync", report);
+        (void)cw_bench_engine_open(&servers->engine, "fsync", CW_BENCH_EVERY_CPU, report);
     }
     return servers;
 }

@@ -79,7 +79,7 @@ static void measure_rate_of(const struct kind *kind, const char *durability,
                                  .connections = kind->connections,
                                  .rate = kind->rate,
                                  .seconds = tiny ? 0.1 : 0.7};
-    if (!cw_bench_engine_open(&engine, durability, report)) {
+    if (!cw_bench_engine_open(&engine, durability, CW_BENCH_SPARE_CPU, report)) {
         return;
     }
     bool good = tiny || cw_bench_load(&engine, &load, &answers, report); /* warms up */
@@ -205,7 +205,7 @@ static void measure_ingest_of(const struct kind *kind, const char *durability, d
                                  .connections = kind->connections,
                                  .rate = *found > 0 ? *found * 0.85 : kind->rate,
                                  .seconds = tiny ? 0.05 : 1.5};
-    if (!cw_bench_engine_open(&engine, durability, report)) {
+    if (!cw_bench_engine_open(&engine, durability, CW_BENCH_EVERY_CPU, report)) {
         return;
     }
     if (search_rate(&engine, &load, *found > 0 ? 1.25 : 2, &search, report)) {
@@ -333,7 +333,7 @@ static void *open_full(const struct cw_bench_probe *probe, struct cw_bench_repor
     CW_ASSERT(full != NULL);
     full->report = report;
     full->rate = tiny ? 1000 : 40000;
-    if (!cw_bench_engine_open(&full->engine, "fsync", report) ||
+    if (!cw_bench_engine_open(&full->engine, "fsync", CW_BENCH_EVERY_CPU, report) ||
         !fill(full, tiny ? CUSTOMERS_TINY : CUSTOMERS, report)) {
         return full;
     }

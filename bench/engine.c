@@ -277,7 +277,7 @@ static bool wait_until_ready(struct cw_bench_engine *engine, const char *errors)
 }
 
 bool cw_bench_engine_open(struct cw_bench_engine *engine, const char *durability,
-                          struct cw_bench_report *report)
+                          enum cw_bench_cores cores, struct cw_bench_report *report)
 {
     char program[CW_BENCH_PATH_BYTES];
     char file[CW_BENCH_PATH_BYTES];
@@ -297,7 +297,11 @@ bool cw_bench_engine_open(struct cw_bench_engine *engine, const char *durability
     (void)snprintf(errors, sizeof errors, "%.3900s/errors", engine->directory);
     FILE *yaml = fopen(file, "we");
     if (yaml != NULL) {
+        long cpus = sysconf(_SC_NPROCESSORS_ONLN);
         (void)fprintf(yaml, "durability: %s\n", durability);
+        if (cores == CW_BENCH_SPARE_CPU) {
+            (void)fprintf(yaml, "cores: %ld\n", cpus > 1 ? cpus - 1 : 1);
+        }
         (void)fclose(yaml);
     }
     const char *argv[] = {program, "run",         "-c",      file,  "--http", "127.0.0.1:0",

@@ -50,9 +50,15 @@ struct cw_bench_engine {
     char directory[CW_BENCH_PATH_BYTES];
 };
 
-/* With the shipped program, on all CPUs, its state in a fresh directory. */
+enum cw_bench_cores {
+    CW_BENCH_EVERY_CPU,
+    CW_BENCH_SPARE_CPU /* all but one, which the load has to itself; the only one where one is all
+                        */
+};
+
+/* With the shipped program, a core for each of those CPUs, its state in a fresh directory. */
 bool cw_bench_engine_open(struct cw_bench_engine *engine, const char *durability,
-                          struct cw_bench_report *report);
+                          enum cw_bench_cores cores, struct cw_bench_report *report);
 /* Stops it and removes its directory; an engine that failed is a failure of the report. */
 void cw_bench_engine_close(struct cw_bench_engine *engine, struct cw_bench_report *report);
 
