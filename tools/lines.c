@@ -9,7 +9,9 @@
 enum {
     RING_SLOTS = 16,
     KEYS_BYTES = 4096,
-    WAIT_NS = 50000
+    WAIT_NS = 50000,
+    WAIT_NS_MAX =
+        1000000 /* of an engine whose lanes are quiet: who wakes takes a CPU from others */
 };
 
 static_assert(CW_LANE_SEGMENTS < RING_SLOTS, "every segment fits its ring");
@@ -190,12 +192,13 @@ static void wait_for(struct cw_lane *lane)
 {
     give_back(lane);
     void *segment;
+    struct timespec nap = {.tv_nsec = WAIT_NS};
     for (uint32_t turn = 0; !cw_ring_pop(lane->out, &segment); turn++) { /* until it settles */
         if (turn < 64) {
             (void)sched_yield();
         } else {
-            struct timespec nap = {.tv_nsec = WAIT_NS};
             (void)nanosleep(&nap, NULL);
+            nap.tv_nsec += nap.tv_nsec < WAIT_NS_MAX ? nap.tv_nsec / 8 : 0;
         }
     }
     lane->reading = segment;
