@@ -54,12 +54,20 @@ static void time_of(struct dump *d, int64_t time)
     times(d, &time, 1);
 }
 
+/* All 16 digits, the highest first. */
+static void bits_of(struct dump *d, uint64_t bits)
+{
+    uint64_t big = __builtin_bswap64(bits);
+    cw_text_char(&d->text, ' ');
+    hex(d, &big, sizeof big);
+}
+
 /* Exactly: its bits. */
 static void number(struct dump *d, double value)
 {
     uint64_t bits;
     memcpy(&bits, &value, sizeof bits);
-    cw_text_printf(&d->text, " %016llx", (unsigned long long)bits);
+    bits_of(d, bits);
 }
 
 static void begin(struct dump *d, const char *table, struct cw_view key)
@@ -187,7 +195,7 @@ static void dump_scores(struct dump *d, cw_row row)
 {
     const struct cw_score_row *at = cw_table_value(d->p->scores, row);
     time_of(d, at->cached_at);
-    cw_text_printf(&d->text, " %016llx", (unsigned long long)at->model);
+    bits_of(d, at->model);
     number(d, at->score);
     bytes_of(d, (struct cw_view){(const char *)(at + 1), at->content_bytes});
 }
