@@ -87,10 +87,10 @@ static void content_write(struct cw_fault_content *content, uint64_t offset, con
         content->bytes = need(realloc(content->bytes, room));
         content->room = room;
     }
-    if (end > content->size) {
-        memset(content->bytes + content->size, 0, end - content->size);
-        content->size = end;
+    if (offset > content->size) {
+        memset(content->bytes + content->size, 0, offset - content->size);
     }
+    content->size = end > content->size ? end : content->size;
     memcpy(content->bytes + offset, data, bytes);
 }
 
@@ -343,7 +343,9 @@ static int do_write(struct cw_fault_disk *disk, struct cw_disk_op *op)
         }
         content_write(&file->seen, op->offset, op->data, op->bytes);
         bool lie = disk->lying && disk->count > disk->lie_at; /* counted already */
-        if (!lie) {
+        if (!lie && op->sync && file->write_count == 0) {     /* flushed by itself, at once */
+            content_write(&file->durable, op->offset, op->data, op->bytes);
+        } else if (!lie) {
             add_write(file, op);
         } else {
             disk->lying = false;
