@@ -8,6 +8,7 @@
 struct dump {
     const struct cw_pipeline *p;
     struct cw_text text;
+    size_t lines;
 };
 
 static void hex(struct dump *d, const void *data, uint32_t bytes)
@@ -80,6 +81,7 @@ static void begin(struct dump *d, const char *table, struct cw_view key)
 static void end(struct dump *d)
 {
     cw_text_char(&d->text, '\n');
+    d->lines++;
 }
 
 static void dump_customers(struct dump *d, cw_row row)
@@ -252,10 +254,7 @@ static int by_line(const void *a, const void *b)
 
 static void put_sorted(const struct dump *d, struct cw_text *out)
 {
-    size_t count = 0;
-    for (size_t i = 0; i < d->text.bytes; i++) {
-        count += d->text.data[i] == '\n';
-    }
+    size_t count = d->lines;
     struct cw_view *lines = malloc((count + 1) * sizeof *lines);
     CW_ASSERT(lines != NULL);
     const char *from = d->text.data;
