@@ -271,7 +271,7 @@ static cw_err open_service(struct sim *sim, uint32_t index, struct cw_fault *fau
                      .live = true,
                      .start_ms = sim_base(sim) + sim->wall_offset,
                      .rows_max = 1u << 16,
-                     .bytes_max = 64u << 20,
+                     .bytes_max = 16u << 20,
                      .shop_link = CW_VIEW("https://shop.example/cart"),
                      .shop_name = CW_VIEW("Shop"),
                      .links = &sim->links},

@@ -4,8 +4,9 @@
  *
  * A machine has some hundred mappings, and a seed starts dozens of machines: to map and unmap each
  * of them by the kernel was a tenth of a run. So while a machine is open, private anonymous memory
- * is cut from the region's start; once the last piece is given back its pages are, which makes them
- * zeroes again. Nothing is cut twice in between. What does not fit comes from the kernel.
+ * is cut from the region's start. Once the last piece is given back the pages that were touched are
+ * made zeroes again and stay: the next machine touches most of them too. When they have become many
+ * they go back to the kernel. Nothing is cut twice in between. What is large comes from the kernel.
  *
  * Builds with checks go without it: there, memory that was given back is to be gone.
  */
@@ -19,6 +20,12 @@
 
 #    define REGION_BYTES ((uint64_t)256 << 30)
 #    define PIECE_BYTES  ((uint64_t)4096)
+#    define LARGE_BYTES  ((uint64_t)512 << 20)
+
+enum {
+    LOOK_PAGES = 1 << 14, /* in one call */
+    KEPT_PAGES = 6000
+};
 
 static struct {
     uint8_t *base;
@@ -32,7 +39,8 @@ void *mmap(void *at, size_t bytes, int protection, int flags, int file, off_t of
     const int plain = MAP_PRIVATE | MAP_ANONYMOUS;
     uint64_t whole = ((uint64_t)bytes + PIECE_BYTES - 1) & ~(PIECE_BYTES - 1);
     bool cuts = region.open && at == NULL && protection == (PROT_READ | PROT_WRITE) &&
-                (flags & ~MAP_NORESERVE) == plain && whole <= REGION_BYTES - region.cut;
+                (flags & ~MAP_NORESERVE) == plain && whole < LARGE_BYTES &&
+                whole <= REGION_BYTES - region.cut;
     if (!cuts) {
         return (void *)syscall(SYS_mmap, at, bytes, protection, flags, file, offset);
     }
@@ -47,6 +55,48 @@ static bool in_region(const void *at)
     return region.base != NULL && (uintptr_t)at - (uintptr_t)region.base < REGION_BYTES;
 }
 
+static void zero_page(uint8_t *page)
+{
+    const uint64_t *words = (const uint64_t *)(const void *)page;
+    uint64_t any = 0;
+    for (uint32_t i = 0; i < PIECE_BYTES / sizeof *words && any == 0; i += 16) {
+        for (uint32_t k = 0; k < 16; k++) {
+            any |= words[i + k];
+        }
+    }
+    if (any != 0) { /* else it may be the kernel's own page of zeroes, which has no memory */
+        memset(page, 0, PIECE_BYTES);
+    }
+}
+
+/* Makes all that was cut zeroes; false: it is too much. */
+static bool zero_touched(void)
+{
+    static unsigned char real[LOOK_PAGES];
+    uint32_t kept = 0;
+    for (uint64_t at = 0; at < region.cut; at += LOOK_PAGES * PIECE_BYTES) {
+        uint64_t rest = (region.cut - at) / PIECE_BYTES;
+        uint32_t pages = rest < LOOK_PAGES ? (uint32_t)rest : LOOK_PAGES;
+        if (mincore(region.base + at, pages * PIECE_BYTES, real) != 0) {
+            return false;
+        }
+        for (uint32_t i = 0; i < pages; i++) {
+            uint64_t eight;
+            bool whole = i + sizeof eight <= pages;
+            memcpy(&eight, real + (whole ? i : 0), sizeof eight);
+            if (whole && eight == 0) {
+                i += (uint32_t)sizeof eight - 1;
+            } else if ((real[i] & 1) != 0) {
+                if (++kept > KEPT_PAGES) {
+                    return false;
+                }
+                zero_page(region.base + at + i * PIECE_BYTES);
+            }
+        }
+    }
+    return true;
+}
+
 int munmap(void *at, size_t bytes)
 {
     if (!in_region(at)) {
@@ -56,7 +106,9 @@ int munmap(void *at, size_t bytes)
     CW_ASSERT(whole <= region.held);
     region.held -= whole;
     if (region.held == 0) {
-        CW_ASSERT(syscall(SYS_madvise, region.base, region.cut, MADV_DONTNEED) == 0);
+        if (!zero_touched()) {
+            CW_ASSERT(syscall(SYS_madvise, region.base, region.cut, MADV_DONTNEED) == 0);
+        }
         region.cut = 0;
     }
     return 0;
