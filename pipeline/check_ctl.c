@@ -340,23 +340,53 @@ static bool check_bucket(const struct look *look, cw_row head, uint32_t slot, ui
     return true;
 }
 
+/* The first bucket from there that has a list: most of the heads have none, and they are many. */
+static uint32_t next_bucket(const cw_row *heads, uint32_t from, uint32_t count)
+{
+    enum {
+        AT_ONCE = 16
+    };
+
+    while (count - from >= AT_ONCE) {
+        cw_row any = CW_ROW_NONE;
+        for (uint32_t i = 0; i < AT_ONCE; i++) {
+            any |= heads[from + i];
+        }
+        if (any != CW_ROW_NONE) {
+            break;
+        }
+        from += AT_ONCE;
+    }
+    while (from < count && heads[from] == CW_ROW_NONE) {
+        from++;
+    }
+    return from;
+}
+
+/* All buckets of a slot. */
+static bool check_slot(const struct look *look, const cw_row *heads, uint32_t count, uint32_t slot,
+                       bool by_score, uint64_t *found)
+{
+    for (uint32_t i = next_bucket(heads, 0, count); i < count;
+         i = next_bucket(heads, i + 1, count)) {
+        if (!check_bucket(look, heads[i], slot, i, by_score, found)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool check_indexes(const struct look *look)
 {
     const struct cw_index *index = look->p->index;
     uint64_t by_score = 0;
     uint64_t by_value = 0;
     for (uint32_t slot = 0; slot <= CW_SLOTS_MAX; slot++) {
-        const cw_row *scores = &index->by_score[slot][0][0];
-        const cw_row *values = &index->by_value[slot][0][0];
-        for (uint32_t i = 0; i < CW_CHANNEL_COUNT * CW_SCORE_BUCKETS; i++) {
-            if (!check_bucket(look, scores[i], slot, i, true, &by_score)) {
-                return false;
-            }
-        }
-        for (uint32_t i = 0; i < CW_VALUE_DAYS * CW_VALUE_CLASSES; i++) {
-            if (!check_bucket(look, values[i], slot, i, false, &by_value)) {
-                return false;
-            }
+        if (!check_slot(look, &index->by_score[slot][0][0], CW_CHANNEL_COUNT * CW_SCORE_BUCKETS,
+                        slot, true, &by_score) ||
+            !check_slot(look, &index->by_value[slot][0][0], CW_VALUE_DAYS * CW_VALUE_CLASSES, slot,
+                        false, &by_value)) {
+            return false;
         }
     }
     PROVE(look, by_score == look->by_score, "candidates are missing in the index of scores");

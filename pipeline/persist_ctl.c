@@ -8,6 +8,7 @@
 struct dump {
     const struct cw_pipeline *p;
     struct cw_text text;
+    size_t lines;
 };
 
 static void hex(struct dump *d, const void *data, uint32_t bytes)
@@ -54,12 +55,20 @@ static void time_of(struct dump *d, int64_t time)
     times(d, &time, 1);
 }
 
+/* All 16 digits, the highest first. */
+static void bits_of(struct dump *d, uint64_t bits)
+{
+    uint64_t big = __builtin_bswap64(bits);
+    cw_text_char(&d->text, ' ');
+    hex(d, &big, sizeof big);
+}
+
 /* Exactly: its bits. */
 static void number(struct dump *d, double value)
 {
     uint64_t bits;
     memcpy(&bits, &value, sizeof bits);
-    cw_text_printf(&d->text, " %016llx", (unsigned long long)bits);
+    bits_of(d, bits);
 }
 
 static void begin(struct dump *d, const char *table, struct cw_view key)
@@ -72,6 +81,7 @@ static void begin(struct dump *d, const char *table, struct cw_view key)
 static void end(struct dump *d)
 {
     cw_text_char(&d->text, '\n');
+    d->lines++;
 }
 
 static void dump_customers(struct dump *d, cw_row row)
@@ -187,7 +197,7 @@ static void dump_scores(struct dump *d, cw_row row)
 {
     const struct cw_score_row *at = cw_table_value(d->p->scores, row);
     time_of(d, at->cached_at);
-    cw_text_printf(&d->text, " %016llx", (unsigned long long)at->model);
+    bits_of(d, at->model);
     number(d, at->score);
     bytes_of(d, (struct cw_view){(const char *)(at + 1), at->content_bytes});
 }
@@ -244,10 +254,7 @@ static int by_line(const void *a, const void *b)
 
 static void put_sorted(const struct dump *d, struct cw_text *out)
 {
-    size_t count = 0;
-    for (size_t i = 0; i < d->text.bytes; i++) {
-        count += d->text.data[i] == '\n';
-    }
+    size_t count = d->lines;
     struct cw_view *lines = malloc((count + 1) * sizeof *lines);
     CW_ASSERT(lines != NULL);
     const char *from = d->text.data;

@@ -87,10 +87,10 @@ static void content_write(struct cw_fault_content *content, uint64_t offset, con
         content->bytes = need(realloc(content->bytes, room));
         content->room = room;
     }
-    if (end > content->size) {
-        memset(content->bytes + content->size, 0, end - content->size);
-        content->size = end;
+    if (offset > content->size) {
+        memset(content->bytes + content->size, 0, offset - content->size);
     }
+    content->size = end > content->size ? end : content->size;
     memcpy(content->bytes + offset, data, bytes);
 }
 
@@ -166,10 +166,14 @@ static void names_put(struct cw_fault_names *names, const char *name, int32_t fi
 
 static void names_copy(struct cw_fault_names *to, const struct cw_fault_names *from)
 {
-    to->count = 0;
-    for (uint32_t i = 0; i < from->count; i++) {
-        names_put(to, from->at[i].name, from->at[i].file);
+    if (to->room < from->count) {
+        to->room = from->count + 16;
+        to->at = need(realloc(to->at, to->room * sizeof to->at[0]));
     }
+    if (from->count > 0) {
+        memcpy(to->at, from->at, from->count * sizeof to->at[0]);
+    }
+    to->count = from->count;
 }
 
 static void change_apply(struct cw_fault_names *names, const struct cw_fault_change *change)
@@ -251,24 +255,55 @@ void cw_fault_disk_free(struct cw_fault_disk *disk)
     free(disk);
 }
 
-/* A file that neither names nor anybody who has it open reach any more. */
+static void drop_file(struct cw_fault_file *file)
+{
+    free_content(file);
+    file->gone = true;
+}
+
+static void reach(bool *reached, const struct cw_fault_names *names)
+{
+    for (uint32_t i = 0; i < names->count; i++) {
+        reached[names->at[i].file] = true;
+    }
+}
+
+/* Files that neither names nor anybody who has them open reach any more. */
 static void sweep(struct cw_fault_disk *disk)
 {
+    bool reached[FILES_MAX] = {false};
+    reach(reached, &disk->seen);
+    reach(reached, &disk->durable);
+    for (uint32_t i = 0; i < disk->change_count; i++) {
+        reached[disk->changes[i].file] = true;
+    }
     for (uint32_t i = 0; i < disk->file_count; i++) {
-        bool reached = disk->files[i]->open > 0;
-        for (uint32_t j = 0; j < disk->seen.count; j++) {
-            reached = reached || disk->seen.at[j].file == (int32_t)i;
+        struct cw_fault_file *file = disk->files[i];
+        if (!file->gone && file->open == 0 && !reached[i]) {
+            drop_file(file);
         }
-        for (uint32_t j = 0; j < disk->durable.count; j++) {
-            reached = reached || disk->durable.at[j].file == (int32_t)i;
-        }
-        for (uint32_t j = 0; j < disk->change_count; j++) {
-            reached = reached || disk->changes[j].file == (int32_t)i;
-        }
-        if (!reached) {
-            free_content(disk->files[i]);
-            disk->files[i]->gone = true;
-        }
+    }
+}
+
+static bool named(const struct cw_fault_names *names, int32_t file)
+{
+    uint32_t i = 0;
+    while (i < names->count && names->at[i].file != file) {
+        i++;
+    }
+    return i < names->count;
+}
+
+/* The same for one that was closed: no other is reached less by that. */
+static void sweep_closed(struct cw_fault_disk *disk, int32_t file)
+{
+    bool reached =
+        disk->files[file]->open > 0 || named(&disk->seen, file) || named(&disk->durable, file);
+    for (uint32_t i = 0; i < disk->change_count && !reached; i++) {
+        reached = disk->changes[i].file == file;
+    }
+    if (!reached) {
+        drop_file(disk->files[file]);
     }
 }
 
@@ -308,7 +343,9 @@ static int do_write(struct cw_fault_disk *disk, struct cw_disk_op *op)
         }
         content_write(&file->seen, op->offset, op->data, op->bytes);
         bool lie = disk->lying && disk->count > disk->lie_at; /* counted already */
-        if (!lie) {
+        if (!lie && op->sync && file->write_count == 0) {     /* flushed by itself, at once */
+            content_write(&file->durable, op->offset, op->data, op->bytes);
+        } else if (!lie) {
             add_write(file, op);
         } else {
             disk->lying = false;
@@ -340,10 +377,11 @@ static int do_read(struct cw_fault_disk *disk, struct cw_disk_op *op)
 
 static int carry_out(struct cw_fault_disk *disk, struct cw_disk_op *op)
 {
-    struct cw_fault_name *name = find(&disk->seen, op->name);
+    struct cw_fault_name *name;
     switch (op->kind) {
     case CW_DISK_OPEN:
     case CW_DISK_CREATE:
+        name = find(&disk->seen, op->name);
         if ((name != NULL) != (op->kind == CW_DISK_OPEN)) {
             return name == NULL ? ENOENT : EEXIST;
         }
@@ -356,12 +394,13 @@ static int carry_out(struct cw_fault_disk *disk, struct cw_disk_op *op)
         return 0;
     case CW_DISK_CLOSE:
         file_of(disk, op->file)->open--;
-        sweep(disk);
+        sweep_closed(disk, op->file);
         return 0;
     case CW_DISK_READ: return do_read(disk, op);
     case CW_DISK_WRITE: return do_write(disk, op);
     case CW_DISK_RENAME:
     case CW_DISK_REMOVE:
+        name = find(&disk->seen, op->name);
         if (name == NULL) {
             return ENOENT;
         }
@@ -537,7 +576,13 @@ void cw_fault_disk_off(struct cw_fault_disk *disk)
 
 /* ---- crashes ---- */
 
-enum cw_fault_fate { FATE_DROP, FATE_KEEP, FATE_EACH, FATE_SECTORS, FATES };
+enum cw_fault_fate {
+    FATE_DROP,
+    FATE_KEEP,
+    FATE_EACH,
+    FATE_SECTORS,
+    FATES
+};
 
 static void survive_sectors(struct cw_fault_content *durable, const struct cw_fault_write *write,
                             uint64_t *random)

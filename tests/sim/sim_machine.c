@@ -271,7 +271,7 @@ static cw_err open_service(struct sim *sim, uint32_t index, struct cw_fault *fau
                      .live = true,
                      .start_ms = sim_base(sim) + sim->wall_offset,
                      .rows_max = 1u << 16,
-                     .bytes_max = 64u << 20,
+                     .bytes_max = 16u << 20,
                      .shop_link = CW_VIEW("https://shop.example/cart"),
                      .shop_name = CW_VIEW("Shop"),
                      .links = &sim->links},
@@ -339,6 +339,7 @@ static void open_shards(struct sim *sim)
 static cw_err open_machine(struct sim *sim, struct cw_durable_found *found, struct cw_fault *fault)
 {
     struct sim_machine *machine = &sim->machine;
+    sim_memory_open(true);
     for (uint32_t i = 0; i < machine->cores; i++) { /* durable recovery asks the clock too */
         machine->core[i].clock = (struct cw_clock){
             .now_ns = (sim_base(sim) + sim->wall_offset) * 1000000, .boot_ns = sim->ns};
@@ -379,6 +380,7 @@ static void close_machine(struct sim *sim, bool clean)
         machine->mesh = NULL;
     }
     machine->up = machine->stopping = false;
+    sim_memory_open(false);
 }
 
 void sim_machine_drop(struct sim *sim)

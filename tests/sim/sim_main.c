@@ -1,6 +1,7 @@
 /* sim_main: cartwheel-sim, see usage. */
 #include "tests/sim/sim.h"
 
+#include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -62,8 +63,8 @@ static void say_totals(const struct sim_totals *totals, double seconds)
     };
     double years = (double)totals->base_ms / (365.25 * CW_DAY_MS);
     (void)printf("%llu seeds in %.1f s: %.0f seeds/h, %.2f simulated years\n",
-                 (unsigned long long)totals->seeds, seconds,
-                 (double)totals->seeds * 3600 / seconds, years);
+                 (unsigned long long)totals->seeds, seconds, (double)totals->seeds * 3600 / seconds,
+                 years);
     (void)printf("  %llu steps, %llu events, %llu acknowledged, %llu asked again, %llu delivered\n",
                  (unsigned long long)totals->steps, (unsigned long long)totals->events,
                  (unsigned long long)totals->acked, (unsigned long long)totals->probes,
@@ -243,6 +244,9 @@ int main(int argc, char **argv)
     (void)sigaction(SIGABRT, &action, NULL);
     (void)sigaction(SIGSEGV, &action, NULL);
     (void)prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0); /* tables here are small, and many */
+    /* Disks come and go with each crash: their memory stays with the program. */
+    (void)mallopt(M_MMAP_THRESHOLD, 64 << 20);
+    (void)mallopt(M_TRIM_THRESHOLD, 512 << 20);
     sim = calloc(1, sizeof *sim);
     if (sim == NULL || !sim_prepare()) {
         (void)fputs("cartwheel-sim: no model or no zones\n", stderr);

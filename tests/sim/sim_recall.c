@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 static struct cw_pipeline *pipeline_of(const struct sim *sim, uint32_t core)
 {
@@ -53,7 +54,9 @@ static void compare_dump(struct sim *sim, uint32_t core, const struct cw_text *h
 {
     struct cw_text has = {0};
     cw_pipeline_dump(pipeline_of(sim, core), &has);
-    for (size_t i = 0, k = 0; i < had->bytes || k < has.bytes;) {
+    bool equal =
+        has.bytes == had->bytes && (has.bytes == 0 || memcmp(has.data, had->data, has.bytes) == 0);
+    for (size_t i = 0, k = 0; !equal && (i < had->bytes || k < has.bytes);) {
         struct cw_view a = line_at(had, i);
         struct cw_view b = line_at(&has, k);
         if (cw_view_equal(a, b)) {
@@ -175,14 +178,29 @@ static bool merge_before(const struct sim *sim, uint32_t later, struct cw_text *
     return known;
 }
 
+/* Cores whose state at the last submitted commit is another than at the last durable one. */
+static uint32_t two_states(const struct sim *sim)
+{
+    const struct sim_last *last = &sim->last;
+    uint32_t cores = 0;
+    for (uint32_t i = 0; i < last->cores; i++) {
+        bool two = mark_at(sim, i, last->submitted[i]) != mark_at(sim, i, last->durable[i]);
+        cores |= (uint32_t)two << i;
+    }
+    return cores;
+}
+
 /* How many bytes are equal from the beginning; all: SIZE_MAX. */
 static size_t equal_bytes(const struct cw_text *a, const struct cw_text *b)
 {
     size_t same = 0;
+    if (a->bytes == b->bytes && (a->bytes == 0 || memcmp(a->data, b->data, a->bytes) == 0)) {
+        return SIZE_MAX;
+    }
     while (same < a->bytes && same < b->bytes && a->data[same] == b->data[same]) {
         same++;
     }
-    return same == a->bytes && same == b->bytes ? SIZE_MAX : same;
+    return same;
 }
 
 static struct cw_view line_around(const struct cw_text *text, size_t at)
@@ -200,7 +218,11 @@ static void compare_dealt(struct sim *sim, const struct cw_text *has)
     struct cw_text had = {0};
     size_t best = 0;
     uint32_t nearest = 0;
+    uint32_t two = two_states(sim);
     for (uint32_t later = 0; later < 1u << sim->last.cores; later++) {
+        if ((later & ~two) != 0) { /* the same as without those bits */
+            continue;
+        }
         if (!merge_before(sim, later, &had)) {
             sim->totals.uncompared++;
             cw_text_deinit(&had);
@@ -273,6 +295,19 @@ bool sim_check_recovered(struct sim *sim, const struct cw_durable_found *found)
 
 /* ---- 9: sums ---- */
 
+/* All of it is looked at, and little of it was ever touched: real at once, not page by page. */
+static void populate(const struct cw_pipeline *p)
+{
+#ifdef MADV_POPULATE_READ
+    const uintptr_t page = 4096;
+    uintptr_t from = (uintptr_t)p->index / page * page;
+    uintptr_t bytes = (uintptr_t)(p->index + 1) - from;
+    (void)madvise((void *)from, bytes, MADV_POPULATE_READ);
+#else
+    (void)p;
+#endif
+}
+
 void sim_check_sums(struct sim *sim)
 {
     struct cw_fates sum = {0};
@@ -280,6 +315,7 @@ void sim_check_sums(struct sim *sim)
     uint64_t pending = 0;
     for (uint32_t i = 0; i < sim->machine.cores; i++) {
         uint64_t here[2];
+        populate(pipeline_of(sim, i));
         if (!cw_pipeline_check(pipeline_of(sim, i))) {
             sim_fail(sim, "sums", "core %u's rows contradict each other", i);
         }
@@ -348,7 +384,8 @@ static void check_entry(struct sim *sim, const struct sim_message *message,
         wrong = "tried another number of times than the provider saw";
     }
     if (wrong != NULL) {
-        sim_fail(sim, "ledger", "%.36s is %s (state %u, %u attempts; %u posted, %u received, %u "
+        sim_fail(sim, "ledger",
+                 "%.36s is %s (state %u, %u attempts; %u posted, %u received, %u "
                  "delivered)",
                  message->key, wrong, touch->state, attempts, message->posted, message->received,
                  message->deliveries);
