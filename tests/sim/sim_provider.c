@@ -228,23 +228,26 @@ static void sweep(struct sim *sim)
     }
 }
 
-/* After each step: results that were handed over in it are in the commit that comes now. */
+/* After each step: results that were handed over in it are in the commit that comes now. They are
+   settled before anything arrives: one flush can make a result durable and release the attempt
+   that follows from it. */
 void sim_provider_turn(struct sim *sim)
 {
     struct sim_machine *machine = &sim->machine;
     bool some = false;
     for (struct sim_attempt *at = sim->attempts; at != NULL; at = at->next) {
-        if (at->state == SIM_ATTEMPT_RELEASED && at->at <= sim_base(sim)) {
-            arrive(sim, at);
-        }
         if (at->state == SIM_ATTEMPT_ANSWERED && at->settled != 0 && machine->up) {
             struct cw_commit commit = cw_store_commit(machine->core[at->core].store);
-            at->settled =
-                at->settled == UINT64_MAX ? commit.number(commit.self) : at->settled;
+            at->settled = at->settled == UINT64_MAX ? commit.number(commit.self) : at->settled;
             if (commit.durable(commit.self) >= at->settled) {
                 settle(sim, at);
                 some = true;
             }
+        }
+    }
+    for (struct sim_attempt *at = sim->attempts; at != NULL; at = at->next) {
+        if (at->state == SIM_ATTEMPT_RELEASED && at->at <= sim_base(sim)) {
+            arrive(sim, at);
         }
     }
     if (some) {
