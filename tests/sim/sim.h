@@ -13,6 +13,7 @@
  *   sim_check.c    checkers of single moments
  *   sim_recall.c   checkers of recovered state
  *   sim_plant.c    bugs on purpose: each must be found
+ *   sim_power.c    short lives whose power fails at each operation of a disk
  *
  * Two clocks: `base` is the true time that the world lives in; a machine's wall clock is base with
  * an offset that faults change.
@@ -91,7 +92,7 @@ struct sim_swarm {
     bool collapses[CW_CHANNEL_COUNT];
     bool marks_always; /* state is kept at each commit, not only before a crash */
     bool damages;      /* the class of seeds that damage acknowledged data */
-    uint32_t programs;
+    uint32_t programs, cores_max, rows_max;
 };
 
 /* A fault that comes at a time of the run. */
@@ -263,6 +264,7 @@ struct sim_options {
     uint64_t seed;
     bool verbose;
     const struct sim_plant *plant; /* NULL: none */
+    struct sim_power *power;       /* NULL: it fails at random moments alone */
 };
 
 struct sim {
@@ -470,6 +472,8 @@ struct sim_plant {
 };
 
 extern const struct sim_plant sim_plants[];
+/* NULL: none has that name. */
+const struct sim_plant *sim_plant_find(const char *name);
 bool sim_planted(const struct sim *sim, const char *name);
 /* The shard's commit port, with a bug where one is planted there. */
 struct cw_commit sim_plant_commit(struct sim *sim, uint32_t core);
@@ -483,5 +487,14 @@ bool sim_plant_result(struct sim *sim, struct cw_post_result *result);
 /* The body of an order, on its way into the engine. */
 void sim_plant_order(struct sim *sim, char *body);
 int64_t sim_plant_clock(struct sim *sim, int64_t now_ms);
+
+/* ---- sim_power.c ---- */
+
+/* The command line's --power and --power-seed. */
+int sim_power_main(struct sim *sim, int argc, char **argv);
+/* What such a seed has, in place of what others draw. */
+void sim_power_draw(struct sim *sim);
+/* Before each operation. Does not always return. */
+void sim_power_operation(struct sim *sim);
 
 #endif

@@ -270,8 +270,8 @@ static cw_err open_service(struct sim *sim, uint32_t index, struct cw_fault *fau
                      .cores = machine->cores,
                      .live = true,
                      .start_ms = sim_base(sim) + sim->wall_offset,
-                     .rows_max = 1u << 16,
-                     .bytes_max = 16u << 20,
+                     .rows_max = sim->swarm.rows_max,
+                     .bytes_max = 16u << 20, /* no seed comes near it */
                      .shop_link = CW_VIEW("https://shop.example/cart"),
                      .shop_name = CW_VIEW("Shop"),
                      .links = &sim->links},
@@ -502,6 +502,9 @@ bool sim_machine_start(struct sim *sim, uint32_t cores)
         sim_plant_recovered(sim);
         open_shards(sim);
     }
+    if (goes_on && sim->options.power != NULL) { /* it may fail before the first commit */
+        sim_machine_mark_now(sim);
+    }
     return goes_on;
 }
 
@@ -544,7 +547,13 @@ void sim_machine_crash(struct sim *sim, bool power)
     remember(sim, false);
     sim_provider_cut(sim, sim->last.durable);
     sim_client_cut(sim);
-    sim_storage_after(sim, &after, &sim->storage, power);
+    if (sim->snapshot != NULL) { /* what is left is known */
+        after = *sim->snapshot;
+        free(sim->snapshot);
+        sim->snapshot = NULL;
+    } else {
+        sim_storage_after(sim, &after, &sim->storage, power);
+    }
     sim_machine_drop(sim);
     sim_storage_free(&sim->storage);
     sim->storage = after;
@@ -580,7 +589,11 @@ void sim_machine_stop(struct sim *sim)
     remember(sim, true);
     sim_provider_cut(sim, sim->last.durable);
     sim_client_cut(sim);
+    machine->up = false; /* what it says outside it has said */
     close_machine(sim, true);
+    if (sim->snapshot != NULL) { /* the power fails before it is off */
+        take_snapshot(sim);
+    }
     sim->armed = SIM_FAULT_COUNT;
     sim_say(sim, "stopped");
 }

@@ -12,6 +12,7 @@ static const char usage[] =
     "usage: cartwheel-sim [--seeds A..B] [--seconds S] [--traces] [--plant NAME]\n"
     "       cartwheel-sim --seed N [--verbose] [--plant NAME]\n"
     "       cartwheel-sim --planted SEEDS | --twice N | --list\n"
+    "       cartwheel-sim --power ... (tells more)\n"
     "Runs the whole engine on simulated disks, clocks, clients and providers. A failure prints\n"
     "its seed, which fails again alone. --traces: a hash of all that each seed did, the same\n"
     "in every build. --planted: each planted bug is found within so many\n"
@@ -25,14 +26,13 @@ struct arguments {
     const char *plant;
 };
 
-static uint64_t running; /* the seed, for who dies */
 static struct sim *sim;
 
 static void dying(int signal)
 {
     char text[80];
     int bytes = snprintf(text, sizeof text, "cartwheel-sim: seed %llu: signal %d\n",
-                         (unsigned long long)running, signal);
+                         (unsigned long long)sim->options.seed, signal);
     (void)!write(STDERR_FILENO, text, (size_t)bytes);
     (void)raise(signal);
 }
@@ -83,20 +83,10 @@ static void say_totals(const struct sim_totals *totals, double seconds)
     (void)putchar('\n');
 }
 
-static const struct sim_plant *find_plant(const char *name)
-{
-    const struct sim_plant *plant = sim_plants;
-    while (plant->name != NULL && strcmp(plant->name, name) != 0) {
-        plant++;
-    }
-    return plant->name != NULL ? plant : NULL;
-}
-
 static bool run(uint64_t seed, const struct arguments *arguments, const struct sim_plant *plant,
                 struct sim_totals *totals)
 {
     struct sim_options options = {.seed = seed, .verbose = arguments->verbose, .plant = plant};
-    running = seed;
     bool good = sim_run(sim, &options, totals);
     if (good) {
         sim_free(sim);
@@ -227,7 +217,8 @@ static bool read_arguments(int argc, char **argv, struct arguments *arguments)
 int main(int argc, char **argv)
 {
     struct arguments arguments = {.first = 1, .last = 500};
-    if (!read_arguments(argc, argv, &arguments)) {
+    bool power = argc > 1 && strncmp(argv[1], "--power", 7) == 0;
+    if (!power && !read_arguments(argc, argv, &arguments)) {
         (void)fputs(usage, stderr);
         return 2;
     }
@@ -235,7 +226,8 @@ int main(int argc, char **argv)
         say_list();
         return 0;
     }
-    const struct sim_plant *plant = arguments.plant != NULL ? find_plant(arguments.plant) : NULL;
+    const struct sim_plant *plant =
+        arguments.plant != NULL ? sim_plant_find(arguments.plant) : NULL;
     if (arguments.plant != NULL && plant == NULL) {
         (void)fprintf(stderr, "cartwheel-sim: no bug called \"%s\"; see --list\n", arguments.plant);
         return 2;
@@ -252,9 +244,10 @@ int main(int argc, char **argv)
         (void)fputs("cartwheel-sim: no model or no zones\n", stderr);
         return 77;
     }
-    int rc = arguments.planted > 0 ? run_planted(&arguments)
-             : arguments.twice     ? run_twice(&arguments)
-                                   : run_seeds(&arguments, plant);
+    int rc = power                   ? sim_power_main(sim, argc, argv)
+             : arguments.planted > 0 ? run_planted(&arguments)
+             : arguments.twice       ? run_twice(&arguments)
+                                     : run_seeds(&arguments, plant);
     free(sim);
     return rc;
 }

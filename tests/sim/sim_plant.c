@@ -22,6 +22,15 @@ const struct sim_plant sim_plants[] = {
     {"erasure-unheard", "erased", "nobody tells the disk that somebody was erased"},
     {.name = NULL}};
 
+const struct sim_plant *sim_plant_find(const char *name)
+{
+    const struct sim_plant *plant = sim_plants;
+    while (plant->name != NULL && strcmp(plant->name, name) != 0) {
+        plant++;
+    }
+    return plant->name != NULL ? plant : NULL;
+}
+
 bool sim_planted(const struct sim *sim, const char *name)
 {
     return sim->options.plant != NULL && strcmp(sim->options.plant->name, name) == 0;

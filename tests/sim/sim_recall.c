@@ -271,7 +271,9 @@ static void reset_promises(struct sim *sim)
 {
     struct sim_promise *all = &sim->promises[0][0][0][0];
     for (size_t i = 0; i < sizeof sim->promises / sizeof *all; i++) {
-        all[i].due = all[i].any ? all[i].least : 0;
+        if (all[i].any) { /* most are of nobody: they are not written to (sim_power.c copies) */
+            all[i].due = all[i].least;
+        }
     }
 }
 

@@ -15,6 +15,7 @@ enum {
     PATIENCE = 3000,       /* steps without the marks that a crash waits for */
     QUIET_STEPS = 60,      /* idle steps before time is skipped although a disk is full */
     SETTLE_STEPS = 400000, /* within which everything must be answered once faults have stopped */
+    WORK_OFF_STEPS = 500,  /* of a core: two checkpoints of a small state, on a slow disk */
     END_DAYS = 9           /* longer than any journey */
 };
 
@@ -51,6 +52,8 @@ static void draw_swarm(struct sim *sim)
     swarm->checkpoint_bytes = UINT64_C(16384) << sim_draw(sim, 6);
     swarm->marks_always = sim_chance(sim, 60);
     swarm->programs = 2 + sim_draw(sim, 2);
+    swarm->cores_max = SIM_CORES_MAX;
+    swarm->rows_max = 1u << 16;
     for (uint32_t i = 0; i < CW_CHANNEL_COUNT; i++) {
         swarm->collapses[i] = sim_chance(sim, 400);
     }
@@ -60,14 +63,15 @@ static void draw_swarm(struct sim *sim)
 static void draw_dues(struct sim *sim)
 {
     static const enum sim_fault kinds[] = {
-        SIM_FAULT_CRASH,      SIM_FAULT_CRASH, SIM_FAULT_KILL,   SIM_FAULT_STOP,
-        SIM_FAULT_DISK_ERROR, SIM_FAULT_CLOCK, SIM_FAULT_RELOAD, SIM_FAULT_CHANNEL_FULL,
+        SIM_FAULT_CRASH,      SIM_FAULT_CRASH,    SIM_FAULT_KILL,   SIM_FAULT_STOP,
+        SIM_FAULT_DISK_ERROR, SIM_FAULT_CLOCK,    SIM_FAULT_RELOAD, SIM_FAULT_CHANNEL_FULL,
         SIM_FAULT_OUTAGE,     SIM_FAULT_DISK_FULL};
+
     for (uint32_t k = 0; k < CW_COUNTOF(kinds); k++) {
         for (uint32_t i = some(sim, 4); i > 0; i--) {
-            sim->dues[sim->due_count++] = (struct sim_due){
-                .at = SIM_START + (int64_t)sim_draw(sim, SIM_HOURS * 3600) * 1000,
-                .fault = kinds[k]};
+            sim->dues[sim->due_count++] =
+                (struct sim_due){.at = SIM_START + (int64_t)sim_draw(sim, SIM_HOURS * 3600) * 1000,
+                                 .fault = kinds[k]};
         }
     }
     CW_ASSERT(sim->due_count <= CW_COUNTOF(sim->dues));
@@ -78,7 +82,7 @@ static void draw_dues(struct sim *sim)
 static uint32_t draw_cores(struct sim *sim)
 {
     bool other = sim->last.cores == 0 || sim_draw(sim, 100) < sim->swarm.other_cores;
-    return other ? 1 + sim_draw(sim, SIM_CORES_MAX) : sim->last.cores;
+    return other ? 1 + sim_draw(sim, sim->swarm.cores_max) : sim->last.cores;
 }
 
 static void step_clock(struct sim *sim)
@@ -122,9 +126,7 @@ static void begin_fault(struct sim *sim, enum sim_fault fault)
     case SIM_FAULT_CHANNEL_FULL:
         sim->channel_full_until = sim_base(sim) + sim_draw(sim, 3 * 3600000);
         break;
-    case SIM_FAULT_OUTAGE:
-        sim->outage_until = sim_base(sim) + sim_draw(sim, 5 * 3600000);
-        break;
+    case SIM_FAULT_OUTAGE: sim->outage_until = sim_base(sim) + sim_draw(sim, 5 * 3600000); break;
     case SIM_FAULT_DISK_FULL:
         sim->full_until = sim_base(sim) + sim_draw(sim, 2 * 3600000);
         sim_storage_space(sim, true);
@@ -313,6 +315,19 @@ static bool probe_all(struct sim *sim)
     return true;
 }
 
+/* What disks do beside the work comes to its end. In a short life nothing happens any more that
+   gives them turns while days are skipped. */
+static bool work_off(struct sim *sim)
+{
+    uint32_t steps = sim->options.power != NULL ? WORK_OFF_STEPS * sim->machine.cores : 0;
+    for (uint32_t i = 0; i < steps; i++) {
+        if (!turn(sim, sim_base(sim) + 1)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool play(struct sim *sim)
 {
     int64_t end = SIM_START + (int64_t)SIM_HOURS * 3600000;
@@ -333,6 +348,9 @@ static bool play(struct sim *sim)
             return false;
         }
     }
+    if (!work_off(sim)) {
+        return false;
+    }
     sim_check_ended(sim);
     sim_check_sums(sim);
     sim_check_ledger(sim);
@@ -352,10 +370,13 @@ static bool begin(struct sim *sim, const struct sim_options *options)
     sim->random = options->seed * UINT64_C(0x9e3779b97f4a7c15) + 1;
     sim->armed = SIM_FAULT_COUNT;
     sim->next_event = SIM_START;
-    sim->links = (struct cw_links){.base = CW_VIEW("https://s.example"),
-                                   .key = {options->seed, 3}};
-    draw_swarm(sim);
-    draw_dues(sim);
+    sim->links = (struct cw_links){.base = CW_VIEW("https://s.example"), .key = {options->seed, 3}};
+    if (options->power != NULL) {
+        sim_power_draw(sim);
+    } else {
+        draw_swarm(sim);
+        draw_dues(sim);
+    }
     for (uint32_t v = 0; v < 2; v++) {
         sim->programs[v] = sim_programs_load(v, sim->swarm.programs);
         if (sim->programs[v] == NULL) {
@@ -383,7 +404,7 @@ bool sim_run(struct sim *sim, const struct sim_options *options, struct sim_tota
     }
     if (setjmp(sim->fail) == 0) {
         (void)play(sim);
-        if (sim->machine.up) {
+        if (sim->machine.up && options->power == NULL) {
             sim_machine_drop(sim);
         }
     } else {

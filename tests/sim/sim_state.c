@@ -43,6 +43,9 @@ static void operation(void *with, uint64_t index)
     struct sim *sim = with;
     (void)index;
     sim->ops++;
+    if (sim->options.power != NULL) {
+        sim_power_operation(sim);
+    }
     if (sim->snapshot_at != 0 && sim->ops == sim->snapshot_at && sim->snapshot == NULL) {
         sim->snapshot = calloc(1, sizeof *sim->snapshot);
         CW_ASSERT(sim->snapshot != NULL);
