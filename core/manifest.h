@@ -15,7 +15,8 @@
  *     hash 0123456789abcdef
  *
  * hash is XXH3-64 of all bytes before its line. The number in the first line is the format's major
- * version: another one is refused.
+ * version: another one is refused. The first line and the last are the same in every format, so
+ * that another format is told from this one with a bit flipped in its number.
  */
 #ifndef CW_CORE_MANIFEST_H
 #define CW_CORE_MANIFEST_H

@@ -3,6 +3,9 @@
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 
+#include <string.h>
+#include <xxhash.h>
+
 static struct cw_fault fault;
 
 static struct cw_manifest sample(void)
@@ -66,12 +69,33 @@ Test(manifest, is_refused_with_any_byte_changed_or_missing)
 
 Test(manifest, of_another_format_says_so)
 {
+    struct cw_text text = {0};
     struct cw_manifest read;
-    struct cw_view other = CW_VIEW("cartwheel-state 2\nwhatever\n");
-    cr_assert(eq(int, cw_manifest_read(&read, other, &fault), CW_ERR_UNSUPPORTED));
+    static const char other[] = "cartwheel-state 2\nwhatever\n";
+    cw_text_put(&text, other, sizeof other - 1);
+    uint64_t hash = XXH3_64bits(text.data, text.bytes);
+    cw_text_printf(&text, "hash %016llx\n", (unsigned long long)hash);
+    cr_assert(eq(int, cw_manifest_read(&read, view_of(&text), &fault), CW_ERR_UNSUPPORTED));
     cr_assert(ne(ptr, strstr(fault.text, "format 2"), NULL));
     cr_assert(eq(int, cw_manifest_read(&read, CW_VIEW("# no"), &fault), CW_ERR_CORRUPT));
     cr_assert(eq(int, cw_manifest_read(&read, CW_VIEW(""), &fault), CW_ERR_CORRUPT));
+    cw_text_deinit(&text);
+}
+
+/* Who believed the number would send its reader after a version that never was. */
+Test(manifest, with_a_bit_of_its_format_flipped_is_damaged)
+{
+    struct cw_text text = {0};
+    struct cw_manifest written = sample();
+    struct cw_manifest read;
+    cw_manifest_write(&written, &text);
+    size_t at = strlen("cartwheel-state ");
+    for (uint32_t bit = 0; bit < 8; bit++) {
+        text.data[at] = (char)(text.data[at] ^ 1 << bit);
+        cr_assert(eq(int, cw_manifest_read(&read, view_of(&text), &fault), CW_ERR_CORRUPT));
+        text.data[at] = (char)(text.data[at] ^ 1 << bit);
+    }
+    cw_text_deinit(&text);
 }
 
 /* A manifest of the first format opens for ever. */

@@ -248,6 +248,8 @@ struct sim_last {
     uint32_t cores, version;
     uint64_t epoch;
     uint64_t durable[SIM_CORES_MAX], submitted[SIM_CORES_MAX];
+    bool looked; /* the next is known, see sim_look_before */
+    uint64_t left[SIM_CORES_MAX];
     struct sim_mark marks[SIM_CORES_MAX][SIM_MARKS];
     uint32_t mark_count[SIM_CORES_MAX];
     int64_t clock;
@@ -448,6 +450,8 @@ bool sim_provider_resends(const struct sim *sim, const struct sim_message *messa
 
 void sim_check_answer(struct sim *sim, const struct sim_request *request, uint32_t accepted,
                       uint32_t duplicate); /* 1 */
+/* Before each try of a start: what the files of a damaged machine end with. */
+void sim_look_before(struct sim *sim);
 /* 2; false: acknowledged commits at the very end are lost to damage, as may be: the run ends. */
 CW_MUST_USE bool sim_check_recovered(struct sim *sim, const struct cw_durable_found *found);
 void sim_check_intents(struct sim *sim); /* 3 */

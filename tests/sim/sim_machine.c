@@ -435,6 +435,7 @@ enum tried {
 static enum tried try_start(struct sim *sim, bool faults, struct cw_durable_found *found)
 {
     struct cw_fault fault = {.code = CW_ERR_OK};
+    sim_look_before(sim);
     sim->failing = faults ? plan_read_error(sim) : NULL; /* a start may remove it */
     sim->failed = false;
     sim->snapshot_at =
@@ -530,6 +531,7 @@ static void remember(struct sim *sim, bool clean)
     last->any = true;
     last->clean = clean;
     last->damaged = damaged;
+    last->looked = false;
     last->cores = machine->cores;
     last->version = machine->version;
     last->epoch = cw_durable_manifest(machine->durable)->epoch;
