@@ -70,6 +70,22 @@ def readme(results, program, events):
         results.equal(cartwheel.stop(), 0, "stops cleanly")
 
 
+def ahead(results, program, events):
+    """--now is the engine's now, also where its clock has run weeks ahead of ours."""
+    with engine.Engine("--clock", "200000x", programs=[program], cores=1) as cartwheel:
+        started = time.time() * 1000
+
+        def weeks():
+            clock = json.loads(cartwheel.get("/healthz")[2])["clock"]
+            return engine.harness.milliseconds(clock) > started + 15 * 86400_000
+
+        results.check(engine.until(weeks, 60), "the clock runs ahead")
+        code, _, said = engine.execute([engine.binary(), "send", events, "--now", "--to",
+                                        cartwheel.url()])
+        results.check(code == 0 and b"2 accepted" in said, "send", said)
+        results.check(engine.until(cartwheel.outbox), "a cart of the engine's now is followed")
+
+
 def silent(results, program):
     """What is taken and comes to nothing is explained, even when there is one of it."""
     now = time.time() * 1000
@@ -148,6 +164,7 @@ def main():
     program = write(folder, "first.yaml", blocks("yaml")[0])
     events = write(folder, "events.ndjson", blocks("json")[0])
     readme(results, program, events)
+    ahead(results, program, events)
     silent(results, program)
     refused(results, program)
     starts(results, folder, program)
