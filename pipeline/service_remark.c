@@ -13,8 +13,9 @@ static const struct {
     const char *what, *remedy;
 } remedies[CW_REJECTION_COUNT] = {
     [CW_REJECTION_UNKNOWN_CUSTOMER] = {"their customers are not known",
-                                       "send a CustomerUpdated of each customer first, or set "
-                                       "allowUnknown: true in the trust filter"},
+                                       "send a CustomerUpdated of each customer first, then the "
+                                       "cart again with a new id, or set allowUnknown: true in "
+                                       "the trust filter"},
     [CW_REJECTION_ACCOUNT_NOT_ACTIVE] = {"their accounts are not active",
                                          "send CustomerUpdated with accountStatus: active"},
     [CW_REJECTION_NO_PAYMENT_METHOD] = {"their customers have no payment method on file",
@@ -102,6 +103,6 @@ const char *cw_service_remark(struct cw_service *service)
     }
     return which == CW_REJECTION_COUNT
                ? say(service, which, most, all, "no program's eventPattern matches them",
-                     "cartwheel match --explain shows why")
+                     "cartwheel explain PROGRAM.yaml EVENTS.ndjson shows why")
                : say(service, which, most, all, remedies[which].what, remedies[which].remedy);
 }

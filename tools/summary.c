@@ -203,8 +203,8 @@ static void write_remedy(const struct cw_fates *f, FILE *to)
     }
     uint64_t abandonments = f->items + f->events[CW_EVENT_FATE_UNMATCHED];
     if (abandonments >= 5 && f->items == 0) {
-        (void)fprintf(to, "  note         no abandonment matched a program: see eventPattern, and "
-                          "`cartwheel match --explain`\n");
+        (void)fprintf(to, "  note         no abandonment matched a program: `cartwheel explain "
+                          "PROGRAM.yaml EVENTS.ndjson` shows why\n");
     }
 }
 

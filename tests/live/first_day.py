@@ -94,7 +94,7 @@ def silent(results, program):
     for events, word, what in (
             ([engine.abandoned("nobody", "k-0", now)], "send a CustomerUpdated", "no profile"),
             ([engine.profile("ada", now), old], "look at the events' times", "an old date"),
-            ([small], "cartwheel match --explain", "no program matches"),
+            ([small], "cartwheel explain PROGRAM.yaml", "no program matches"),
             ([{**small, "detail-type": "CartAbandonned"}], "look at their spelling", "a typo")):
         with engine.Engine(programs=[program], cores=1) as cartwheel:
             _, answer = cartwheel.post_events(events)
