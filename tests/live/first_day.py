@@ -130,7 +130,7 @@ def starts(results, folder, program):
     taken = socket.create_server(("127.0.0.1", 0))
     port = taken.getsockname()[1]
     unknown = write(folder, "bad.yaml", "programs: [first.yaml]\nhttp: {listn: []}\n")
-    for options, word in ((["--http", f"127.0.0.1:{port}"], "in use"),
+    for options, word in ((["--http", f"127.0.0.1:{port}"], "or name another"),
                           (["--http", "8080"], "ADDRESS:PORT"),
                           (["--tcp", "foo"], "ADDRESS:PORT"),
                           (["--http", "0.0.0.0:0"], "configure credentials"),
