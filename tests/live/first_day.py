@@ -95,7 +95,12 @@ def silent(results, program):
             ([engine.abandoned("nobody", "k-0", now)], "send a CustomerUpdated", "no profile"),
             ([engine.profile("ada", now), old], "look at the events' times", "an old date"),
             ([small], "cartwheel explain PROGRAM.yaml", "no program matches"),
-            ([{**small, "detail-type": "CartAbandonned"}], "look at their spelling", "a typo")):
+            ([{**small, "detail-type": "CartAbandonned"}],
+             "(ecommerce.cart, CartAbandonned), and no cart is followed yet: look at their spelling",
+             "a typo"),
+            ([engine.profile("ada", now), small,
+              {**small, "id": "t", "detail-type": "CartAbandonned"}],
+             "look at their spelling", "a typo beside carts that no program wants")):
         with engine.Engine(programs=[program], cores=1) as cartwheel:
             _, answer = cartwheel.post_events(events)
             results.equal(answer["accepted"], len(events), f"{what} is taken")
