@@ -155,7 +155,9 @@ cw_err cw_endpoint_listen(const struct cw_endpoint *address, bool first, int *fd
 {
     uint16_t asked = cw_endpoint_port(address);
     if (first && asked != 0 && !port_unused(address)) {
-        return cw_fail(fault, CW_ERR_IO, "the port cannot be had");
+        return cw_fail(fault, CW_ERR_IO, "the port cannot be had%s",
+                       errno == EADDRINUSE ? " (stop the engine that has it, or name another)"
+                                           : "");
     }
     int fd = bound_socket(address, true);
     /* What is accepted inherits these. A caller that is gone without a word is found out. */

@@ -88,6 +88,9 @@ static enum cw_refusal read_event(struct cw_service *service, const struct cw_fo
     if (event->type == CW_EVENT_INVALID) {
         return cw_decoder_document(service->decoder) == NULL ? CW_REFUSAL_JSON : CW_REFUSAL_CONTENT;
     }
+    if (event->type == CW_EVENT_UNKNOWN) {
+        cw_service_note_unknown(service, event);
+    }
     if (!service->options.event_time && event->type != CW_EVENT_UNKNOWN &&
         event->time > service->clock + CW_DAY_MS) {
         invalidate(service, event, CW_VIEW("its time is more than a day ahead of the clock"));

@@ -182,9 +182,13 @@ struct cw_service {
         uint64_t items, unmatched;
         uint64_t rejections[CW_REJECTION_COUNT];
         int64_t told[CW_REJECTION_COUNT + 2]; /* when each was said last; unmatched, unknown */
-        char text[320];
+        char text[480];
+        char source[64], type[64]; /* of the first event that meant nothing here */
     } remark;
 };
+
+/* service_remark.c: an event came whose source and detail-type mean nothing here. */
+void cw_service_note_unknown(struct cw_service *service, const struct cw_event *event);
 
 /* service.c */
 struct cw_share *cw_share_of(struct cw_service *service, struct cw_batch *batch);

@@ -13,8 +13,9 @@ static const struct {
     const char *what, *remedy;
 } remedies[CW_REJECTION_COUNT] = {
     [CW_REJECTION_UNKNOWN_CUSTOMER] = {"their customers are not known",
-                                       "send a CustomerUpdated of each customer first, or set "
-                                       "allowUnknown: true in the trust filter"},
+                                       "send a CustomerUpdated of each customer first, then the "
+                                       "cart again with a new id, or set allowUnknown: true in "
+                                       "the trust filter"},
     [CW_REJECTION_ACCOUNT_NOT_ACTIVE] = {"their accounts are not active",
                                          "send CustomerUpdated with accountStatus: active"},
     [CW_REJECTION_NO_PAYMENT_METHOD] = {"their customers have no payment method on file",
@@ -58,6 +59,30 @@ static const char *say(struct cw_service *service, uint32_t which, uint64_t part
     return service->remark.text;
 }
 
+/* What a person can read of it, cut. */
+static void keep(char out[64], struct cw_view text)
+{
+    uint32_t bytes = text.bytes < 63 ? text.bytes : 63;
+    for (uint32_t i = 0; i < bytes; i++) {
+        out[i] = text.data[i] >= ' ' && text.data[i] <= '~' ? text.data[i] : '?';
+    }
+    out[bytes] = '\0';
+}
+
+void cw_service_note_unknown(struct cw_service *service, const struct cw_event *event)
+{
+    const struct cw_json *doc = cw_decoder_document(service->decoder);
+    if (service->remark.source[0] != '\0' || doc == NULL) {
+        return;
+    }
+    uint32_t type = cw_json_find(doc, 0, CW_VIEW("detail-type"));
+    keep(service->remark.source, event->source);
+    keep(service->remark.type,
+         type == CW_JSON_NONE
+             ? CW_VIEW("")
+             : (struct cw_view){doc->text + doc->nodes[type].text, doc->nodes[type].text_bytes});
+}
+
 /* A misspelt event takes no effect, and is no error: other things may be on the same bus. */
 static const char *say_unknown(struct cw_service *service, uint64_t unknown)
 {
@@ -67,21 +92,25 @@ static const char *say_unknown(struct cw_service *service, uint64_t unknown)
     }
     *told = cw_service_clock(service);
     (void)cw_format(service->remark.text, sizeof service->remark.text,
-                    "an event came whose source and detail-type mean nothing here, and no "
-                    "abandonment yet: look at their spelling (ecommerce.cart, CartAbandoned); "
-                    "cartwheel config --help tells the names, and how to use others");
+                    "an event came whose source and detail-type mean nothing here (%s, %s), and "
+                    "no cart is followed yet: look at their spelling (ecommerce.cart, "
+                    "CartAbandoned); cartwheel config --help tells the names, and how to use "
+                    "others",
+                    service->remark.source, service->remark.type);
     return service->remark.text;
 }
 
 const char *cw_service_remark(struct cw_service *service)
 {
     const struct cw_fates *fates = cw_pipeline_fates(service->pipeline);
-    if (fates->items + fates->events[CW_EVENT_FATE_UNMATCHED] == 0) {
-        return say_unknown(service, fates->events[CW_EVENT_FATE_UNKNOWN_TYPE]);
+    bool first = fates->created == 0; /* whoever tries this for the first time sends one */
+    const char *unknown =
+        first ? say_unknown(service, fates->events[CW_EVENT_FATE_UNKNOWN_TYPE]) : NULL;
+    if (unknown != NULL) {
+        return unknown;
     }
     uint64_t unmatched = fates->events[CW_EVENT_FATE_UNMATCHED] - service->remark.unmatched;
     uint64_t all = fates->items - service->remark.items + unmatched;
-    bool first = fates->created == 0; /* whoever tries this for the first time sends one */
     if (all < (first ? 1 : ABANDONMENTS_MIN)) {
         return NULL;
     }
@@ -102,6 +131,6 @@ const char *cw_service_remark(struct cw_service *service)
     }
     return which == CW_REJECTION_COUNT
                ? say(service, which, most, all, "no program's eventPattern matches them",
-                     "cartwheel match --explain shows why")
+                     "cartwheel explain PROGRAM.yaml EVENTS.ndjson shows why")
                : say(service, which, most, all, remedies[which].what, remedies[which].remedy);
 }

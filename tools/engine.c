@@ -533,9 +533,7 @@ bool cw_engine_stopped(struct cw_engine *engine)
 /* Counters of all cores as one; true when every sum holds. */
 static bool reconcile(struct cw_engine *engine)
 {
-    struct cw_summary summary = {.seconds =
-                                     (double)(cw_clock_monotonic_ns() - engine->start_ns) / 1e9,
-                                 .cores = engine->count};
+    struct cw_summary summary = {.cores = engine->count}; /* no rate: the state's life is longer */
     for (uint32_t i = 0; i < engine->count; i++) {
         uint64_t in_flight = 0;
         uint64_t pending = 0;

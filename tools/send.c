@@ -25,7 +25,9 @@ static const char help[] =
     "their\n"
     "                        id there, so what is sent twice counts twice\n"
     "  --now                 shift the times of all events so that the latest is now: the\n"
-    "                        envelope's time and the detail's timestamp, all by the same amount\n"
+    "                        envelope's time and the detail's timestamp, all by the same amount;\n"
+    "                        now is the engine's clock where it tells one that runs (http), else\n"
+    "                        this machine's\n"
     "  --pace                send each event when the engine's clock reaches its time, at the "
     "speed\n"
     "                        of that clock (http only)\n"
@@ -168,7 +170,19 @@ static int parse(struct command *command, int argc, char **argv)
 
 /* ---- --now ---- */
 
-/* How far all times must go for the latest to be now. */
+/* The engine's clock, which may be days ahead of ours; ours when it tells none that runs. */
+static int64_t shared_now_ms(struct cw_send *send)
+{
+    struct cw_fault untold = {0};
+    int64_t clock_ms = 0;
+    double speed = 0;
+    bool told = send->target.kind != CW_TARGET_LINES &&
+                cw_send_ask_clock(send, &clock_ms, &speed, &untold) == CW_ERR_OK;
+    return told ? clock_ms : cw_clock_wall_ms();
+}
+
+/* How far all times must go for the latest to be now. The clock is asked when all is read: it may
+   run thousands of times as fast as the reading. */
 static cw_err find_shift(struct cw_send *send, struct cw_send_reader *reader, int64_t *shift_ms,
                          struct cw_fault *fault)
 {
@@ -189,7 +203,7 @@ static cw_err find_shift(struct cw_send *send, struct cw_send_reader *reader, in
             latest = own > latest ? own : latest;
         }
     }
-    *shift_ms = latest == CW_TIME_NONE ? 0 : cw_clock_wall_ms() - latest;
+    *shift_ms = latest == CW_TIME_NONE ? 0 : shared_now_ms(send) - latest;
     return CW_ERR_OK;
 }
 

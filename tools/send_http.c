@@ -73,7 +73,10 @@ cw_err cw_send_ask_clock(struct cw_send *send, int64_t *clock_ms, double *speed,
     (void)curl_easy_setopt(send->curl, CURLOPT_WRITEFUNCTION, take);
     (void)curl_easy_setopt(send->curl, CURLOPT_WRITEDATA, send);
     (void)curl_easy_setopt(send->curl, CURLOPT_TIMEOUT, (long)TIMEOUT_S);
+    (void)curl_easy_setopt(send->curl, CURLOPT_CONNECTTIMEOUT, (long)CONNECT_TIMEOUT_S);
     (void)curl_easy_setopt(send->curl, CURLOPT_NOSIGNAL, 1L);
+    (void)curl_easy_setopt(send->curl, CURLOPT_NOPROGRESS, 0L);
+    (void)curl_easy_setopt(send->curl, CURLOPT_XFERINFOFUNCTION, stop_on_signal);
     CURLcode code = curl_easy_perform(send->curl);
     (void)curl_easy_getinfo(send->curl, CURLINFO_RESPONSE_CODE, &status);
     if (code != CURLE_OK || status != 200) {

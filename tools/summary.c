@@ -203,8 +203,8 @@ static void write_remedy(const struct cw_fates *f, FILE *to)
     }
     uint64_t abandonments = f->items + f->events[CW_EVENT_FATE_UNMATCHED];
     if (abandonments >= 5 && f->items == 0) {
-        (void)fprintf(to, "  note         no abandonment matched a program: see eventPattern, and "
-                          "`cartwheel match --explain`\n");
+        (void)fprintf(to, "  note         no abandonment matched a program: `cartwheel explain "
+                          "PROGRAM.yaml EVENTS.ndjson` shows why\n");
     }
 }
 
@@ -264,10 +264,13 @@ static void write_words(const struct cw_summary *summary, FILE *to)
     }
     write_touches(f, to);
     write_remedy(f, to);
-    (void)fprintf(to, "  all sums reconcile; %llu decisions, %.2f s, %.0f events/s on %u core%s\n",
-                  (unsigned long long)summary->decisions, summary->seconds,
-                  (double)f->received / (summary->seconds > 0 ? summary->seconds : 1),
-                  summary->cores, summary->cores == 1 ? "" : "s");
+    (void)fprintf(to, "  all sums reconcile; %llu decisions",
+                  (unsigned long long)summary->decisions);
+    if (summary->seconds > 0) {
+        (void)fprintf(to, ", %.2f s, %.0f events/s", summary->seconds,
+                      (double)f->received / summary->seconds);
+    }
+    (void)fprintf(to, " on %u core%s\n", summary->cores, summary->cores == 1 ? "" : "s");
 }
 
 void cw_summary_print(const struct cw_summary *summary, bool json, FILE *to)

@@ -10,7 +10,7 @@ struct cw_summary {
     struct cw_fates fates; /* of all cores */
     uint64_t in_flight, pending, decisions;
     size_t bytes;
-    double seconds;
+    double seconds; /* that all of it took; 0 where the counts are older than this process */
     uint32_t cores;
 };
 

@@ -70,6 +70,22 @@ def readme(results, program, events):
         results.equal(cartwheel.stop(), 0, "stops cleanly")
 
 
+def ahead(results, program, events):
+    """--now is the engine's now, also where its clock has run weeks ahead of ours."""
+    with engine.Engine("--clock", "200000x", programs=[program], cores=1) as cartwheel:
+        started = time.time() * 1000
+
+        def weeks():
+            clock = json.loads(cartwheel.get("/healthz")[2])["clock"]
+            return engine.harness.milliseconds(clock) > started + 15 * 86400_000
+
+        results.check(engine.until(weeks, 60), "the clock runs ahead")
+        code, _, said = engine.execute([engine.binary(), "send", events, "--now", "--to",
+                                        cartwheel.url()])
+        results.check(code == 0 and b"2 accepted" in said, "send", said)
+        results.check(engine.until(cartwheel.outbox), "a cart of the engine's now is followed")
+
+
 def silent(results, program):
     """What is taken and comes to nothing is explained, even when there is one of it."""
     now = time.time() * 1000
@@ -78,8 +94,13 @@ def silent(results, program):
     for events, word, what in (
             ([engine.abandoned("nobody", "k-0", now)], "send a CustomerUpdated", "no profile"),
             ([engine.profile("ada", now), old], "look at the events' times", "an old date"),
-            ([small], "cartwheel match --explain", "no program matches"),
-            ([{**small, "detail-type": "CartAbandonned"}], "look at their spelling", "a typo")):
+            ([small], "cartwheel explain PROGRAM.yaml", "no program matches"),
+            ([{**small, "detail-type": "CartAbandonned"}],
+             "(ecommerce.cart, CartAbandonned), and no cart is followed yet: look at their spelling",
+             "a typo"),
+            ([engine.profile("ada", now), small,
+              {**small, "id": "t", "detail-type": "CartAbandonned"}],
+             "look at their spelling", "a typo beside carts that no program wants")):
         with engine.Engine(programs=[program], cores=1) as cartwheel:
             _, answer = cartwheel.post_events(events)
             results.equal(answer["accepted"], len(events), f"{what} is taken")
@@ -114,7 +135,7 @@ def starts(results, folder, program):
     taken = socket.create_server(("127.0.0.1", 0))
     port = taken.getsockname()[1]
     unknown = write(folder, "bad.yaml", "programs: [first.yaml]\nhttp: {listn: []}\n")
-    for options, word in ((["--http", f"127.0.0.1:{port}"], "in use"),
+    for options, word in ((["--http", f"127.0.0.1:{port}"], "or name another"),
                           (["--http", "8080"], "ADDRESS:PORT"),
                           (["--tcp", "foo"], "ADDRESS:PORT"),
                           (["--http", "0.0.0.0:0"], "configure credentials"),
@@ -148,6 +169,7 @@ def main():
     program = write(folder, "first.yaml", blocks("yaml")[0])
     events = write(folder, "events.ndjson", blocks("json")[0])
     readme(results, program, events)
+    ahead(results, program, events)
     silent(results, program)
     refused(results, program)
     starts(results, folder, program)

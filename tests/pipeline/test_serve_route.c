@@ -521,7 +521,8 @@ Test(serve, a_remark_names_the_reason_and_the_remedy_once_an_hour)
             cr_assert(eq(str, (char *)remark,
                          "1040 of the last 1040 abandonments came to nothing because their "
                          "customers are not known: send a CustomerUpdated of each customer first, "
-                         "or set allowUnknown: true in the trust filter"));
+                         "then the cart again with a new id, or set allowUnknown: true in the "
+                         "trust filter"));
         } else {
             cr_assert(remark == NULL);
             s.now += CW_HOUR_MS;
