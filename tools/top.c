@@ -119,12 +119,13 @@ static bool ask(struct top *top, const char *path, struct look *look)
     } else {
         bool denied = status == 401 || status == 403;
         (void)cw_text_terminate(&look->text);
-        const char *words = top->key[0] != '\0' && look->text.bytes > 0 ? look->text.data : NULL;
+        const char *words = top->key[0] != '\0' ? strstr(look->text.data, "\"error\":\"") : NULL;
+        words = words != NULL ? words + 9 : NULL;
         (void)fprintf(stderr, "cartwheel top: %s answers %ld%s%.*s\n", url, status,
                       !denied         ? ""
                       : words != NULL ? ": "
                                       : "; --api-key-file names a key",
-                      denied && words != NULL ? (int)strcspn(words, "\r\n") : 0,
+                      denied && words != NULL ? (int)strcspn(words, "\"") : 0,
                       words != NULL ? words : "");
     }
     return false;
