@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 static const char help[] =
@@ -28,7 +29,9 @@ static const char help[] =
 enum {
     SAMPLES_MAX = 2048,
     METRICS_BYTES_MAX = 4 << 20,
-    REASONS_SHOWN = 3,
+    REASONS_SHOWN = 5,
+    ROWS_FOR_ALL = 40, /* a screen this high has room for every reason */
+    VALUE_COLUMN = 13,
     KEY_BYTES_MAX = 4096
 };
 
@@ -55,6 +58,7 @@ struct top {
     uint32_t now;   /* of looks */
     uint32_t taken; /* looks so far */
     struct cw_text page;
+    uint32_t columns, rows, reasons; /* of the screen; how many reasons of a kind are shown */
 };
 
 static volatile sig_atomic_t interrupted;
@@ -105,12 +109,24 @@ static bool ask(struct top *top, const char *path, struct look *look)
     if (code == CURLE_OK && status == 200) {
         return true;
     }
+    if (top->terminal) { /* what is wrong is told whole */
+        (void)fputs("\033[?7h", stdout);
+        (void)fflush(stdout);
+    }
     if (code != CURLE_OK) {
         (void)fprintf(stderr, "cartwheel top: %s: %s\n", url,
                       top->error[0] != '\0' ? top->error : curl_easy_strerror(code));
     } else {
-        (void)fprintf(stderr, "cartwheel top: %s answers %ld%s\n", url, status,
-                      status == 401 || status == 403 ? "; --api-key-file names a key" : "");
+        bool denied = status == 401 || status == 403;
+        (void)cw_text_terminate(&look->text);
+        const char *words = top->key[0] != '\0' ? strstr(look->text.data, "\"error\":\"") : NULL;
+        words = words != NULL ? words + 9 : NULL;
+        (void)fprintf(stderr, "cartwheel top: %s answers %ld%s%.*s\n", url, status,
+                      !denied         ? ""
+                      : words != NULL ? ": "
+                                      : "; --api-key-file names a key",
+                      denied && words != NULL ? (int)strcspn(words, "\"") : 0,
+                      words != NULL ? words : "");
     }
     return false;
 }
@@ -218,11 +234,22 @@ static void put_family(struct top *top, const char *family, uint32_t most)
                               ? NULL
                               : memchr(open + 1, '"', (size_t)(name.data + name.bytes - open - 1));
         if (end != NULL) {
-            cw_text_puts(&top->page, "  ");
+            bool numbered = strcmp(family, "cartwheel_conversions_total") == 0 && open[1] >= '0' &&
+                            open[1] <= '9';
+            cw_text_puts(&top->page, numbered ? "  touch " : "  ");
             cw_text_put(&top->page, open + 1, (size_t)(end - open - 1));
-            cw_text_char(&top->page, ' ');
+            cw_text_puts(&top->page, numbered ? ": " : " ");
             put_count(&top->page, look->list[best].value);
         }
+    }
+    uint32_t more = 0;
+    for (uint32_t i = 0; i < look->count; i++) {
+        const struct sample *s = &look->list[i];
+        more += !shown[i] && s->value > 0 && s->name.bytes > bytes && s->name.data[bytes] == '{' &&
+                memcmp(s->name.data, family, bytes) == 0;
+    }
+    if (more > 0) {
+        cw_text_printf(&top->page, "  and %u more", more);
     }
 }
 
@@ -236,7 +263,7 @@ static double busy(const struct look *look)
 }
 
 /* The upper end of the bucket that the share falls into, in seconds; of what came since the look
-   before, or of all. */
+   before; 0 when nothing came. */
 static double quantile(const struct top *top, const char *name, double share)
 {
     const struct look *now = latest(top);
@@ -246,11 +273,10 @@ static double quantile(const struct top *top, const char *name, double share)
     (void)snprintf(count, sizeof count, "cartwheel_%s_seconds_count", name);
     size_t bytes =
         (size_t)snprintf(bucket, sizeof bucket, "cartwheel_%s_seconds_bucket{le=\"", name);
-    double all = get(now, count) - (before == NULL ? 0 : get(before, count));
-    if (all <= 0) { /* nothing just now: of all that ever came */
-        before = NULL;
-        all = get(now, count);
+    if (before == NULL) { /* one look knows nothing of just now */
+        return 0;
     }
+    double all = get(now, count) - get(before, count);
     for (uint32_t i = 0; all > 0 && i < now->count; i++) {
         const struct sample *s = &now->list[i];
         if (s->name.bytes <= bytes || memcmp(s->name.data, bucket, bytes) != 0) {
@@ -258,7 +284,7 @@ static double quantile(const struct top *top, const char *name, double share)
         }
         char whole[160];
         (void)snprintf(whole, sizeof whole, "%.*s", (int)s->name.bytes, s->name.data);
-        double in = s->value - (before == NULL ? 0 : get(before, whole));
+        double in = s->value - get(before, whole);
         if (in >= share * all) {
             return strtod(s->name.data + bytes, NULL); /* +Inf reads as infinity */
         }
@@ -318,7 +344,7 @@ static void put_page(struct top *top)
     put_family(top, "cartwheel_abandonments_total", 8);
     cw_text_char(page, '\n');
     put_title(page, "rejected");
-    put_family(top, "cartwheel_rejections_total", REASONS_SHOWN);
+    put_family(top, "cartwheel_rejections_total", top->reasons);
     cw_text_char(page, '\n');
     put_title(page, "candidates");
     put_named(page, "in flight", get(now, "cartwheel_candidates_in_flight"));
@@ -332,9 +358,9 @@ static void put_page(struct top *top)
     put_family(top, "cartwheel_touches_sent_total", 3);
     cw_text_char(page, '\n');
     put_title(page, "  skipped");
-    put_family(top, "cartwheel_touches_skipped_total", REASONS_SHOWN);
+    put_family(top, "cartwheel_touches_skipped_total", top->reasons);
     cw_text_puts(page, "   put off:");
-    put_family(top, "cartwheel_touches_deferred_total", REASONS_SHOWN);
+    put_family(top, "cartwheel_touches_deferred_total", top->reasons);
     cw_text_char(page, '\n');
     put_title(page, "conversions");
     put_family(top, "cartwheel_conversions_total", 6);
@@ -351,20 +377,76 @@ static void put_page(struct top *top)
     cw_text_char(page, '\n');
 }
 
+/* The cells that text takes: continuation bytes of UTF-8 take none. */
+static uint32_t cells(const char *text, size_t bytes)
+{
+    uint32_t count = 0;
+    for (size_t i = 0; i < bytes; i++) {
+        count += ((unsigned char)text[i] & 0xc0) != 0x80;
+    }
+    return count;
+}
+
+/* One line, its fields (two blanks before each) whole: what does not fit goes on below the values
+   while rows are spare, and is left out with "..." when none are. */
+static void fold(struct top *top, const char *line, size_t bytes, uint32_t *spare)
+{
+    size_t at = bytes < VALUE_COLUMN ? bytes : VALUE_COLUMN;
+    uint32_t column = cells(line, at);
+    (void)fwrite(line, 1, at, stdout);
+    while (at < bytes) {
+        size_t from = at;
+        while (at < bytes && line[at] == ' ') {
+            at++;
+        }
+        while (at < bytes && !(line[at] == ' ' && at + 1 < bytes && line[at + 1] == ' ')) {
+            at++;
+        }
+        uint32_t wide = cells(line + from, at - from);
+        uint32_t mark = at < bytes && *spare == 0 ? 4 : 0;
+        if (column + wide + mark > top->columns && column > VALUE_COLUMN) {
+            if (*spare == 0) {
+                (void)fputs(" ...", stdout);
+                break;
+            }
+            (*spare)--;
+            (void)printf("\033[K\n%*s", VALUE_COLUMN, "");
+            column = VALUE_COLUMN;
+        }
+        (void)fwrite(line + from, 1, at - from, stdout);
+        column += wide;
+    }
+    (void)fputs("\033[K\n", stdout);
+}
+
+static void measure(struct top *top)
+{
+    struct winsize size = {0};
+    bool known = top->terminal && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
+    top->columns = known ? size.ws_col : 80;
+    top->rows = known ? size.ws_row : 24;
+    top->reasons = known && top->rows >= ROWS_FOR_ALL ? SAMPLES_MAX : REASONS_SHOWN;
+}
+
 static void show(struct top *top)
 {
+    measure(top);
     put_page(top);
     if (!top->terminal) {
         (void)fwrite(top->page.data, 1, top->page.bytes, stdout);
     } else {
         (void)fputs("\033[H", stdout);
+        uint32_t lines = 1; /* the cursor's own below the last */
+        for (size_t i = 0; i < top->page.bytes; i++) {
+            lines += top->page.data[i] == '\n';
+        }
+        uint32_t spare = top->rows > lines ? top->rows - lines : 0;
         for (size_t from = 0; from < top->page.bytes;) { /* each line cleared behind its end */
             size_t line = 0;
             while (top->page.data[from + line] != '\n') {
                 line++;
             }
-            (void)fwrite(top->page.data + from, 1, line, stdout);
-            (void)fputs("\033[K\n", stdout);
+            fold(top, top->page.data + from, line, &spare);
             from += line + 1;
         }
         (void)fputs("\033[J", stdout);
