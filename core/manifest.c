@@ -8,6 +8,60 @@ enum {
     PARTITIONS_MAX = 1 << 20
 };
 
+static const char *const hold_names[] = {
+#define CW_X(id, name) name,
+    CW_HOLDS(CW_X)
+#undef CW_X
+};
+
+const char *cw_hold_next(uint32_t holds, uint32_t *at)
+{
+    while (*at < CW_HOLD_BITS && (holds >> *at & 1u) == 0) {
+        (*at)++;
+    }
+    return *at < CW_HOLD_BITS ? hold_names[(*at)++] : NULL;
+}
+
+/* The one reason that there was first is written as it always was. */
+static void write_holds(uint32_t holds, struct cw_text *text)
+{
+    uint32_t at = 0;
+    const char *name;
+    if (holds == CW_HOLD_NONE || holds == CW_HOLD_RESTORED) {
+        cw_text_puts(text, holds == CW_HOLD_NONE ? "no" : "yes");
+        return;
+    }
+    for (const char *comma = ""; (name = cw_hold_next(holds, &at)) != NULL; comma = ",") {
+        cw_text_printf(text, "%s%s", comma, name);
+    }
+}
+
+/* Each name at most once. */
+static bool read_holds(struct cw_view text, uint32_t *holds)
+{
+    *holds = cw_view_equal(text, CW_VIEW("yes")) ? CW_HOLD_RESTORED : CW_HOLD_NONE;
+    if (*holds != CW_HOLD_NONE || cw_view_equal(text, CW_VIEW("no"))) {
+        return true;
+    }
+    for (uint32_t from = 0; from <= text.bytes;) {
+        uint32_t to = from;
+        uint32_t bit = 0;
+        while (to < text.bytes && text.data[to] != ',') {
+            to++;
+        }
+        while (bit < CW_HOLD_BITS && (strlen(hold_names[bit]) != to - from ||
+                                      memcmp(hold_names[bit], text.data + from, to - from) != 0)) {
+            bit++;
+        }
+        if (bit == CW_HOLD_BITS || (*holds >> bit & 1u) != 0) {
+            return false;
+        }
+        *holds |= 1u << bit;
+        from = to + 1;
+    }
+    return true;
+}
+
 void cw_manifest_write(const struct cw_manifest *m, struct cw_text *text)
 {
     size_t from = text->bytes;
@@ -18,8 +72,9 @@ void cw_manifest_write(const struct cw_manifest *m, struct cw_text *text)
     cw_text_printf(text, "\ngeneration %llu\nepoch %llu\ncores %u\npartitions %u\n",
                    (unsigned long long)m->generation, (unsigned long long)m->epoch, m->cores,
                    m->partitions);
-    cw_text_printf(text, "clean %s\nheld %s\nwriter %s\n", m->clean ? "yes" : "no",
-                   m->held ? "yes" : "no", m->writer);
+    cw_text_printf(text, "clean %s\nheld ", m->clean ? "yes" : "no");
+    write_holds(m->held, text);
+    cw_text_printf(text, "\nwriter %s\n", m->writer);
     uint64_t hash = XXH3_64bits(text->data + from, text->bytes - from);
     cw_text_printf(text, "hash %016llx\n", (unsigned long long)hash);
     CW_ASSERT(text->bytes - from <= CW_MANIFEST_BYTES_MAX);
@@ -76,16 +131,16 @@ static bool read_fields(struct cw_manifest *m, struct cw_view *rest)
     struct cw_view value;
     uint64_t cores;
     uint64_t partitions;
-    bool good = take_line(rest, "store", &value) && hex(value, m->store, sizeof m->store) &&
-                take_line(rest, "generation", &value) &&
-                number(value, UINT64_MAX, &m->generation) && take_line(rest, "epoch", &value) &&
-                number(value, 99999999, &m->epoch) && take_line(rest, "cores", &value) &&
-                number(value, CORES_MAX, &cores) && cores > 0 &&
-                take_line(rest, "partitions", &value) &&
-                number(value, PARTITIONS_MAX, &partitions) && partitions > 0 &&
-                (partitions & (partitions - 1)) == 0 && take_line(rest, "clean", &value) &&
-                yes(value, &m->clean) && take_line(rest, "held", &value) && yes(value, &m->held) &&
-                take_line(rest, "writer", &value) && value.bytes < sizeof m->writer;
+    bool good =
+        take_line(rest, "store", &value) && hex(value, m->store, sizeof m->store) &&
+        take_line(rest, "generation", &value) && number(value, UINT64_MAX, &m->generation) &&
+        take_line(rest, "epoch", &value) && number(value, 99999999, &m->epoch) &&
+        take_line(rest, "cores", &value) && number(value, CORES_MAX, &cores) && cores > 0 &&
+        take_line(rest, "partitions", &value) && number(value, PARTITIONS_MAX, &partitions) &&
+        partitions > 0 && (partitions & (partitions - 1)) == 0 &&
+        take_line(rest, "clean", &value) && yes(value, &m->clean) &&
+        take_line(rest, "held", &value) && read_holds(value, &m->held) &&
+        take_line(rest, "writer", &value) && value.bytes < sizeof m->writer;
     if (good) {
         memcpy(m->writer, value.data, value.bytes);
         m->cores = (uint32_t)cores;

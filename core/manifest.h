@@ -10,7 +10,7 @@
  *     cores 4
  *     partitions 256
  *     clean no
- *     held no
+ *     held no                    or why sends are held: yes (restored), clock_suspect, log_loss
  *     writer 0.1.0
  *     hash 0123456789abcdef
  *
@@ -27,6 +27,26 @@
 #define CW_MANIFEST_BYTES_MAX 1024u
 #define CW_MANIFEST_FORMAT    1u
 
+/* Why sends are held: bits of a set, and what each is called where people read it. */
+#define CW_HOLDS(X)                                                                     \
+    X(RESTORED, "restored")   /* out of a snapshot: what went out since is not known */ \
+    X(CLOCK, "clock_suspect") /* the wall clock jumped ahead: the time is not known */  \
+    X(LOSS, "log_loss")       /* damage was cut off: what went out after it is not known */
+
+enum cw_hold_bit {
+#define CW_X(id, name) CW_HOLD_BIT_##id,
+    CW_HOLDS(CW_X)
+#undef CW_X
+    CW_HOLD_BITS
+};
+
+enum cw_hold {
+#define CW_X(id, name) CW_HOLD_##id = 1 << CW_HOLD_BIT_##id,
+    CW_HOLDS(CW_X)
+#undef CW_X
+    CW_HOLD_NONE = 0
+};
+
 struct cw_manifest {
     uint8_t store[16];   /* made once, with the state */
     uint64_t generation; /* grows with each write */
@@ -34,9 +54,12 @@ struct cw_manifest {
     uint32_t cores;      /* that wrote them */
     uint32_t partitions; /* a power of two, for ever */
     bool clean;          /* stopped in order; revoked before anything is changed */
-    bool held;           /* came out of a snapshot and was not resumed: nothing may be sent */
+    uint32_t held;       /* set of CW_HOLD_*: not resumed since, so nothing may be sent */
     char writer[32];     /* cartwheel's version */
 };
+
+/* What a set has, by name: the first at or after *at, which moves behind it; NULL: no more. */
+const char *cw_hold_next(uint32_t holds, uint32_t *at);
 
 /* Appends it. */
 void cw_manifest_write(const struct cw_manifest *manifest, struct cw_text *text);

@@ -533,6 +533,11 @@ void cw_server_wait(struct cw_server *server, uint64_t ns_max)
     }
 }
 
+void cw_server_doubt_wall(struct cw_server *server, int64_t ahead_ms)
+{
+    server->ahead_ms = ahead_ms;
+}
+
 void cw_server_wake(struct cw_server *server)
 {
     cw_loop_wake(server->loop);

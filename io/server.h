@@ -76,6 +76,10 @@ void cw_server_answer(struct cw_server *server, uint64_t token, const struct cw_
 void cw_server_wait(struct cw_server *server, uint64_t ns_max);
 void cw_server_wake(struct cw_server *server);
 
+/* The wall clock is so far ahead of what it may be, and nobody knows which is right: signatures of
+   either time are good. 0: it is right. On its core. */
+void cw_server_doubt_wall(struct cw_server *server, int64_t ahead_ms);
+
 /* Closes the listening sockets; idle connections at once, the others after their answers, at the
    latest after grace_ms. take() gives CW_POLL_END when all are gone. */
 void cw_server_drain(struct cw_server *server, uint32_t grace_ms);

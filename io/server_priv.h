@@ -125,6 +125,7 @@ struct cw_server {
     struct cw_due_list reading[CW_READING_MODES], writing, answers;
     uint64_t now_ns, dated_ns, drain_ns;
     char date[CW_HTTP_DATE_BYTES];
+    int64_t ahead_ms; /* of a wall clock that is not believed; 0: it is */
     bool draining;
     uint64_t counts[CW_SERVER_COUNT_COUNT];
     uint64_t refusals[CW_HTTP_REFUSAL_COUNT];

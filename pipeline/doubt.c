@@ -84,15 +84,20 @@ bool cw_pipeline_assume_sent(struct cw_pipeline *p, int64_t until, uint32_t most
     return walk(p, most, assume, until);
 }
 
-void cw_pipeline_hold_sends(struct cw_pipeline *p, bool held)
+void cw_pipeline_hold_sends(struct cw_pipeline *p, uint32_t reasons)
 {
-    p->sends_held = held;
+    p->sends_held = reasons;
     cw_pipeline_note(p); /* now: that alone is a change too, to be waited for */
 }
 
-bool cw_pipeline_sends_held(const struct cw_pipeline *p)
+uint32_t cw_pipeline_sends_held(const struct cw_pipeline *p)
 {
     return p->sends_held;
+}
+
+void cw_pipeline_leap(struct cw_pipeline *p, int64_t now)
+{
+    p->now = now > p->now ? now : p->now;
 }
 
 int64_t cw_pipeline_now(const struct cw_pipeline *p)

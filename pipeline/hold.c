@@ -65,7 +65,7 @@ int64_t cw_touch_hold(struct cw_pipeline *p, const struct cw_customer *customer,
     const struct cw_candidate_row *candidate = cw_candidate_at(p, row);
     const struct cw_touch *of_program = cw_candidate_touch(p, candidate, number);
     const struct cw_touch_row *touch = &cw_candidate_touches(candidate)[number];
-    if (p->sends_held || (p->paused[candidate->slot] >> touch->channel & 1u) != 0) {
+    if (p->sends_held != 0 || (p->paused[candidate->slot] >> touch->channel & 1u) != 0) {
         *reason = CW_TOUCH_REASON_PAUSED;
         return pause_ends(p, customer->id);
     }

@@ -128,10 +128,16 @@ int64_t cw_pipeline_now(const struct cw_pipeline *pipeline);
  */
 CW_MUST_USE bool cw_pipeline_settle_in_doubt(struct cw_pipeline *pipeline, uint32_t most);
 
-/* Holds all sends, or lets go of them: touches are deferred as `paused`, everything else goes on.
-   For a start from a copy that is older than what was sent since. */
-void cw_pipeline_hold_sends(struct cw_pipeline *pipeline, bool held);
-bool cw_pipeline_sends_held(const struct cw_pipeline *pipeline);
+/* Holds all sends for these reasons (a set of CW_HOLD_*), or (none) lets go of them: touches are
+   deferred as `paused`, everything else goes on. What the rows keep is only that there are some;
+   which ones, the manifest says. */
+void cw_pipeline_hold_sends(struct cw_pipeline *pipeline, uint32_t reasons);
+uint32_t cw_pipeline_sends_held(const struct cw_pipeline *pipeline);
+
+/* The clock goes on to `now` without what is due meanwhile: that is overdue then, and happens at
+   `now` or later as time passes on. For a machine that slept, or whose clock was put right: a touch
+   must not see the quiet hours of a time that is over. */
+void cw_pipeline_leap(struct cw_pipeline *pipeline, int64_t now);
 
 /*
  * Of touches that are pending and were due before `until` (those that a hold or a pause put off:

@@ -241,7 +241,7 @@ static void dump_programs(struct dump *d)
     begin(d, "keeps", CW_VIEW(""));
     whole(d, d->p->keep_cart_ms);
     whole(d, d->p->keep_history_ms);
-    whole(d, d->p->sends_held);
+    whole(d, d->p->sends_held != 0);
     end(d);
 }
 

@@ -131,7 +131,7 @@ void cw_pipeline_note(struct cw_pipeline *p)
                                   .present = cw_wheel_present(p->wheel),
                                   .keep_cart_ms = p->keep_cart_ms,
                                   .keep_history_ms = p->keep_history_ms,
-                                  .sends_held = p->sends_held};
+                                  .sends_held = p->sends_held != 0};
     uint8_t fates[CW_FATES_IMAGE_BYTES];
     cw_fates_write(&p->fates, fates);
     write_row(p, CW_META_CLOCK, none, &clock, sizeof clock);

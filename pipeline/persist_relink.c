@@ -707,7 +707,7 @@ void cw_pipeline_seal(struct cw_pipeline *p)
     kept->now = p->now;
     kept->keep_cart_ms = p->keep_cart_ms;
     kept->keep_history_ms = p->keep_history_ms;
-    kept->sends_held = p->sends_held;
+    kept->sends_held = p->sends_held != 0;
     kept->fates = p->fates;
     memcpy(kept->program_next, p->program_next, sizeof kept->program_next);
     memcpy(kept->channel_next, p->channel_next, sizeof kept->channel_next);

@@ -117,7 +117,7 @@ struct cw_pipeline {
     /* Ended candidates stay for that long: no shorter than their dedup entries, which erasure finds
        through them. */
     int64_t keep_history_ms;
-    bool sends_held;         /* no touch is claimed: hold.c */
+    uint32_t sends_held;     /* set of CW_HOLD_*; not empty: no touch is claimed, hold.c */
     bool meta_changed;       /* programs, pauses or retired keys, since they were noted */
     struct cw_loaded loaded; /* by cw_pipeline_load, until cw_pipeline_relink */
     uint64_t doubt_cursor;   /* of the walk of settle_in_doubt or assume_sent */

@@ -323,7 +323,9 @@ static void write_server(struct exposition *e, const struct report *r)
     for (uint32_t i = 0; i < r->server_count; i++) {
         const struct server_counter *from = &r->server[i];
         char name[128];
-        bool server = strncmp(from->name, "store_", 6) != 0; /* the log's and checkpoints' */
+        /* The others: the log's and checkpoints', the wall clock's. */
+        bool server =
+            strncmp(from->name, "store_", 6) != 0 && strncmp(from->name, "clock_", 6) != 0;
         uint32_t bytes = cw_format(name, sizeof name, server ? "server_%s" : "%s", from->name);
         bool counts = bytes > sizeof suffix && strcmp(name + bytes - 6, suffix) == 0;
         if (counts) {

@@ -1,5 +1,6 @@
 /* serve_route: which path is answered by what, and who may ask. */
 #include "core/format.h"
+#include "core/manifest.h"
 #include "pipeline/persist.h"
 #include "pipeline/request.h"
 #include "pipeline/serve_priv.h"
@@ -29,8 +30,16 @@ static void health(struct cw_service *service, const struct cw_call *call)
     cw_text_json_time(out, cw_service_clock(service));
     cw_text_puts(out, ",\"speed\":"); /* of the clock; 0: it stands but for events */
     cw_text_number(out, service->options.event_time ? 0 : service->options.speed);
-    if (cw_pipeline_sends_held(service->pipeline)) {
-        cw_text_puts(out, ",\"sends\":\"held\"");
+    uint32_t holds = cw_pipeline_sends_held(service->pipeline);
+    if (holds != CW_HOLD_NONE) {
+        uint32_t at = 0;
+        const char *name;
+        const char *comma = "";
+        cw_text_puts(out, ",\"sends\":\"held\",\"heldFor\":[");
+        for (; (name = cw_hold_next(holds, &at)) != NULL; comma = ",") {
+            cw_text_printf(out, "%s\"%s\"", comma, name);
+        }
+        cw_text_char(out, ']');
     }
     if (service->options.note != NULL) {
         const char *note = service->options.note;

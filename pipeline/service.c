@@ -8,6 +8,7 @@
  */
 #include "pipeline/service.h"
 
+#include "pipeline/persist.h"
 #include "pipeline/service_priv.h"
 
 #include <string.h>
@@ -16,6 +17,7 @@ enum {
     CLEAN_ROWS = 4,        /* of each table, after a batch, besides those for what was put */
     CLEAN_ROWS_IDLE = 512, /* once a second */
     CLEAN_EVERY_MS = 1000,
+    LEAP_MS = 60000, /* no core is ever behind by so much of real time for its work alone */
     SCRATCH_CHUNK = 1 << 18
 };
 
@@ -173,6 +175,9 @@ void cw_service_begin_at(struct cw_service *service, int64_t clock_ms)
 {
     service->clock = clock_ms > service->clock ? clock_ms : service->clock;
     service->advanced = service->cleaned = service->clock;
+    if (!service->options.event_time) {
+        cw_pipeline_leap(service->pipeline, service->clock);
+    }
 }
 
 void cw_service_drain(struct cw_service *service)
@@ -196,6 +201,18 @@ int64_t cw_service_clock(struct cw_service *service)
         service->clock = now > service->clock ? now : service->clock;
     }
     return service->clock;
+}
+
+/* A clock that is much later than at the last turn: the machine slept, or its clock was put right.
+   What was due meanwhile happens now. */
+static void leap(struct cw_service *service, int64_t now)
+{
+    int64_t reached = service->pipeline->now;
+    int64_t from = service->advanced > reached ? service->advanced : reached;
+    double speed = service->options.speed > 1 ? service->options.speed : 1;
+    if (!service->options.event_time && (double)(now - from) > LEAP_MS * speed) {
+        cw_pipeline_leap(service->pipeline, now - 1);
+    }
 }
 
 /* ---- chunks in ---- */
@@ -305,6 +322,8 @@ static void run_events(struct cw_service *service, const struct cw_share *share)
     if ((service->draining || service->lagging) && !event_time) {
         int64_t reached = service->pipeline->now;
         clock = service->advanced > reached ? service->advanced : reached;
+    } else {
+        leap(service, clock);
     }
     for (struct cw_block *block = share->first; block != NULL; block = block->next) {
         for (uint32_t i = 0; i < block->count; i++) {
@@ -380,6 +399,7 @@ static bool pass_time(struct cw_service *service)
     if (fires) {
         cw_histogram_add(&service->latencies[CW_LATENCY_TIMER], (uint64_t)(now - due) * 1000000u);
     }
+    leap(service, now);
     service->lagging = !cw_pipeline_advance_within(service->pipeline, now - 1);
     if (service->lagging) {
         return true;

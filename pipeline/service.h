@@ -29,9 +29,11 @@ struct cw_service_options {
     uint32_t shards;
     struct cw_templates *templates; /* this core's own */
     struct cw_channel_port channels;
-    int64_t (*now_ms)(void *self); /* the engine's clock: wall or accelerated; not used when */
-    double speed;                  /* of that clock: 1 is real time; told in /healthz */
-    bool event_time;               /* the clock is the latest time of all events so far */
+    int64_t (*now_ms)(void *self);    /* the engine's clock: wall or accelerated; not used when */
+    int64_t (*latest_ms)(void *self); /* the latest that it may be, where now_ms is kept behind a
+                                         wall clock that nobody believes; NULL: as now_ms */
+    double speed;                     /* of that clock: 1 is real time; told in /healthz */
+    bool event_time;                  /* the clock is the latest time of all events so far */
     uint64_t (*monotonic_ns)(void *self);
     void (*answer)(void *self, uint64_t token, const struct cw_answer *answer);
     /* A request that only the control plane can answer (reload, outbox): it copies what it needs
@@ -67,7 +69,7 @@ void cw_service_answer_from(struct cw_service *service, uint64_t token,
 void cw_service_reprogram(struct cw_service *service, const struct cw_programs *programs,
                           struct cw_templates *templates);
 
-/* Before it serves: the clock is at least this. */
+/* Before it serves: the clock is at least this, and what was due before is overdue. */
 void cw_service_begin_at(struct cw_service *service, int64_t clock_ms);
 
 /* No more requests are taken (new ones get 503); what is under way is answered. */

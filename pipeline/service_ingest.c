@@ -76,6 +76,14 @@ static void dead_letter(struct cw_service *service, struct cw_view text, struct 
     }
 }
 
+/* While nobody knows whether the wall clock is right, an event that agrees with it is taken: to be
+   told that it is from the future would lose it for good. */
+static int64_t latest(const struct cw_service *service)
+{
+    return service->options.latest_ms != NULL ? service->options.latest_ms(service->options.self)
+                                              : service->clock;
+}
+
 /* The event of an entry: decoded, or invalid with a reason. */
 static enum cw_refusal read_event(struct cw_service *service, const struct cw_form_entry *entry,
                                   struct cw_event *event)
@@ -92,7 +100,7 @@ static enum cw_refusal read_event(struct cw_service *service, const struct cw_fo
         cw_service_note_unknown(service, event);
     }
     if (!service->options.event_time && event->type != CW_EVENT_UNKNOWN &&
-        event->time > service->clock + CW_DAY_MS) {
+        event->time > service->clock + CW_DAY_MS && event->time > latest(service) + CW_DAY_MS) {
         invalidate(service, event, CW_VIEW("its time is more than a day ahead of the clock"));
         return CW_REFUSAL_FUTURE;
     }

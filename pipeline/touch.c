@@ -501,7 +501,7 @@ void cw_touch_fire(struct cw_pipeline *p, struct cw_customer *customer, cw_row r
     if (cw_candidate_touch(p, candidate, number) != NULL) { /* else for good */
         look = look_again(p, customer, candidate, number);
     }
-    if (look.reason == CW_TOUCH_REASON_NONE && (p->options.live || p->sends_held)) {
+    if (look.reason == CW_TOUCH_REASON_NONE && (p->options.live || p->sends_held != 0)) {
         look.until = cw_touch_hold(p, customer, row, number, &look.reason);
     }
     if (look.reason == CW_TOUCH_REASON_NONE) {

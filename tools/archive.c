@@ -173,7 +173,7 @@ static cw_err add_head(struct writing *w, struct cw_fault *fault)
     struct cw_manifest manifest = source->manifest;
     struct cw_text text = {0};
     char path[PATH_BYTES];
-    manifest.held = true; /* what went out later is not known where it is restored */
+    manifest.held = CW_HOLD_RESTORED; /* what went out later is not known where it is restored */
     manifest.clean = false;
     cw_manifest_write(&manifest, &text);
     cw_err err =
@@ -473,7 +473,7 @@ cw_err cw_archive_unpack(const char *file, const char *directory, bool held,
     if (err == CW_ERR_OK) {
         struct cw_durable_directory where = {.path = directory};
         struct cw_durable_files files = cw_durable_files(&where);
-        u.manifest.held = held;
+        u.manifest.held = held ? CW_HOLD_RESTORED : CW_HOLD_NONE;
         err = files.store(files.self, &u.manifest, fault);
     }
     if (err == CW_ERR_OK && nftw(directory, sync_found, 16, FTW_DEPTH | FTW_PHYS) != 0) {

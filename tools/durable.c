@@ -485,7 +485,7 @@ struct cw_journal *cw_durable_journal(struct cw_durable *durable, uint32_t core)
     return durable->cores[core].journal;
 }
 
-cw_err cw_durable_hold(struct cw_durable *durable, bool held, struct cw_fault *fault)
+cw_err cw_durable_hold(struct cw_durable *durable, uint32_t held, struct cw_fault *fault)
 {
     durable->manifest.held = held;
     return durable->options.files.store(durable->options.files.self, &durable->manifest, fault);

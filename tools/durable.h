@@ -91,8 +91,9 @@ CW_MUST_USE cw_err cw_durable_recover(struct cw_durable *durable,
 
 struct cw_store *cw_durable_store(struct cw_durable *durable, uint32_t core);
 struct cw_journal *cw_durable_journal(struct cw_durable *durable, uint32_t core);
-/* Whether sends are held from the next start on. */
-CW_MUST_USE cw_err cw_durable_hold(struct cw_durable *durable, bool held, struct cw_fault *fault);
+/* Why sends are held from the next start on: a set of CW_HOLD_*. */
+CW_MUST_USE cw_err cw_durable_hold(struct cw_durable *durable, uint32_t held,
+                                   struct cw_fault *fault);
 
 /* clean: every store was finished. */
 void cw_durable_close(struct cw_durable *durable, bool clean);

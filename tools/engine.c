@@ -24,6 +24,9 @@ int64_t cw_engine_now_ms(void *self)
 {
     struct cw_core *core = self;
     const struct cw_engine *engine = core->engine;
+    if (!core->clock_begun) { /* a wall clock that is not believed yet must not get into the log */
+        return core->service != NULL ? cw_pipeline_now(cw_service_pipeline(core->service)) : 0;
+    }
     if (engine->live->clock != CW_CLOCK_ACCELERATED) {
         return cw_clock_now_ms(&core->clock);
     }
@@ -77,6 +80,11 @@ static bool counter(void *self, uint32_t index, const char **name, const char **
                     uint64_t *value)
 {
     struct cw_core *core = self;
+    if (cw_engine_clock_counter(core, index, name, help, value)) {
+        core->clock_counters = index + 1; /* they are asked for in their order */
+        return true;
+    }
+    index -= core->clock_counters;
     if (index == 0) {
         *name = "dead_letters_lost_total";
         *help = "Refused events that are not in the dead letters: they came too fast for the disk.";
@@ -84,7 +92,7 @@ static bool counter(void *self, uint32_t index, const char **name, const char **
         return true;
     }
     if (cw_server_counter(core->server, index - 1, name, help, value)) {
-        core->server_counters = index + 1; /* they are asked for in their order */
+        core->server_counters = index + 1;
         return true;
     }
     return cw_engine_counter(core, index - core->server_counters, name, help, value);
@@ -182,6 +190,7 @@ static enum cw_poll take(void *self, uint32_t shard, uint64_t sequence, struct c
     }
     give_replies(core);
     remark(core);
+    cw_engine_clock_turn(core);
     cw_engine_look_after_state(core);
     cw_engine_task_turn(core);
     if (!core->doubts_settled) { /* else what was read would wait, and then nobody would ask here */
@@ -267,7 +276,6 @@ static cw_err open_service(struct cw_engine *engine, struct cw_core *core,
                      .cores = engine->count,
                      .live = engine->live->clock != CW_CLOCK_EVENT,
                      .codes = engine->state.codes,
-                     .start_ms = engine->live->clock == CW_CLOCK_EVENT ? 0 : engine->start_ms,
                      .rows_max = UINT64_C(1) << 28,
                      .bytes_max = (UINT64_C(1) << 35) / engine->count,
                      .shop_link = file->shop_url,
@@ -277,6 +285,7 @@ static cw_err open_service(struct cw_engine *engine, struct cw_core *core,
         .templates = engine->bundle->of_core[core->index].templates,
         .channels = cw_channels_port(engine->channels),
         .now_ms = cw_engine_now_ms,
+        .latest_ms = cw_engine_clock_latest_ms,
         .speed = engine->live->clock_factor,
         .event_time = engine->live->clock == CW_CLOCK_EVENT,
         .monotonic_ns = monotonic_ns,
@@ -303,7 +312,6 @@ static cw_err open_core(struct cw_engine *engine, uint32_t index, const struct c
     struct cw_core *core = &engine->cores[index];
     core->engine = engine;
     core->index = index;
-    cw_clock_init(&core->clock, engine->start_ms);
     core->lane = engine->writes ? &engine->lines.lanes[index] : NULL;
     core->notes = cw_ring_create(&engine->own, NOTES);
     core->replies = cw_ring_create(&engine->own, NOTES);

@@ -55,6 +55,8 @@ static const char *const durabilities[] = {"fsync", "os", "none", NULL};
       .help = "run: so many cores; default: all that the process may use") \
     X(CLOCK, "clock", LINE, .min = 2, .max = 16, .fallback = "wall", \
       .help = "run: wall, event (what the events say) or a factor such as 3600x") \
+    X(DOWNTIME, "maxTrustedDowntime", LINE, .min = 1, .max = 16, .fallback = "7d", \
+      .help = "run: a wall clock further ahead at a start holds sends: 7d, 36h") \
     X(IO, "io", WORD, .words = loops, .fallback = "auto", \
       .help = "run: auto is io_uring, or epoll where that is forbidden") \
     X(DEAD_LETTERS, "deadLetterBytesMax", NUMBER, .whole = true, .min = 0, .max = 1e12, \
@@ -242,6 +244,12 @@ static void read_live(struct cw_engine_reader *reader, const struct cw_setting *
                         "with \"durability: none\" there is nothing that \"snapshots\" could keep");
     }
     live->checkpoint_bytes = (uint64_t)settings[KEY_CHECKPOINT_BYTES].number;
+    if (settings[KEY_DOWNTIME].good &&
+        !cw_engine_duration(settings[KEY_DOWNTIME].text, &live->downtime_ms_max)) {
+        cw_option_error(&reader->in, settings[KEY_DOWNTIME].node,
+                        "\"maxTrustedDowntime\" is a duration such as 7d, 36h, 30m or a number of "
+                        "seconds");
+    }
     live->cores = settings[KEY_CORES].good ? (uint32_t)settings[KEY_CORES].number : 0;
     live->loop = (enum cw_loop_choice)settings[KEY_IO].word;
     live->dead_letter_bytes = (uint64_t)settings[KEY_DEAD_LETTERS].number;

@@ -409,8 +409,7 @@ static void read_links(struct cw_engine_reader *reader, uint32_t node)
     live->link_secret = read_secret(reader, &s[KEY_LINK_FILE], &s[KEY_LINK_ENV]);
 }
 
-/* 90, 90s, 30m, 6h, 1d as milliseconds; false: none of them, or less than a second. */
-static bool read_duration(struct cw_view text, uint64_t *ms)
+bool cw_engine_duration(struct cw_view text, uint64_t *ms)
 {
     static const struct {
         char letter;
@@ -440,7 +439,7 @@ static void read_snapshots(struct cw_engine_reader *reader, uint32_t node)
     cw_options_read(&reader->in, node, &cw_engine_snapshots, s);
     struct cw_engine_live *live = &reader->file->live;
     if (s[KEY_SNAPSHOT_EVERY].good &&
-        !read_duration(s[KEY_SNAPSHOT_EVERY].text, &live->snapshots.every_ms)) {
+        !cw_engine_duration(s[KEY_SNAPSHOT_EVERY].text, &live->snapshots.every_ms)) {
         cw_option_error(&reader->in, s[KEY_SNAPSHOT_EVERY].node,
                         "\"every\" is a duration such as 6h, 30m, 1d or a number of seconds");
     }
@@ -485,6 +484,7 @@ void cw_engine_live_default(struct cw_engine_live *live)
     *live = (struct cw_engine_live){.limits = cw_server_limits_default,
                                     .state = CW_STATE_DEFAULT,
                                     .clock_factor = 1,
+                                    .downtime_ms_max = (uint64_t)7 * 24 * 3600 * 1000,
                                     .dead_letter_bytes = (uint64_t)64 << 20};
     live->listeners[live->listener_count++] =
         (struct cw_listener){.kind = CW_REQUEST_HTTP, .address = CW_VIEW(CW_HTTP_ADDRESS_DEFAULT)};

@@ -39,7 +39,8 @@ struct cw_engine_live {
     struct cw_view link_secret;     /* NULL data: one is made and kept in the state directory */
     uint32_t cores;                 /* 0: one for each CPU this process may use */
     enum cw_clock_mode clock;
-    double clock_factor; /* ACCELERATED */
+    double clock_factor;      /* ACCELERATED */
+    uint64_t downtime_ms_max; /* WALL: a start after a longer one holds sends */
     uint64_t dead_letter_bytes;
     bool durability_os;        /* written, not flushed */
     bool durability_none;      /* not even written: for measuring */
@@ -70,6 +71,9 @@ enum cw_engine_section {
 
 void cw_engine_live_read(struct cw_engine_reader *reader, enum cw_engine_section section,
                          uint32_t node);
+
+/* 90, 90s, 30m, 6h, 1d as milliseconds; false: none of them, or nothing. */
+CW_MUST_USE bool cw_engine_duration(struct cw_view text, uint64_t *ms);
 
 /* "wall", "event" or a factor such as "3600x"; false when it is none of them. */
 CW_MUST_USE bool cw_clock_mode_parse(const char *text, enum cw_clock_mode *mode, double *factor);

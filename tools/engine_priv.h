@@ -47,8 +47,10 @@ struct cw_core_task {
     enum cw_wish wish;
     int64_t until; /* RESUME: touches due before may have been sent; CW_TIME_NONE: none */
     bool failed;
+    uint32_t held; /* RESUME: why sends are held all the same */
     struct cw_store_image image;
     /* The core's own. */
+    bool begun;
     uint32_t step;
     uint64_t need, failures;
 };
@@ -69,6 +71,8 @@ struct cw_task {
     struct cw_core *asker; /* whose request `token` waits for it; NULL: nobody */
     uint64_t token, began_ns;
     int64_t until;
+    uint32_t held_before, held; /* RESUME: why sends were, and still are */
+    int64_t trusted_ms;         /* the wall clock's time that it confirmed; CW_TIME_NONE: nothing */
     char file[4096];
     cw_err err;
     struct cw_fault fault;
@@ -92,10 +96,25 @@ struct cw_core_erasure {
     uint64_t again_ns; /* after a failure */
 };
 
+/* The wall clock under watch, with --clock wall: engine_clock.c. */
+struct cw_engine_clock {
+    bool guarded;              /* it is the engine's clock, so it matters */
+    _Atomic int64_t offset;    /* where the wall clock stands that was confirmed last, ns */
+    _Atomic uint32_t confirms; /* how often: cores look for another number */
+    _Atomic int64_t ahead_ms;  /* of a suspect wall clock; else 0 */
+    _Atomic int64_t behind_ms; /* of the engine's clock, which waits for it; else 0 */
+    _Atomic uint64_t steps;    /* how often it was suspect */
+    /* The control plane's. */
+    struct cw_clock watch;
+    uint32_t seen;
+    bool suspect, behind; /* told */
+    bool note_failed;
+};
+
 struct cw_core {
     struct cw_engine *engine;
     struct cw_core_task task;
-    uint32_t server_counters; /* how many counters are the server's */
+    uint32_t clock_counters, server_counters; /* how many counters are the clock's, the server's */
     uint32_t index;
     struct cw_server *server;
     struct cw_source source;
@@ -108,13 +127,17 @@ struct cw_core {
     _Atomic(char *) remark; /* for the control plane, which frees it */
     int64_t settled_ms, remarked_ms;
     uint64_t decided;
-    struct cw_clock clock; /* --clock wall */
-    struct cw_store *store; /* NULL: durability none */
+    struct cw_clock clock;     /* --clock wall */
+    bool clock_begun;          /* before that, time is what the state says */
+    uint32_t clock_confirms;   /* that it has heard of */
+    atomic_bool clock_suspect; /* for the control plane */
+    struct cw_store *store;    /* NULL: durability none */
     /* What is decided up to then may be told: all of it; with the commit under way; once durable.
      */
     int64_t until, staged_until, durable_until;
     bool ended;            /* and nothing comes after it */
     uint64_t committed_ns; /* when the last commit began: a log that rests is sealed */
+    uint64_t marked_ns;    /* when a log that rests was last told the time; 0: never */
     uint64_t commits;
     struct cw_core_erasure erasure;
     bool draining;
@@ -159,6 +182,7 @@ struct cw_engine {
     atomic_bool stopping;
     bool letters_failed;
     struct cw_task task;
+    struct cw_engine_clock clock;
     int name; /* a socket whose name says that this store runs; -1: none */
 };
 
@@ -196,6 +220,20 @@ void cw_engine_task_tick(struct cw_engine *engine);
 void cw_engine_task_turn(struct cw_core *core);
 /* Waits for what is at work, which gives up. */
 void cw_engine_task_close(struct cw_engine *engine);
+
+/* engine_clock.c */
+/* At a start, once the state is read: the time at which the engine begins; `mark` is the latest one
+   that the state says, 0: none. Adds to *held what the clock is a reason for, or takes it away. */
+int64_t cw_engine_clock_begin(struct cw_engine *engine, int64_t mark, uint32_t *held);
+int64_t cw_engine_clock_latest_ms(void *core);
+/* The wall clock as it stands is right, somebody says. */
+void cw_engine_clock_confirm(struct cw_engine *engine, int64_t offset_ns);
+void cw_engine_clock_turn(struct cw_core *core);     /* once a turn, on its core */
+void cw_engine_clock_tick(struct cw_engine *engine); /* each time the control plane looks */
+/* Counters of the first core, and of each. */
+bool cw_engine_clock_counter(const struct cw_core *core, uint32_t index, const char **name,
+                             const char **help, uint64_t *value);
+void cw_engine_clock_say(const struct cw_engine *engine, FILE *to);
 
 /* engine_erasure.c */
 void cw_engine_erasure_open(struct cw_core *core);

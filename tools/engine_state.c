@@ -23,6 +23,8 @@ enum {
 };
 
 #define SEAL_AFTER_NS UINT64_C(1000000000)
+#define MARK_AFTER_NS UINT64_C(3600000000000) /* the clock into a log that rests: engine_clock.c \
+                                               */
 
 /* What is settled later is settled as well, so most calls need not hand anything on. */
 static void tell_settled(struct cw_core *core)
@@ -67,7 +69,7 @@ static void commit_staged(void *self)
     struct cw_core *core = self;
     struct cw_channel_port port = cw_channels_port(core->engine->channels);
     core->staged_until = core->until;
-    core->committed_ns = cw_clock_monotonic_ns();
+    core->committed_ns = core->marked_ns = cw_clock_monotonic_ns();
     core->commits++;
     port.stage(port.self, core->index);
 }
@@ -133,9 +135,15 @@ void cw_engine_look_after_state(struct cw_core *core)
     if (commit.number(commit.self) <= commit.durable(commit.self)) {
         core->durable_until = core->until;
         tell_settled(core);
-        if (cw_clock_monotonic_ns() - core->committed_ns > SEAL_AFTER_NS) {
-            core->committed_ns = cw_clock_monotonic_ns();
+        uint64_t now_ns = cw_clock_monotonic_ns();
+        if (now_ns - core->committed_ns > SEAL_AFTER_NS) {
+            core->committed_ns = now_ns;
             cw_store_idle(core->store);
+        }
+        if (now_ns - core->marked_ns > MARK_AFTER_NS) {
+            core->marked_ns = now_ns;
+            cw_pipeline_note(
+                cw_service_pipeline(core->service)); /* the clock is all that changed */
         }
     }
 }
@@ -198,6 +206,22 @@ static cw_err claim_name(struct cw_engine *engine, struct cw_fault *fault)
                    engine->live->state, name + sizeof "cartwheel-" - 1);
 }
 
+static void begin_cores(struct cw_engine *engine, int64_t now)
+{
+    for (uint32_t i = 0; i < engine->count; i++) {
+        struct cw_core *core = &engine->cores[i];
+        if (engine->live->clock == CW_CLOCK_EVENT) { /* but frames say when they were written */
+            cw_clock_init(&core->clock, engine->start_ms);
+        } else {
+            cw_clock_init_at(&core->clock, now);
+        }
+        core->clock_begun = true;
+        core->marked_ns = cw_clock_monotonic_ns();
+        cw_service_begin_at(core->service, now);
+    }
+    engine->start_ms = now > engine->start_ms ? now : engine->start_ms;
+}
+
 /* Durability none keeps nothing and reads nothing; where a state is, that would be a mistake. */
 static cw_err keep_nothing(struct cw_engine *engine, struct cw_fault *fault)
 {
@@ -214,11 +238,8 @@ static cw_err keep_nothing(struct cw_engine *engine, struct cw_fault *fault)
                        "keep: say fsync or os, or name another directory",
                        engine->live->state);
     }
-    for (uint32_t i = 0; i < engine->count; i++) {
-        cw_clock_init(&engine->cores[i].clock, engine->start_ms);
-        cw_service_begin_at(engine->cores[i].service,
-                            engine->live->clock == CW_CLOCK_EVENT ? 0 : engine->start_ms);
-    }
+    uint32_t held = CW_HOLD_NONE;
+    begin_cores(engine, cw_engine_clock_begin(engine, 0, &held));
     return CW_ERR_OK;
 }
 
@@ -242,26 +263,28 @@ cw_err cw_engine_recover(struct cw_engine *engine, struct cw_fault *fault)
         return err;
     }
     engine->recover_s = (double)(cw_clock_monotonic_ns() - began_ns) / 1e9;
-    /* No core's clock is before what any of them knows; in event time that is all there is of it.
-     */
-    int64_t known = engine->live->clock == CW_CLOCK_EVENT ? 0 : engine->start_ms;
+    /* No core's clock is before what any of them knows. */
+    bool event_time = engine->live->clock == CW_CLOCK_EVENT; /* frames say other times there */
+    int64_t mark = engine->found.fresh || event_time ? 0 : engine->found.logical_ms;
     for (uint32_t i = 0; i < engine->count; i++) {
         int64_t of_core = cw_pipeline_now(pipelines[i]);
-        known = of_core > known ? of_core : known;
+        mark = of_core > mark ? of_core : mark;
     }
-    engine->start_ms = known > engine->start_ms ? known : engine->start_ms;
+    uint32_t held = cw_durable_manifest(engine->durable)->held; /* what is said there, holds */
+    int64_t now = cw_engine_clock_begin(engine, mark, &held);
+    if (held != cw_durable_manifest(engine->durable)->held) {
+        err = cw_durable_hold(engine->durable, held, fault);
+    }
+    begin_cores(engine, now);
     for (uint32_t i = 0; i < engine->count; i++) {
         struct cw_core *core = &engine->cores[i];
         core->store = cw_durable_store(engine->durable, i);
         engine->shards[i].commit = cw_store_commit(core->store);
-        cw_clock_init(&core->clock, engine->start_ms);
-        cw_service_begin_at(core->service, known);
-        bool held = cw_durable_manifest(engine->durable)->held; /* what is said there, holds */
         if (cw_pipeline_sends_held(pipelines[i]) != held) {
             cw_pipeline_hold_sends(pipelines[i], held);
         }
     }
-    return CW_ERR_OK;
+    return err;
 }
 
 void cw_engine_say_state(const struct cw_engine *engine, FILE *to)
@@ -315,7 +338,8 @@ void cw_engine_say_state(const struct cw_engine *engine, FILE *to)
                       found->checkpoints_refused,
                       found->checkpoints_refused == 1 ? " was" : "s were");
     }
-    if (cw_pipeline_sends_held(cw_service_pipeline(engine->cores[0].service))) {
+    cw_engine_clock_say(engine, to);
+    if ((manifest->held & CW_HOLD_RESTORED) != 0) {
         (void)fputs("  sends are HELD: this state came out of a snapshot; messages that went out "
                     "after it was made are not known. `cartwheel resume` lets them go\n",
                     to);

@@ -55,13 +55,18 @@ static bool make_checkpoint(struct cw_core *core)
     return task->failed;
 }
 
-/* True once sends go, durably. */
+/* True once sends go, durably. The clock has its own say: cw_engine_clock_turn, just before this,
+   took in what was confirmed, and has lifted its hold if that is how the clock stands now. The
+   first turn is left to that: what was due meanwhile is only overdue once time has passed. */
 static bool let_go(struct cw_core *core)
 {
     struct cw_core_task *task = &core->task;
     struct cw_pipeline *pipeline = cw_service_pipeline(core->service);
-    struct cw_commit commit = cw_store_commit(core->store);
     if (!core->doubts_settled) { /* one walk at a time */
+        return false;
+    }
+    if (!task->begun) {
+        task->begun = true;
         return false;
     }
     if (task->step == 0) {
@@ -71,10 +76,18 @@ static bool let_go(struct cw_core *core)
         return false;
     }
     if (task->step == 1) {
-        cw_pipeline_hold_sends(pipeline, false);
-        task->need = commit.number(commit.self);
+        task->held = cw_pipeline_sends_held(pipeline) & CW_HOLD_CLOCK;
+        cw_pipeline_hold_sends(pipeline, task->held);
         task->step = 2;
+        if (core->store != NULL) {
+            struct cw_commit commit = cw_store_commit(core->store);
+            task->need = commit.number(commit.self);
+        }
     }
+    if (core->store == NULL) {
+        return true;
+    }
+    struct cw_commit commit = cw_store_commit(core->store);
     return commit.durable(commit.self) >= task->need;
 }
 
@@ -93,6 +106,7 @@ void cw_engine_task_turn(struct cw_core *core)
     }
     if (through) {
         task->step = 0;
+        task->begun = false;
         atomic_store(&task->done, asked);
     }
 }
@@ -160,9 +174,17 @@ static cw_err take_snapshot(struct cw_engine *engine, struct cw_fault *fault)
    sends again. */
 static cw_err resume(struct cw_engine *engine, struct cw_fault *fault)
 {
-    cw_err err = ask_all(engine, CW_WISH_RESUME, engine->task.until, fault);
-    return err == CW_ERR_OK && cw_durable_manifest(engine->durable)->held
-               ? cw_durable_hold(engine->durable, false, fault)
+    struct cw_task *task = &engine->task;
+    if (task->trusted_ms != CW_TIME_NONE) {
+        cw_engine_clock_confirm(engine, cw_clock_offset_ns());
+    }
+    cw_err err = ask_all(engine, CW_WISH_RESUME, task->until, fault);
+    for (uint32_t i = 0; err == CW_ERR_OK && i < engine->count; i++) {
+        task->held |= engine->cores[i].task.held;
+    }
+    return err == CW_ERR_OK && engine->durable != NULL &&
+                   cw_durable_manifest(engine->durable)->held != task->held
+               ? cw_durable_hold(engine->durable, task->held, fault)
                : err;
 }
 
@@ -287,6 +309,14 @@ static bool prepare_resume(struct cw_engine *engine, struct cw_view query, struc
     struct cw_view text;
     char room[64];
     engine->task.until = CW_TIME_NONE;
+    engine->task.held = CW_HOLD_NONE;
+    engine->task.held_before =
+        engine->durable != NULL ? cw_durable_manifest(engine->durable)->held : CW_HOLD_NONE;
+    engine->task.trusted_ms = CW_TIME_NONE;
+    if (engine->clock.suspect) {
+        engine->task.held_before |= CW_HOLD_CLOCK;
+        engine->task.trusted_ms = cw_clock_wall_ms();
+    }
     if (raw.data == NULL) {
         return true;
     }
@@ -323,7 +353,7 @@ enum cw_task_note cw_engine_task_note(struct cw_core *core, const struct cw_note
         }
         return CW_TASK_NOTE_ANSWERED;
     }
-    if (engine->durable == NULL) {
+    if (engine->durable == NULL && (kind == CW_TASK_SNAPSHOT || !engine->clock.suspect)) {
         cw_engine_refuse(reply, 409, CW_NOTHING_KEPT);
         return CW_TASK_NOTE_ANSWERED;
     }
@@ -350,6 +380,27 @@ enum cw_task_note cw_engine_task_note(struct cw_core *core, const struct cw_note
 
 /* ---- when it is through ---- */
 
+static void put_time(struct cw_text *told, int64_t at)
+{
+    if (at == CW_TIME_NONE) {
+        cw_text_puts(told, "null");
+    } else {
+        cw_text_json_time(told, at);
+    }
+}
+
+static void put_holds(struct cw_text *told, uint32_t holds)
+{
+    uint32_t at = 0;
+    const char *name;
+    const char *comma = "";
+    cw_text_char(told, '[');
+    for (; (name = cw_hold_next(holds, &at)) != NULL; comma = ",") {
+        cw_text_printf(told, "%s\"%s\"", comma, name);
+    }
+    cw_text_char(told, ']');
+}
+
 static void tell(struct cw_engine *engine)
 {
     struct cw_task *task = &engine->task;
@@ -373,13 +424,14 @@ static void tell(struct cw_engine *engine)
                        seconds);
         return;
     }
-    cw_text_puts(told, "{\"sends\":\"go\",\"assumedSentUntil\":");
-    if (task->until == CW_TIME_NONE) {
-        cw_text_puts(told, "null}\n");
-    } else {
-        cw_text_json_time(told, task->until);
-        cw_text_puts(told, "}\n");
-    }
+    cw_text_printf(told, "{\"sends\":\"%s\",\"assumedSentUntil\":",
+                   task->held == CW_HOLD_NONE ? "go" : "held");
+    put_time(told, task->until);
+    cw_text_puts(told, ",\"wereHeldFor\":");
+    put_holds(told, task->held_before);
+    cw_text_puts(told, ",\"clockConfirmed\":");
+    put_time(told, task->trusted_ms);
+    cw_text_puts(told, "}\n");
 }
 
 static void reply_to_asker(struct cw_engine *engine, uint16_t status, struct cw_view body)
@@ -432,7 +484,10 @@ static void end(struct cw_engine *engine)
                       task->kind == CW_TASK_SNAPSHOT ? "the snapshot" : "resuming sends",
                       task->fault.text);
     } else if (task->err == CW_ERR_OK && task->kind == CW_TASK_RESUME) {
-        (void)fputs("cartwheel: sends are not held any more\n", stderr);
+        (void)fputs(task->held == CW_HOLD_NONE
+                        ? "cartwheel: sends are not held any more\n"
+                        : "cartwheel: sends are HELD still: the wall clock has jumped once more\n",
+                    stderr);
     } else if (task->err == CW_ERR_OK && task->scheduled) {
         remove_old(engine);
     }
@@ -527,7 +582,7 @@ bool cw_engine_counter(const struct cw_core *core, uint32_t index, const char **
         {"store_checkpoint_bytes", "Bytes of the last checkpoint made.", stats.checkpoint.bytes},
         {"store_disk_full", "Cores that refuse new work since the disk is full.", stats.full},
         {"store_sends_held", "Cores whose sends are held until they are resumed.",
-         cw_pipeline_sends_held(cw_service_pipeline(core->service))},
+         cw_pipeline_sends_held(cw_service_pipeline(core->service)) != CW_HOLD_NONE},
         {"store_erasures_total", "Customers whose erasure this process saw through, or has to.",
          core->erasure.asked},
         {"store_erasures_pending", "Of these, those whose receipt is not written.",

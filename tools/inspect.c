@@ -64,13 +64,20 @@ static void put_manifest(struct cw_text *out, const struct cw_look *look, bool j
                        "\",\"generation\":%llu,\"epoch\":%llu,\"coreCount\":%u,\"partitions\":%u,"
                        "\"clean\":%s,\"held\":%s,\"writer\":",
                        (unsigned long long)m->generation, (unsigned long long)m->epoch, m->cores,
-                       m->partitions, m->clean ? "true" : "false", m->held ? "true" : "false");
+                       m->partitions, m->clean ? "true" : "false",
+                       m->held != CW_HOLD_NONE ? "true" : "false");
     } else {
         cw_text_printf(out,
                        "\n  generation %llu, epoch %llu, %u cores, %u partitions\n  stopped in "
-                       "order: %s, sends held: %s, written by cartwheel ",
+                       "order: %s, sends held: %s",
                        (unsigned long long)m->generation, (unsigned long long)m->epoch, m->cores,
-                       m->partitions, yes_no[m->clean], yes_no[m->held]);
+                       m->partitions, yes_no[m->clean], yes_no[m->held != CW_HOLD_NONE]);
+        uint32_t at = 0;
+        const char *name;
+        while ((name = cw_hold_next(m->held, &at)) != NULL) {
+            cw_text_printf(out, " (%s)", name);
+        }
+        cw_text_puts(out, ", written by cartwheel ");
     }
     if (json) {
         cw_text_json(out, (struct cw_view){m->writer, (uint32_t)strlen(m->writer)});

@@ -1,4 +1,4 @@
-/* resume: lets go of the sends of an engine that came up from a snapshot. */
+/* resume: lets go of the sends of an engine that holds them. */
 #include "core/time.h"
 #include "tools/ask.h"
 
@@ -9,7 +9,8 @@ static const char help[] =
     "usage: cartwheel resume --to URL [OPTIONS]\n"
     "\n"
     "An engine on a restored state holds all sends: messages that went out after the snapshot was\n"
-    "made are not known to it. This lets them go.\n"
+    "made are not known to it. So does one whose wall clock jumped ahead (clock_suspect). This\n"
+    "lets them go; with a clock that is suspect it says that the wall clock is right.\n"
     "\n"
     "  --to URL                  the engine, such as http://127.0.0.1:8080\n"
     "  --assume-sent-until TIME  touches that were due before TIME (2026-11-28T18:15:00Z) count "

@@ -15,7 +15,7 @@ static struct cw_manifest sample(void)
                             .cores = 4,
                             .partitions = 256,
                             .clean = true,
-                            .held = false,
+                            .held = CW_HOLD_NONE,
                             .writer = "0.1.0"};
     for (uint32_t i = 0; i < sizeof m.store; i++) {
         m.store[i] = (uint8_t)(i * 17);
@@ -41,9 +41,28 @@ Test(manifest, comes_back_as_it_was_written)
     cr_assert(eq(u32, read.cores, 4));
     cr_assert(eq(u32, read.partitions, 256));
     cr_assert(read.clean);
-    cr_assert(not(read.held));
+    cr_assert(eq(u32, read.held, CW_HOLD_NONE));
     cr_assert(eq(str, read.writer, "0.1.0"));
     cw_text_deinit(&text);
+}
+
+Test(manifest, tells_why_sends_are_held)
+{
+    for (uint32_t holds = 0; holds < 1u << CW_HOLD_BITS; holds++) {
+        struct cw_text text = {0};
+        struct cw_manifest written = sample();
+        struct cw_manifest read;
+        uint32_t named = 0;
+        written.held = holds;
+        cw_manifest_write(&written, &text);
+        cr_assert(eq(int, cw_manifest_read(&read, view_of(&text), &fault), CW_ERR_OK));
+        cr_assert(eq(u32, read.held, holds));
+        for (uint32_t at = 0; cw_hold_next(holds, &at) != NULL;) {
+            named |= 1u << (at - 1);
+        }
+        cr_assert(eq(u32, named, holds));
+        cw_text_deinit(&text);
+    }
 }
 
 Test(manifest, is_refused_with_any_byte_changed_or_missing)
@@ -117,7 +136,7 @@ Test(manifest, of_the_first_format_is_read)
     read.epoch = 1;
     read.cores = 2;
     read.clean = false;
-    read.held = true;
+    read.held = CW_HOLD_RESTORED;
     for (uint32_t i = 0; i < sizeof read.store; i++) {
         read.store[i] = (uint8_t)i;
     }

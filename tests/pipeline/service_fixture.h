@@ -50,6 +50,7 @@ struct serving {
     struct cw_shard shard[SERVING_SHARDS_MAX];
     struct serving_core core[SERVING_SHARDS_MAX];
     int64_t now;
+    int64_t latest; /* what a wall clock says that is not believed; 0: there is none */
     _Atomic uint64_t ns; /* atomic where shards may run in threads */
     bool ended;
     struct asked *asked; /* by token */
@@ -153,6 +154,12 @@ static inline int64_t serving_now(void *self)
 static inline uint64_t serving_ns(void *self)
 {
     return atomic_fetch_add(&((struct serving_core *)self)->serving->ns, 1000) + 1000;
+}
+
+static inline int64_t serving_latest(void *self)
+{
+    const struct serving *s = ((struct serving_core *)self)->serving;
+    return s->latest > s->now ? s->latest : s->now;
 }
 
 static inline void serving_letter(void *self, int64_t at, struct cw_view text,
@@ -263,6 +270,7 @@ static inline struct cw_service_options serving_service(struct serving *s, uint3
         .shards = s->shards,
         .templates = s->templates,
         .now_ms = serving_now,
+        .latest_ms = serving_latest,
         .event_time = options->event_time,
         .monotonic_ns = serving_ns,
         .answer = serving_answer,

@@ -479,9 +479,11 @@ Test(serve, messages_go_to_their_channel_with_all_it_needs)
 {
     open_with(2);
     fill(3);
-    s.now += 2 * CW_HOUR_MS;
-    serving_run(&s);
-    cr_assert(eq(u32, s.posts, 6)); /* two programs */
+    for (uint32_t i = 0; i < 2; i++) { /* two programs, and an hour between their messages */
+        s.now += CW_HOUR_MS;
+        serving_run(&s);
+    }
+    cr_assert(eq(u32, s.posts, 6));
     cr_assert(strstr(s.posted.data, "0 email to=c0@x.example subject=S text=Hi Ada") != NULL, "%s",
               s.posted.data);
     cr_assert(strstr(s.posted.data, " programId=p customerId=c0 cartId=k touch=1 "

@@ -115,6 +115,22 @@ Test(service, what_lies_more_than_a_day_ahead_is_refused)
     serving_close(&s);
 }
 
+Test(service, what_agrees_with_a_wall_clock_that_is_not_believed_is_taken)
+{
+    static const char body[] =
+        "{\"source\":\"ecommerce.cart\",\"detail-type\":\"CartCleared\",\"time\":\"%s\","
+        "\"detail\":{\"customerId\":\"a\",\"cartId\":\"k\"}}";
+    char text[512];
+    open_with(1);
+    s.latest = SERVING_START + 2 * CW_DAY_MS;
+    (void)snprintf(text, sizeof text, body, "2026-01-22T12:00:00Z");
+    is(serving_ask(&s, EVENTS, text), 200, OK(1, 0));
+    (void)snprintf(text, sizeof text, body, "2026-01-22T12:00:00.001Z");
+    is(serving_ask(&s, EVENTS, text), 400,
+       "{\"error\":\"its time is more than a day ahead of the clock\"}");
+    serving_close(&s);
+}
+
 #define ENTRY(detail) \
     "{\"Source\":\"ecommerce.cart\",\"DetailType\":\"CartAbandoned\",\"Detail\":\"" detail "\"}"
 #define GOOD                                                                        \
@@ -176,6 +192,32 @@ Test(service, timers_fire_by_the_clock_after_the_events_of_their_instant)
     cr_assert(eq(u32, serving_count(&s, "\"outcome\":\"sent\""), 1));
     s.now -= 10 * CW_HOUR_MS; /* a clock that goes back changes nothing */
     is(serving_ask(&s, EVENTS, CART("a", "e1")), 200, OK(0, 1));
+    serving_close(&s);
+}
+
+Test(service, what_was_due_while_a_clock_leapt_happens_now_and_not_then)
+{
+    open_with(2);
+    (void)serving_ask(&s, EVENTS, CUSTOMER("a"));
+    (void)serving_ask(&s, EVENTS, CART("a", "e1"));
+    s.now = SERVING_START + 30 * CW_HOUR_MS; /* both touches are due */
+    serving_run(&s);
+    cr_assert(eq(u32, serving_count(&s, "\"reason\":\"late\""), 1));
+    cr_assert(
+        eq(u32, serving_count(&s, "\"at\":\"2026-01-20T17:59:59.999Z\",\"kind\":\"touch\""), 2));
+    cr_assert(eq(u32, serving_count(&s, "\"outcome\":\"sent\""), 1));
+    serving_close(&s);
+}
+
+Test(service, a_leap_comes_before_the_events_of_its_instant_too)
+{
+    open_with(1);
+    (void)serving_ask(&s, EVENTS, CUSTOMER("a"));
+    (void)serving_ask(&s, EVENTS, CART("a", "e1"));
+    s.now = SERVING_START + 30 * CW_HOUR_MS;
+    is(serving_ask(&s, EVENTS, CUSTOMER("b")), 200, OK(1, 0));
+    cr_assert(eq(u32, serving_count(&s, "\"reason\":\"late\""), 1));
+    cr_assert(eq(u32, serving_count(&s, "\"outcome\":\"sent\""), 1));
     serving_close(&s);
 }
 

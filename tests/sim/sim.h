@@ -280,7 +280,11 @@ struct sim {
     /* Time. */
     uint64_t ns;         /* since the run began */
     int64_t wall_offset; /* of the machine's clock, ms */
-    uint64_t turn;       /* steps so far */
+    int64_t confirm_at;  /* base: when it is confirmed as it then stands; 0: nothing to confirm */
+    bool confirmed;      /* in this life of the machine, to be at */
+    int64_t confirmed_ns;
+    int64_t believed; /* ms beside base: the furthest ahead that the engine's clock may be */
+    uint64_t turn;    /* steps so far */
     /* The engine's configuration. */
     struct cw_programs *programs[2];
     const struct cw_zones *zones;
@@ -459,13 +463,14 @@ void sim_check_delivery(struct sim *sim, const struct sim_message *message,
                         const struct sim_attempt *attempt);                 /* 4 */
 void sim_check_stopped(struct sim *sim, const struct sim_message *message); /* 5 */
 void sim_check_caps(struct sim *sim, const struct sim_message *message,
-                    const struct sim_attempt *attempt);                 /* 6 */
-void sim_check_due(struct sim *sim, const struct sim_message *message); /* 7 */
-void sim_check_ledger(struct sim *sim);                                 /* 8 */
-void sim_check_sums(struct sim *sim);                                   /* 9 */
-void sim_check_ended(struct sim *sim);                                  /* 10 */
-void sim_check_erased(struct sim *sim);                                 /* 11 */
-void sim_check_epochs(struct sim *sim);                                 /* 11 */
+                    const struct sim_attempt *attempt);                   /* 6 */
+void sim_check_due(struct sim *sim, const struct sim_message *message);   /* 7 */
+void sim_check_clock(struct sim *sim, const struct sim_attempt *attempt); /* 13 */
+void sim_check_ledger(struct sim *sim);                                   /* 8 */
+void sim_check_sums(struct sim *sim);                                     /* 9 */
+void sim_check_ended(struct sim *sim);                                    /* 10 */
+void sim_check_erased(struct sim *sim);                                   /* 11 */
+void sim_check_epochs(struct sim *sim);                                   /* 11 */
 
 /* ---- sim_plant.c ---- */
 

@@ -129,6 +129,18 @@ void sim_check_caps(struct sim *sim, const struct sim_message *message,
     }
 }
 
+/* 13: no touch is posted by a clock that followed a wall clock further ahead than it may without
+   being told that the wall is right: five minutes, and what wears off of them. */
+void sim_check_clock(struct sim *sim, const struct sim_attempt *attempt)
+{
+    int64_t most = sim->believed + CW_CLOCK_STEP_MS + (int64_t)(sim->ns / 1000000 / 2000) + 1;
+    int64_t ahead = attempt->now_ms - sim_base(sim);
+    if (ahead > most) {
+        sim_fail(sim, "clock", "a touch is posted by a clock that is %lld ms ahead, of %lld",
+                 (long long)ahead, (long long)most);
+    }
+}
+
 /* 7: no touch is posted before it is due. */
 void sim_check_due(struct sim *sim, const struct sim_message *message)
 {

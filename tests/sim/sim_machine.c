@@ -23,6 +23,10 @@ int64_t sim_machine_clock(struct sim *sim, uint32_t core)
 {
     struct cw_clock *clock = &sim->machine.core[core].clock;
     int64_t wall_ns = (SIM_START + sim->wall_offset) * 1000000 + (int64_t)sim->ns;
+    if (sim->confirmed || sim_planted(sim, "gullible-clock")) {
+        cw_clock_trust(clock, sim_planted(sim, "gullible-clock") ? wall_ns - (int64_t)sim->ns
+                                                                 : sim->confirmed_ns);
+    }
     int64_t now = cw_clock_step(clock, wall_ns, sim->ns);
     sim->engine_ms = now > sim->engine_ms ? now : sim->engine_ms;
     return now;
@@ -189,6 +193,15 @@ static void see_erasures_through(struct sim_core *core)
     }
 }
 
+/* As tools/engine_clock.c: what is not known to be the time sends nothing. */
+static void look_at_clock(struct sim_core *core)
+{
+    uint32_t held = core->clock.suspect ? CW_HOLD_CLOCK : CW_HOLD_NONE;
+    if (cw_pipeline_sends_held(pipeline_of(core)) != held) {
+        cw_pipeline_hold_sends(pipeline_of(core), held);
+    }
+}
+
 static void look_after_state(struct sim_core *core)
 {
     if (!core->doubts_settled) {
@@ -224,6 +237,8 @@ static enum cw_poll take(void *self, uint32_t shard, uint64_t sequence, struct c
         core->draining = true;
         cw_service_drain(core->service);
     }
+    (void)sim_machine_clock(sim, core->index);
+    look_at_clock(core);
     look_after_state(core);
     if (!core->doubts_settled) {
         return CW_POLL_LATER;
@@ -269,7 +284,6 @@ static cw_err open_service(struct sim *sim, uint32_t index, struct cw_fault *fau
                      .codes = {sim->options.seed, 5},
                      .cores = machine->cores,
                      .live = true,
-                     .start_ms = sim_base(sim) + sim->wall_offset,
                      .rows_max = sim->swarm.rows_max,
                      .bytes_max = 16u << 20, /* no seed comes near it */
                      .shop_link = CW_VIEW("https://shop.example/cart"),
@@ -323,6 +337,8 @@ static void open_shards(struct sim *sim)
         int64_t known = cw_pipeline_now(pipeline_of(&machine->core[i]));
         start_ms = known > start_ms ? known : start_ms;
     }
+    sim->confirmed = false; /* a start takes the wall clock as it is */
+    sim->believed = start_ms - sim_base(sim);
     for (uint32_t i = 0; i < machine->cores; i++) {
         struct sim_core *core = &machine->core[i];
         core->clock = (struct cw_clock){.now_ns = start_ms * 1000000, .boot_ns = sim->ns};

@@ -16,6 +16,7 @@ const struct sim_plant sim_plants[] = {
     {"order-astray", "stopped", "orders convert another cart than theirs"},
     {"cap-forgotten", "caps", "a restart forgets what was sent"},
     {"fast-clock", "due", "the engine's clock runs ahead"},
+    {"gullible-clock", "clock", "the engine's clock believes every step of the wall"},
     {"refused-is-sent", "ledger", "a refusal is taken for a success"},
     {"miscount", "sums", "a counter counts twice after a restart"},
     {"result-lost", "ended", "a provider's answer is swallowed now and then"},

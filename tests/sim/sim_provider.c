@@ -93,6 +93,7 @@ static bool post(void *self, uint32_t channel, const struct cw_post *what)
     sim_trace(sim, what->key, CW_POST_KEY_BYTES);
     sim_check_stopped(sim, message);
     sim_check_due(sim, message);
+    sim_check_clock(sim, made);
     if (sim_planted(sim, "early-send")) { /* leaves before its commit is durable */
         made->state = SIM_ATTEMPT_RELEASED;
         made->at = sim_base(sim);

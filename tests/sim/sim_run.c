@@ -94,6 +94,19 @@ static void step_clock(struct sim *sim)
     int64_t offset = sim->wall_offset + (sim_chance(sim, 500) ? by : -by);
     sim->wall_offset = offset > 50000000 ? 50000000 : offset < -50000000 ? -50000000 : offset;
     sim_say(sim, "the wall clock is %lld ms off", (long long)sim->wall_offset);
+    sim->confirm_at = sim_base(sim) + 1000 + sim_draw(sim, 6 * 3600000);
+}
+
+/* The kernel, or an operator, says that the wall clock is right as it stands. */
+static void confirm_clock(struct sim *sim)
+{
+    if (sim->confirm_at != 0 && (sim->quiet || sim_base(sim) >= sim->confirm_at)) {
+        sim->confirm_at = 0;
+        sim->confirmed = true;
+        sim->confirmed_ns = (SIM_START + sim->wall_offset) * 1000000;
+        sim->believed = sim->wall_offset > sim->believed ? sim->wall_offset : sim->believed;
+        sim_say(sim, "the wall clock is confirmed");
+    }
 }
 
 static void fail_disk(struct sim *sim)
@@ -235,6 +248,7 @@ static void skip_time(struct sim *sim, int64_t until)
         next = min(next, sim->dues[i].at);
     }
     next = sim->full_until != 0 ? min(next, sim->full_until) : next;
+    next = sim->confirm_at != 0 ? min(next, sim->confirm_at) : next;
     next = min(next, until);
     int64_t wait = next - sim_base(sim);
     sim->ns += (uint64_t)(wait > 1 ? wait : 1) * 1000000;
@@ -247,6 +261,7 @@ static bool turn(struct sim *sim, int64_t until)
     if (!sim->quiet) {
         begin_faults(sim);
     }
+    confirm_clock(sim);
     sim_client_turn(sim);
     bool worked = sim_machine_step(sim, sim_draw(sim, sim->machine.cores));
     if (sim->machine.up) {

@@ -1,0 +1,42 @@
+/*
+ * clock_shim: a wall clock that a test can move: preloaded into the engine, it adds what a file of
+ * two 64-bit numbers says to CLOCK_REALTIME (ns), and lets the kernel's clock be synchronised or
+ * not (adjtimex). $CW_TEST_CLOCK names the file; without it nothing is changed.
+ */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/timex.h>
+#include <time.h>
+#include <unistd.h>
+
+static volatile int64_t *shared; /* [0]: how far ahead, ns; [1]: not 0: synchronised */
+
+__attribute__((constructor)) static void open_shared(void)
+{
+    const char *path = getenv("CW_TEST_CLOCK"); /* NOLINT(concurrency-mt-unsafe) */
+    int file = path != NULL ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+    void *map = file >= 0 ? mmap(NULL, 16, PROT_READ, MAP_SHARED, file, 0) : MAP_FAILED;
+    shared = map != MAP_FAILED ? map : NULL;
+}
+
+int clock_gettime(clockid_t clock, struct timespec *at)
+{
+    int rc = (int)syscall(SYS_clock_gettime, clock, at);
+    if (rc == 0 && clock == CLOCK_REALTIME && shared != NULL) {
+        int64_t ns = (int64_t)at->tv_sec * 1000000000 + at->tv_nsec + shared[0];
+        at->tv_sec = ns / 1000000000;
+        at->tv_nsec = ns % 1000000000;
+    }
+    return rc;
+}
+
+int adjtimex(struct timex *kernel)
+{
+    *kernel = (struct timex){.status = shared != NULL && shared[1] != 0 ? 0 : STA_UNSYNC,
+                             .maxerror = 1000};
+    return shared != NULL && shared[1] != 0 ? TIME_OK : TIME_ERROR;
+}

@@ -1,0 +1,257 @@
+/*
+ * engine_clock: what the engine makes of a wall clock that jumps.
+ *
+ * Each core has a clock of its own (io/clock.h), which does not follow a wall clock that has jumped
+ * far ahead. While a core's clock is suspect, its sends are held as well: its time goes on at the
+ * machine's own pace, so no timer fires early, no candidate expires, no window closes; but whether
+ * the wall or this time is right, and with it whether it is night where a customer lives, nobody
+ * knows. Events are taken all the while. The control plane has one more such clock, to see the jump
+ * and tell of it where all cores sleep; it asks the kernel whether the new time is synchronised,
+ * and hands a confirmation, of the kernel or of an operator, to all cores. A wall clock that comes
+ * back needs none.
+ *
+ * That it is so is in the manifest too, since a restart would take the jump for downtime. A state
+ * that was left so, or whose last mark in the log is further back than `maxTrustedDowntime`, begins
+ * at that mark, and is suspect by the same rule.
+ */
+#include "core/time.h"
+#include "tools/engine_priv.h"
+
+/* ---- for people ---- */
+
+struct span {
+    char text[32];
+};
+
+static struct span span_of(int64_t ms)
+{
+    struct span span;
+    int64_t minutes = (ms < 0 ? -ms : ms) / 60000;
+    if (minutes >= 2 * 24 * 60) {
+        (void)snprintf(span.text, sizeof span.text, "%lld days", (long long)(minutes / (24 * 60)));
+    } else if (minutes >= 120) {
+        (void)snprintf(span.text, sizeof span.text, "%lld h %lld min", (long long)(minutes / 60),
+                       (long long)(minutes % 60));
+    } else {
+        (void)snprintf(span.text, sizeof span.text, "%lld min", (long long)minutes);
+    }
+    return span;
+}
+
+struct stamp {
+    char text[CW_TIME_BYTES + 1];
+};
+
+static struct stamp stamp_of(int64_t ms)
+{
+    struct stamp stamp;
+    cw_time_format(ms, stamp.text);
+    stamp.text[CW_TIME_BYTES] = '\0';
+    return stamp;
+}
+
+static void say_suspect(int64_t now, int64_t ahead, FILE *to, const char *margin)
+{
+    (void)fprintf(to,
+                  "%sWARNING: clock_suspect: the wall clock says %s, %s more than passed here. "
+                  "Sends are HELD,\n  events are taken, the engine's time goes on from %s. If the "
+                  "wall clock is wrong, set it right:\n  sends go on by themselves. If it is "
+                  "right: `cartwheel resume`, or let NTP synchronise it\n",
+                  margin, stamp_of(now + ahead).text, span_of(ahead).text, stamp_of(now).text);
+}
+
+/* ---- at a start ---- */
+
+int64_t cw_engine_clock_begin(struct cw_engine *engine, int64_t mark, uint32_t *held)
+{
+    struct cw_engine_clock *clock = &engine->clock;
+    int64_t offset = 0;
+    clock->guarded = engine->live->clock == CW_CLOCK_WALL;
+    if (!clock->guarded) {
+        *held &= ~(uint32_t)CW_HOLD_CLOCK; /* no wall clock is asked */
+        return engine->live->clock == CW_CLOCK_EVENT || mark > engine->start_ms ? mark
+                                                                                : engine->start_ms;
+    }
+    int64_t wall = cw_clock_wall_ms();
+    bool doubtful =
+        (*held & CW_HOLD_CLOCK) != 0 || wall - mark > (int64_t)engine->live->downtime_ms_max;
+    bool holds =
+        mark > 0 && doubtful && wall - mark > CW_CLOCK_STEP_MS && !cw_clock_synchronised(&offset);
+    int64_t now = holds || mark > wall ? mark : wall;
+    *held = (*held & ~(uint32_t)CW_HOLD_CLOCK) | (holds ? CW_HOLD_CLOCK : CW_HOLD_NONE);
+    cw_clock_init_at(&clock->watch, now);
+    clock->suspect = holds; /* cw_engine_clock_say tells it */
+    atomic_store(&clock->steps, holds ? 1 : 0);
+    return now;
+}
+
+void cw_engine_clock_say(const struct cw_engine *engine, FILE *to)
+{
+    const struct cw_clock *watch = &engine->clock.watch;
+    if (engine->clock.guarded && watch->suspect) {
+        say_suspect(watch->now_ns / 1000000, watch->ahead_ns / 1000000, to, "  ");
+    }
+}
+
+/* ---- on a core ---- */
+
+int64_t cw_engine_clock_latest_ms(void *self)
+{
+    struct cw_core *core = self;
+    int64_t now = cw_engine_now_ms(core);
+    return core->engine->clock.guarded && core->clock.suspect ? now + core->clock.ahead_ns / 1000000
+                                                              : now;
+}
+
+void cw_engine_clock_turn(struct cw_core *core)
+{
+    struct cw_engine_clock *clock = &core->engine->clock;
+    if (!clock->guarded) {
+        return;
+    }
+    uint32_t confirms = atomic_load(&clock->confirms);
+    if (confirms != core->clock_confirms) {
+        core->clock_confirms = confirms;
+        cw_clock_trust(&core->clock, atomic_load(&clock->offset));
+    }
+    (void)cw_clock_now_ms(&core->clock);
+    atomic_store_explicit(&core->clock_suspect, core->clock.suspect, memory_order_release);
+    cw_server_doubt_wall(core->server, core->clock.suspect ? core->clock.ahead_ns / 1000000 : 0);
+    struct cw_pipeline *pipeline = cw_service_pipeline(core->service);
+    uint32_t held = cw_pipeline_sends_held(pipeline);
+    uint32_t others = held & ~(uint32_t)CW_HOLD_CLOCK;
+    uint32_t now = others | (core->clock.suspect ? CW_HOLD_CLOCK : CW_HOLD_NONE);
+    if (now != held) {
+        cw_pipeline_hold_sends(pipeline, now);
+    }
+}
+
+/* ---- on the control plane ---- */
+
+void cw_engine_clock_confirm(struct cw_engine *engine, int64_t offset_ns)
+{
+    atomic_store(&engine->clock.offset, offset_ns);
+    atomic_fetch_add(&engine->clock.confirms, 1);
+    for (uint32_t i = 0; i < engine->count; i++) {
+        cw_server_wake(engine->cores[i].server);
+    }
+}
+
+static void tell_behind(struct cw_engine_clock *clock)
+{
+    int64_t behind = -clock->watch.ahead_ns / 1000000;
+    int64_t now = clock->watch.now_ns / 1000000;
+    atomic_store(&clock->behind_ms, behind > 0 ? behind : 0);
+    if (!clock->behind && behind > CW_CLOCK_STEP_MS) {
+        clock->behind = true;
+        (void)fprintf(stderr,
+                      "cartwheel: WARNING: the wall clock is %s behind the engine's, which never "
+                      "goes back and goes on from %s; until the wall has caught up, touches go out "
+                      "early by it, and quiet hours are off by as much. Is the wall clock right?\n",
+                      span_of(behind).text, stamp_of(now).text);
+    } else if (clock->behind && behind < CW_CLOCK_STEP_MS / 2) {
+        clock->behind = false;
+        (void)fprintf(stderr, "cartwheel: the wall clock has caught up with the engine's\n");
+    }
+}
+
+/* Where a jump is just as large as may be, one clock may follow what another does not believe. */
+static bool any_suspect(const struct cw_engine *engine)
+{
+    bool suspect = engine->clock.watch.suspect;
+    for (uint32_t i = 0; i < engine->count && !suspect; i++) {
+        suspect = atomic_load_explicit(&engine->cores[i].clock_suspect, memory_order_acquire);
+    }
+    return suspect;
+}
+
+static void tell_suspect(struct cw_engine *engine)
+{
+    struct cw_engine_clock *clock = &engine->clock;
+    int64_t ahead = clock->watch.ahead_ns / 1000000;
+    int64_t now = clock->watch.now_ns / 1000000;
+    bool suspect = any_suspect(engine);
+    atomic_store(&clock->ahead_ms, clock->watch.suspect ? ahead : 0);
+    if (suspect && !clock->suspect) {
+        clock->suspect = true;
+        atomic_fetch_add(&clock->steps, 1);
+        say_suspect(now, ahead, stderr, "cartwheel: ");
+    } else if (!suspect && clock->suspect) {
+        clock->suspect = false;
+        (void)fprintf(stderr,
+                      "cartwheel: the clock is not suspect any more: the engine's time is %s\n",
+                      stamp_of(now).text);
+    }
+}
+
+/* For the next start: not while a task may write the manifest as well. */
+static void keep(struct cw_engine *engine)
+{
+    struct cw_engine_clock *clock = &engine->clock;
+    struct cw_fault fault;
+    if (engine->durable == NULL || engine->task.running) {
+        return;
+    }
+    uint32_t held = cw_durable_manifest(engine->durable)->held;
+    uint32_t want = clock->suspect ? held | CW_HOLD_CLOCK : held & ~(uint32_t)CW_HOLD_CLOCK;
+    if (want == held) {
+        return;
+    }
+    bool failed = cw_durable_hold(engine->durable, want, &fault) != CW_ERR_OK;
+    if (failed && !clock->note_failed) {
+        (void)fprintf(stderr, "cartwheel: a restart will not know of the clock: %s\n", fault.text);
+    }
+    clock->note_failed = failed;
+}
+
+void cw_engine_clock_tick(struct cw_engine *engine)
+{
+    struct cw_engine_clock *clock = &engine->clock;
+    int64_t offset;
+    if (!clock->guarded) {
+        return;
+    }
+    uint32_t confirms = atomic_load(&clock->confirms);
+    if (confirms != clock->seen) {
+        clock->seen = confirms;
+        cw_clock_trust(&clock->watch, atomic_load(&clock->offset));
+    }
+    (void)cw_clock_now_ms(&clock->watch);
+    tell_suspect(engine);
+    tell_behind(clock);
+    if (clock->suspect && cw_clock_synchronised(&offset)) {
+        (void)fprintf(stderr, "cartwheel: the kernel says that the wall clock is synchronised\n");
+        cw_engine_clock_confirm(engine, offset);
+    }
+    keep(engine);
+}
+
+/* ---- counters ---- */
+
+bool cw_engine_clock_counter(const struct cw_core *core, uint32_t index, const char **name,
+                             const char **help, uint64_t *value)
+{
+    const struct cw_engine_clock *clock = &core->engine->clock;
+    bool first = core->index == 0; /* which tells what is not a core's */
+
+    const struct {
+        const char *name, *help;
+        uint64_t value;
+    } list[] = {{"clock_suspect", "Cores that hold their sends since the wall clock jumped ahead.",
+                 clock->guarded && core->clock.suspect},
+                {"clock_ahead_ms", "How far a wall clock that is not believed is ahead.",
+                 first ? (uint64_t)atomic_load(&clock->ahead_ms) : 0},
+                {"clock_behind_ms",
+                 "How far the wall clock is behind the engine's, which waits for it.",
+                 first ? (uint64_t)atomic_load(&clock->behind_ms) : 0},
+                {"clock_steps_total", "Jumps of the wall clock for which sends were held.",
+                 first ? atomic_load(&clock->steps) : 0}};
+
+    if (index >= CW_COUNTOF(list)) {
+        return false;
+    }
+    *name = list[index].name;
+    *help = list[index].help;
+    *value = list[index].value;
+    return true;
+}
