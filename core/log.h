@@ -39,13 +39,23 @@ struct cw_log_options {
     uint64_t until;         /* a checkpoint needs all up to here: fewer is damage; 0: none does */
 };
 
+/* Where recovery met damage. */
+struct cw_log_damage {
+    uint64_t lsn;      /* of the first frame that is not there as it was; 0: no damage */
+    uint64_t last_lsn; /* of the last frame that is whole behind it, or `lsn` */
+    uint64_t segment, offset;
+    bool
+        may_be_cut; /* all before it is whole and enough: the log would be good if it ended there */
+};
+
 /* What recovery found. */
 struct cw_log_found {
     uint64_t last_lsn;  /* the last frame that was applied or skipped; 0: none */
     int64_t logical_ms; /* its clock */
     bool clean;         /* the last frame says that the log was closed in order */
     uint64_t frames, bytes, segments;
-    uint64_t torn_bytes; /* of what was being written when it crashed, never acknowledged */
+    uint64_t torn_bytes;         /* of what was being written when it crashed, never acknowledged */
+    struct cw_log_damage damage; /* also where recovery failed */
 };
 
 /* Applies one frame's records, in the order of LSNs. False: they are no records (recovery ends as

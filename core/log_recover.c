@@ -1,4 +1,5 @@
 #define _GNU_SOURCE /* strerrordesc_np */
+#include "core/format.h"
 #include "core/log_priv.h"
 
 #include <errno.h>
@@ -388,8 +389,60 @@ static cw_err gather(struct cw_log_recovery *r, struct cw_log_facts *facts)
 
 static cw_err corrupt(struct cw_log_recovery *r, const char *why)
 {
+    r->found->damage =
+        (struct cw_log_damage){.lsn = r->expected, .last_lsn = r->expected, .offset = r->at};
     return cw_fail(r->fault, CW_ERR_CORRUPT, "segment %s, offset %llu, LSN %llu: %s", r->name,
                    (unsigned long long)r->at, (unsigned long long)r->expected, why);
+}
+
+/* How far frames go behind the damage: the last segment's last whole one. A disk that does not let
+   itself be read there has said enough. */
+static uint64_t last_there(struct cw_log_recovery *r)
+{
+    struct cw_log *log = r->log;
+    uint32_t from = r->index;
+    uint64_t last = r->expected;
+    for (uint32_t i = log->segment_count; i-- > from && last == r->expected;) {
+        uint64_t at = i == from ? r->at + CW_DISK_BLOCK : CW_DISK_BLOCK;
+        if (i != from) {
+            close_segment(r);
+            if (open_segment(r, i, false) != CW_ERR_OK) {
+                break;
+            }
+            last = r->begins[i].is == CW_LOG_HEAD_GOOD && r->begins[i].first_lsn > last + 1
+                       ? r->begins[i].first_lsn - 1
+                       : last;
+        }
+        while (at < r->size) { /* on by a block or a frame each turn */
+            enum cw_log_frame_is is;
+            if (look_at(r, at, &is) != CW_ERR_OK) {
+                break;
+            }
+            last = is == CW_LOG_FRAME_VALID && r->frame->lsn > last ? r->frame->lsn : last;
+            at += is == CW_LOG_FRAME_VALID ? cw_log_blocks(r->frame->len) : CW_DISK_BLOCK;
+        }
+    }
+    return last;
+}
+
+/* Damage that was met while frames were followed: the log is whole up to here. */
+static cw_err corrupt_from(struct cw_log_recovery *r, const char *why)
+{
+    struct cw_fault said;
+    cw_err err = corrupt(r, why);
+    said = *r->fault;
+    struct cw_log_damage *damage = &r->found->damage;
+    damage->segment = r->log->segments[r->index].seq;
+    damage->may_be_cut = r->expected > r->log->options.until;
+    damage->last_lsn = last_there(r);
+    *r->fault = said;
+    if (damage->last_lsn > damage->lsn) {
+        size_t bytes = strlen(r->fault->text);
+        (void)cw_format(r->fault->text + bytes, (uint32_t)(sizeof r->fault->text - bytes),
+                        "; frames up to LSN %llu stand behind it",
+                        (unsigned long long)damage->last_lsn);
+    }
+    return err;
 }
 
 static cw_err take(struct cw_log_recovery *r)
@@ -401,7 +454,7 @@ static cw_err take(struct cw_log_recovery *r)
     bool own = (frame->flags & (CW_LOG_FLAG_CLEAN | CW_LOG_FLAG_SEAL)) != 0;
     if (r->expected > log->options.since && !own &&
         !r->apply(r->with, r->expected, frame->logical_ms, records)) {
-        return corrupt(r, "the frame is whole, but what is in it are no records");
+        return corrupt_from(r, "the frame is whole, but what is in it are no records");
     }
     struct cw_log_segment *segment = &log->segments[r->index];
     segment->last_lsn = r->expected;
@@ -450,7 +503,7 @@ static cw_err follow(struct cw_log_recovery *r, uint32_t start)
         case CW_LOG_APPLY: err = take(r); break;
         case CW_LOG_NEXT_SEGMENT: err = enter(r, r->index + 1); break;
         case CW_LOG_END: return CW_ERR_OK;
-        case CW_LOG_CORRUPT: return corrupt(r, row->why);
+        case CW_LOG_CORRUPT: return corrupt_from(r, row->why);
         }
     }
     return err;

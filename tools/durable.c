@@ -200,6 +200,8 @@ static cw_err recover_same(struct cw_durable *durable, struct cw_pipeline *const
         if (readers[i].err != CW_ERR_OK && err == CW_ERR_OK) {
             err = readers[i].err;
             *fault = readers[i].fault;
+            found->damaged_core = i;
+            found->damage = readers[i].log.damage;
         }
     }
     free(readers);
@@ -245,6 +247,8 @@ static cw_err recover_dealt(struct cw_durable *durable, struct cw_pipeline *cons
         add_found(found, &checkpoint, &log, load.rows);
         add_phases(found, &load.phases, false);
         if (err != CW_ERR_OK) {
+            found->damaged_core = from;
+            found->damage = log.damage;
             err = explain(&load, fault);
         }
     }

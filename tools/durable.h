@@ -68,10 +68,12 @@ struct cw_durable_found {
     uint64_t rows, frames, log_bytes, checkpoint_bytes, torn_bytes;
     uint64_t frames_to; /* sum of the cores' last LSNs */
     uint32_t checkpoints_refused;
-    const char *memory;   /* kind of the file system that rows lie in; NULL: in none */
-    uint64_t adopted;     /* rows that were taken over as they were in memory, nothing being read */
-    char not_adopted[200]; /* why they were not; empty: they were, or nothing was there */
-    int64_t logical_ms; /* the latest clock that anything says */
+    const char *memory; /* kind of the file system that rows lie in; NULL: in none */
+    uint64_t adopted;   /* rows that were taken over as they were in memory, nothing being read */
+    char not_adopted[200];       /* why they were not; empty: they were, or nothing was there */
+    uint32_t damaged_core;       /* where a start failed since its log is damaged */
+    struct cw_log_damage damage; /* lsn 0: it is not */
+    int64_t logical_ms;          /* the latest clock that anything says */
     /* Of the core that took longest, or of all where one was read after the other: reading and
        proving checkpoints, putting their rows into tables, the log with its rows, linking. */
     double read_s, rows_s, log_s, link_s;

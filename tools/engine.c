@@ -467,8 +467,9 @@ int cw_engine_open(struct cw_engine **engine, const struct cw_engine_options *op
         if (err == CW_ERR_CORRUPT) {
             (void)fprintf(stderr,
                           "cartwheel: the state in %s is damaged and nothing was changed; look at "
-                          "the disk, and restore the newest snapshot into a new directory\n",
+                          "the disk, and copy the directory away first\n",
                           made->live->state);
+            cw_loss_advise(made->found.damaged_core, &made->found.damage, stderr);
         }
         (void)cw_engine_close(made);
         return err == CW_ERR_INVALID || err == CW_ERR_UNSUPPORTED ? CW_EXIT_USAGE

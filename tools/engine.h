@@ -10,6 +10,7 @@
 #define CW_TOOLS_ENGINE_H
 
 #include "tools/cli.h"
+#include "tools/durable_loss.h"
 #include "tools/engine_file.h"
 
 #include <stdio.h>
@@ -22,6 +23,8 @@ struct cw_engine_options {
     const char *models, *templates;    /* directories, NULL: none */
     const char *const *programs;       /* files; none: the shipped program */
     uint32_t program_count;
+    const struct cw_loss *losses; /* damage to go on without; see durable_loss.h */
+    uint32_t loss_count;
     FILE *decisions; /* where every decision goes as a line; NULL: nowhere */
     bool timeline;   /* lines for people instead of JSON */
 };

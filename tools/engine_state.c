@@ -246,6 +246,10 @@ static cw_err keep_nothing(struct cw_engine *engine, struct cw_fault *fault)
 /* Everything that was there comes back, and what was being sent when it stopped is settled. */
 cw_err cw_engine_recover(struct cw_engine *engine, struct cw_fault *fault)
 {
+    if (engine->live->durability_none && engine->options.loss_count > 0) {
+        return cw_fail(fault, CW_ERR_INVALID,
+                       "--accept-loss: \"durability: none\" reads no state that could be damaged");
+    }
     if (engine->live->durability_none) {
         return keep_nothing(engine, fault);
     }
@@ -256,6 +260,11 @@ cw_err cw_engine_recover(struct cw_engine *engine, struct cw_fault *fault)
     uint64_t began_ns = cw_clock_monotonic_ns();
     cw_err err = open_durable(engine, fault);
     err = err == CW_ERR_OK ? claim_name(engine, fault) : err;
+    if (err == CW_ERR_OK && engine->options.loss_count > 0) {
+        struct cw_durable_files files = cw_durable_files(&engine->directory);
+        err = cw_losses_accept(engine->durable, &files, engine->live->state, engine->options.losses,
+                               engine->options.loss_count, stderr, fault);
+    }
     if (err == CW_ERR_OK) {
         err = cw_durable_recover(engine->durable, pipelines, &engine->found, fault);
     }
@@ -339,6 +348,13 @@ void cw_engine_say_state(const struct cw_engine *engine, FILE *to)
                       found->checkpoints_refused == 1 ? " was" : "s were");
     }
     cw_engine_clock_say(engine, to);
+    if ((manifest->held & CW_HOLD_LOSS) != 0) {
+        (void)fputs(
+            "  sends are HELD: damage was cut off the log (losses.ndjson); messages that went "
+            "out after it are\n  not known. `cartwheel resume --assume-sent-until TIME` lets "
+            "the others go\n",
+            to);
+    }
     if ((manifest->held & CW_HOLD_RESTORED) != 0) {
         (void)fputs("  sends are HELD: this state came out of a snapshot; messages that went out "
                     "after it was made are not known. `cartwheel resume` lets them go\n",

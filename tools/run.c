@@ -29,6 +29,10 @@ static const char help[] =
     "  --clock CLOCK      wall (default), event (time is what the events say), or a factor such "
     "as\n"
     "                     3600x: from now on, so many times as fast\n"
+    "  --accept-loss CORE:LSN\n"
+    "                     a log that is damaged is cut there, for good: the figure is the one "
+    "that\n"
+    "                     the refused start and `cartwheel verify` told; sends are held then\n"
     "  --models DIR       models to use besides the shipped ones\n"
     "  --templates DIR    templates to use besides the shipped ones\n"
     "  --decisions FILE   append every decision as a JSON line; - is standard output; a pipe that\n"
@@ -51,6 +55,8 @@ struct run {
     struct cw_inputs inputs;
     const char *config, *http, *tcp, *state, *clock, *models, *templates, *decisions;
     uint32_t cores;
+    struct cw_loss losses[CW_MESH_SHARDS_MAX];
+    uint32_t loss_count;
     bool timeline, help;
 };
 
@@ -69,6 +75,14 @@ static int parse_option(struct run *run, int option, const char *value)
     case 'd': run->decisions = value; break;
     case 'l': run->timeline = true; break;
     case 'h': run->help = true; break;
+    case 'x':
+        if (run->loss_count == CW_MESH_SHARDS_MAX ||
+            !cw_loss_parse(value, &run->losses[run->loss_count])) {
+            return cw_usage_error("run", "--accept-loss is CORE:LSN, the figure that the refused "
+                                         "start told, such as 0:1234");
+        }
+        run->loss_count++;
+        break;
     case 'n':
         number = strtoul(value, &end, 10);
         if (*value < '0' || *value > '9' || *end != '\0' || number < 1 ||
@@ -90,6 +104,7 @@ static int parse(struct run *run, int argc, char **argv)
                                           {"state", required_argument, NULL, 's'},
                                           {"cores", required_argument, NULL, 'n'},
                                           {"clock", required_argument, NULL, 'k'},
+                                          {"accept-loss", required_argument, NULL, 'x'},
                                           {"models", required_argument, NULL, 'm'},
                                           {"templates", required_argument, NULL, 't'},
                                           {"decisions", required_argument, NULL, 'd'},
@@ -255,6 +270,8 @@ static int run_engine(struct run *run)
         .programs = run->inputs.program_count > 0 ? run->inputs.programs : run->file.programs,
         .program_count =
             run->inputs.program_count > 0 ? run->inputs.program_count : run->file.program_count,
+        .losses = run->losses,
+        .loss_count = run->loss_count,
         .timeline = run->timeline};
     if (run->decisions != NULL || run->timeline) {
         options.decisions = open_decisions(run);

@@ -1,4 +1,5 @@
 /* verify: reads a whole state, or a whole snapshot, and says whether it is good. */
+#include "tools/durable_loss.h"
 #include "tools/look.h"
 
 #include <getopt.h>
@@ -55,6 +56,9 @@ static int show(struct cw_look *look)
         cw_err err = cw_look_core(look, i, &core, &fault);
         if (err != CW_ERR_OK) {
             (void)cw_failure(&fault);
+            if (core.log.damage.lsn != 0) {
+                cw_loss_advise(i, &core.log.damage, stderr);
+            }
             return cw_look_exit(err);
         }
         print_core(i, &core);

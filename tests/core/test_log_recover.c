@@ -47,6 +47,42 @@ Test(log_recover, refuses_damage_to_an_acknowledged_frame)
     cr_assert(eq(u32, applied, 40));
 }
 
+/* What an operator is told, and has to repeat, to go on without what is damaged. */
+Test(log_recover, tells_where_the_damage_is_and_how_far_frames_go_behind_it)
+{
+    open_log();
+    append_all(40, 5000); /* 7 to a segment */
+    kill_it();
+    ((uint8_t *)frame_at(2, 3))[70] ^= 1;
+    expect_corrupt("LSN 9: the frame is damaged, and a later one says that it was durable; frames "
+                   "up to LSN 40 stand behind it");
+    cr_assert(eq(u64, found.damage.lsn, 9));
+    cr_assert(eq(u64, found.damage.last_lsn, 40));
+    cr_assert(eq(u64, found.damage.segment, 2));
+    cr_assert(eq(u64, found.damage.offset, 12288));
+    cr_assert(found.damage.may_be_cut);
+    options.until = 9;
+    expect_corrupt("LSN 9");
+    cr_assert(not(found.damage.may_be_cut), "a checkpoint needs it");
+    options.until = 8;
+    expect_corrupt("LSN 9");
+    cr_assert(found.damage.may_be_cut);
+    ((uint8_t *)frame_at(2, 3))[70] ^= 1;
+    open_log();
+    cr_assert(eq(u64, found.damage.lsn, 0));
+}
+
+Test(log_recover, damage_without_a_beginning_cannot_be_cut)
+{
+    open_log();
+    append_all(10, 5000);
+    kill_it();
+    ((uint8_t *)frame_at(1, 0))[20] ^= 1; /* the header */
+    expect_corrupt("offset 0, LSN 1: ");
+    cr_assert(eq(u64, found.damage.lsn, 1));
+    cr_assert(not(found.damage.may_be_cut));
+}
+
 /* Row: torn, and nothing after it. */
 Test(log_recover, cuts_a_torn_tail)
 {
