@@ -116,6 +116,10 @@ bool cw_log_full(const struct cw_log *log);
    use's bytes behind its last frame until it is released itself. */
 void cw_log_release(struct cw_log *log, uint64_t lsn, bool erase);
 
+/* True while some of what was released with `erase` is still in a file, or could be again after a
+   crash: its removal is under way, waits for its turn, or is not flushed. cw_log_poll goes on. */
+bool cw_log_erasing(const struct cw_log *log);
+
 /* Bytes of frames since that LSN: how much a restart would read. Within a segment it is an estimate
    that takes all frames to be equal; 0 when it is the last one. */
 uint64_t cw_log_bytes_since(const struct cw_log *log, uint64_t lsn);

@@ -11,6 +11,7 @@ struct cw_store {
     uint64_t erasures, erased; /* asked for, through */
     uint64_t erasing;          /* of these, will be through with the rounds below */
     uint32_t rounds;           /* checkpoints that an erasure still needs */
+    bool leaving;              /* they are made, and the log's files have still to go */
     uint64_t begin_lsn;        /* of the last checkpoint */
     bool at_work;
     bool pinned;
@@ -177,11 +178,8 @@ static bool slice(struct cw_store *store)
     if (state == CW_CHECKPOINT_DONE) {
         store->at_work = false;
         store->made++;
-        if (store->rounds > 0 && --store->rounds == 0) {
-            store->erased = store->erasing;
-            store->erasing = store->erasures;
-            store->rounds = store->erasures > store->erased ? 2 : 0;
-        }
+        store->leaving = store->leaving || store->rounds == 1;
+        store->rounds -= store->rounds > 0;
         let_go(store);
         if (store->options.checkpointed != NULL) {
             store->options.checkpointed(store->options.self);
@@ -192,6 +190,17 @@ static bool slice(struct cw_store *store)
     return state != CW_CHECKPOINT_WAITING && state != CW_CHECKPOINT_IDLE;
 }
 
+/* An erasure is through when nothing is left in a file: not before the removals are flushed. */
+static void see_left(struct cw_store *store)
+{
+    if (store->leaving && !store->pinned && !cw_log_erasing(store->options.log)) {
+        store->leaving = false;
+        store->erased = store->erasing;
+        store->erasing = store->erasures;
+        store->rounds = store->erasures > store->erased ? 2 + store->at_work : 0;
+    }
+}
+
 static bool turn(void *self)
 {
     struct cw_store *store = self;
@@ -200,6 +209,7 @@ static bool turn(void *self)
     worked |= release(store);
     worked |= submit(store);
     worked |= slice(store);
+    see_left(store);
     return worked;
 }
 
@@ -217,7 +227,8 @@ void cw_store_checkpoint(struct cw_store *store)
 void cw_store_erase(struct cw_store *store)
 {
     store->erasures++;
-    if (store->rounds == 0) { /* else: with the next rounds, since one may be at work already */
+    if (store->rounds == 0 &&
+        !store->leaving) { /* else: with the next rounds, since one may be at work already */
         store->erasing = store->erasures;
         store->rounds = 2 + store->at_work;
     }

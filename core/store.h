@@ -55,7 +55,8 @@ void cw_store_checkpoint(struct cw_store *store);
    finished at a stop or a crash is by any two checkpoints that follow. */
 void cw_store_erase(struct cw_store *store);
 
-/* Erasures that are through, counted by cw_store_erase, and those that are asked for. */
+/* Erasures that are through, counted by cw_store_erase: the checkpoints are made, and files that
+   had what was before are gone, for good. While pinned none is. */
 uint64_t cw_store_erased(const struct cw_store *store);
 
 /* While pinned, no checkpoint begins once the one at work or wanted is made, and no file is

@@ -330,12 +330,22 @@ static bool probe_all(struct sim *sim)
     return true;
 }
 
-/* What disks do beside the work comes to its end. In a short life nothing happens any more that
-   gives them turns while days are skipped. */
+static bool erases(const struct sim *sim)
+{
+    bool some = false;
+    for (uint32_t i = 0; i < sim->machine.cores; i++) {
+        some = some || sim->machine.core[i].erasures > sim->machine.core[i].erased;
+    }
+    return some;
+}
+
+/* What disks do beside the work comes to its end: where nothing happens any more, days are skipped
+   that would have given them turns. A life whose every operation fails once has them all done. */
 static bool work_off(struct sim *sim)
 {
-    uint32_t steps = sim->options.power != NULL ? WORK_OFF_STEPS * sim->machine.cores : 0;
-    for (uint32_t i = 0; i < steps; i++) {
+    bool short_life = sim->options.power != NULL;
+    uint32_t steps = WORK_OFF_STEPS * sim->machine.cores * (short_life ? 1 : 8);
+    for (uint32_t i = 0; i < steps && (short_life || erases(sim)); i++) {
         if (!turn(sim, sim_base(sim) + 1)) {
             return false;
         }
