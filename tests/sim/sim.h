@@ -6,7 +6,6 @@
  *   sim_main.c     command line
  *   sim_run.c      one seed: which faults it has, its 80 hours, its end
  *   sim_machine.c  one machine's life: start, steps, stop, crash
- *   sim_memory.c   the memory that it maps
  *   sim_state.c    the stable storage of that machine: disks and manifest slots
  *   sim_client.c   shops: events, requests, answers
  *   sim_provider.c channels and the providers behind them
@@ -394,11 +393,6 @@ void sim_storage_space(struct sim *sim, bool full);
 bool sim_storage_damage(struct sim *sim);
 /* The next write of some core is lost or goes astray. */
 void sim_storage_lie(struct sim *sim);
-
-/* ---- sim_memory.c ---- */
-
-/* From now on memory is mapped for a machine, or not. */
-void sim_memory_open(bool open);
 
 /* ---- sim_machine.c ---- */
 

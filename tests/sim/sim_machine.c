@@ -355,7 +355,6 @@ static void open_shards(struct sim *sim)
 static cw_err open_machine(struct sim *sim, struct cw_durable_found *found, struct cw_fault *fault)
 {
     struct sim_machine *machine = &sim->machine;
-    sim_memory_open(true);
     for (uint32_t i = 0; i < machine->cores; i++) { /* durable recovery asks the clock too */
         machine->core[i].clock = (struct cw_clock){
             .now_ns = (sim_base(sim) + sim->wall_offset) * 1000000, .boot_ns = sim->ns};
@@ -396,7 +395,6 @@ static void close_machine(struct sim *sim, bool clean)
         machine->mesh = NULL;
     }
     machine->up = machine->stopping = false;
-    sim_memory_open(false);
 }
 
 void sim_machine_drop(struct sim *sim)

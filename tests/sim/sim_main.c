@@ -1,7 +1,6 @@
 /* sim_main: cartwheel-sim, see usage. */
 #include "tests/sim/sim.h"
 
-#include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -236,9 +235,6 @@ int main(int argc, char **argv)
     (void)sigaction(SIGABRT, &action, NULL);
     (void)sigaction(SIGSEGV, &action, NULL);
     (void)prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0); /* tables here are small, and many */
-    /* Disks come and go with each crash: their memory stays with the program. */
-    (void)mallopt(M_MMAP_THRESHOLD, 64 << 20);
-    (void)mallopt(M_TRIM_THRESHOLD, 512 << 20);
     sim = calloc(1, sizeof *sim);
     if (sim == NULL || !sim_prepare()) {
         (void)fputs("cartwheel-sim: no model or no zones\n", stderr);
