@@ -44,8 +44,7 @@ struct cw_log_damage {
     uint64_t lsn;      /* of the first frame that is not there as it was; 0: no damage */
     uint64_t last_lsn; /* of the last frame that is whole behind it, or `lsn` */
     uint64_t segment, offset;
-    bool
-        may_be_cut; /* all before it is whole and enough: the log would be good if it ended there */
+    bool may_be_cut; /* all before it is whole, and enough: the log may end there */
 };
 
 /* What recovery found. */

@@ -71,8 +71,9 @@ static void submit(struct cw_log *log, enum cw_log_task task, struct cw_disk_op 
 
 static void make(struct cw_log *log, uint64_t bytes)
 {
-    log->making = (struct cw_log_spare){
-        .number = log->spare_next++, .bytes = cw_log_blocks(bytes), .settled = true};
+    log->making = (struct cw_log_spare){.number = log->spare_next++,
+                                        .bytes = cw_log_blocks(bytes),
+                                        .settled = true};
     log->made_bytes = 0;
     struct cw_disk_op op = {.kind = CW_DISK_CREATE};
     cw_log_spare_name(op.name, log->making.number, false);
@@ -185,10 +186,10 @@ static void settled(struct cw_log *log)
 static void back_failed(struct cw_log *log)
 {
     static const char *const doing[] = {
-        [CW_LOG_MAKE_CREATE] = "creating",    [CW_LOG_MAKE_ZERO] = "writing zeroes to",
-        [CW_LOG_MAKE_NAME] = "renaming",      [CW_LOG_DROP_REMOVE] = "removing",
-        [CW_LOG_RELEASE_RENAME] = "renaming", [CW_LOG_RELEASE_REMOVE] = "removing",
-        [CW_LOG_SPARE_REMOVE] = "removing",   [CW_LOG_SETTLE] = "flushing names",
+        [CW_LOG_MAKE_CREATE] = "creating",      [CW_LOG_MAKE_ZERO] = "writing zeroes to",
+        [CW_LOG_MAKE_NAME] = "renaming",        [CW_LOG_DROP_REMOVE] = "removing",
+        [CW_LOG_RELEASE_RENAME] = "renaming",   [CW_LOG_RELEASE_REMOVE] = "removing",
+        [CW_LOG_SPARE_REMOVE] = "removing",     [CW_LOG_SETTLE] = "flushing names",
     };
     bool making = log->task == CW_LOG_MAKE_CREATE || log->task == CW_LOG_MAKE_ZERO ||
                   log->task == CW_LOG_MAKE_NAME;
@@ -246,7 +247,8 @@ static void begin_task(struct cw_log *log)
     bool space = (!log->no_space || retry) && log->spare_count < CW_LOG_SPARES_MAX;
     if (waited_for) {
         /* One that has only to be settled is nearer than one that has to be made. */
-        bool near = log->unsettled && log->want_bytes == log->segment_bytes && log->spare_count > 0;
+        bool near = log->unsettled && log->want_bytes == log->segment_bytes &&
+                    log->spare_count > 0;
         if (near) {
             settle(log);
         } else if (releasable(log)) {

@@ -428,9 +428,8 @@ static uint64_t last_there(struct cw_log_recovery *r)
 /* Damage that was met while frames were followed: the log is whole up to here. */
 static cw_err corrupt_from(struct cw_log_recovery *r, const char *why)
 {
-    struct cw_fault said;
     cw_err err = corrupt(r, why);
-    said = *r->fault;
+    struct cw_fault said = *r->fault;
     struct cw_log_damage *damage = &r->found->damage;
     damage->segment = r->log->segments[r->index].seq;
     damage->may_be_cut = r->expected > r->log->options.until;

@@ -5,7 +5,8 @@
 
 enum {
     CORES_MAX = 64,
-    PARTITIONS_MAX = 1 << 20
+    PARTITIONS_MAX = 1 << 20,
+    HASH_LINE_BYTES = sizeof "hash 0123456789abcdef\n" - 1
 };
 
 static const char *const hold_names[] = {
@@ -14,25 +15,24 @@ static const char *const hold_names[] = {
 #undef CW_X
 };
 
-const char *cw_hold_next(uint32_t holds, uint32_t *at)
+void cw_holds_write(uint32_t holds, const char *quote, struct cw_text *text)
 {
-    while (*at < CW_HOLD_BITS && (holds >> *at & 1u) == 0) {
-        (*at)++;
+    const char *comma = "";
+    for (uint32_t bit = 0; bit < CW_HOLD_BITS; bit++) {
+        if ((holds >> bit & 1u) != 0) {
+            cw_text_printf(text, "%s%s%s%s", comma, quote, hold_names[bit], quote);
+            comma = ",";
+        }
     }
-    return *at < CW_HOLD_BITS ? hold_names[(*at)++] : NULL;
 }
 
 /* The one reason that there was first is written as it always was. */
 static void write_holds(uint32_t holds, struct cw_text *text)
 {
-    uint32_t at = 0;
-    const char *name;
     if (holds == CW_HOLD_NONE || holds == CW_HOLD_RESTORED) {
         cw_text_puts(text, holds == CW_HOLD_NONE ? "no" : "yes");
-        return;
-    }
-    for (const char *comma = ""; (name = cw_hold_next(holds, &at)) != NULL; comma = ",") {
-        cw_text_printf(text, "%s%s", comma, name);
+    } else {
+        cw_holds_write(holds, "", text);
     }
 }
 
@@ -131,16 +131,17 @@ static bool read_fields(struct cw_manifest *m, struct cw_view *rest)
     struct cw_view value;
     uint64_t cores;
     uint64_t partitions;
-    bool good =
-        take_line(rest, "store", &value) && hex(value, m->store, sizeof m->store) &&
-        take_line(rest, "generation", &value) && number(value, UINT64_MAX, &m->generation) &&
-        take_line(rest, "epoch", &value) && number(value, 99999999, &m->epoch) &&
-        take_line(rest, "cores", &value) && number(value, CORES_MAX, &cores) && cores > 0 &&
-        take_line(rest, "partitions", &value) && number(value, PARTITIONS_MAX, &partitions) &&
-        partitions > 0 && (partitions & (partitions - 1)) == 0 &&
-        take_line(rest, "clean", &value) && yes(value, &m->clean) &&
-        take_line(rest, "held", &value) && read_holds(value, &m->held) &&
-        take_line(rest, "writer", &value) && value.bytes < sizeof m->writer;
+    bool good = take_line(rest, "store", &value) && hex(value, m->store, sizeof m->store) &&
+                take_line(rest, "generation", &value) &&
+                number(value, UINT64_MAX, &m->generation) && take_line(rest, "epoch", &value) &&
+                number(value, 99999999, &m->epoch) && take_line(rest, "cores", &value) &&
+                number(value, CORES_MAX, &cores) && cores > 0 &&
+                take_line(rest, "partitions", &value) &&
+                number(value, PARTITIONS_MAX, &partitions) && partitions > 0 &&
+                (partitions & (partitions - 1)) == 0 && take_line(rest, "clean", &value) &&
+                yes(value, &m->clean) && take_line(rest, "held", &value) &&
+                read_holds(value, &m->held) && take_line(rest, "writer", &value) &&
+                value.bytes < sizeof m->writer;
     if (good) {
         memcpy(m->writer, value.data, value.bytes);
         m->cores = (uint32_t)cores;
@@ -152,7 +153,7 @@ static bool read_fields(struct cw_manifest *m, struct cw_view *rest)
 /* Of every format the last line is the hash of all before it; false: the text is damaged. */
 static bool is_whole(struct cw_view text)
 {
-    const uint32_t line = (uint32_t)strlen("hash 0123456789abcdef\n");
+    const uint32_t line = HASH_LINE_BYTES;
     if (text.bytes < line) {
         return false;
     }
@@ -187,8 +188,6 @@ cw_err cw_manifest_read(struct cw_manifest *manifest, struct cw_view text, struc
                        "version that wrote it, or restore a snapshot of that version",
                        (unsigned long long)format, CW_MANIFEST_FORMAT);
     }
-    uint8_t told[8]; /* the hash is right, see above */
-    bool good = read_fields(manifest, &rest) && take_line(&rest, "hash", &value) &&
-                hex(value, told, sizeof told) && rest.bytes == 0;
+    bool good = read_fields(manifest, &rest) && rest.bytes == HASH_LINE_BYTES;
     return good ? CW_ERR_OK : cw_fail(fault, CW_ERR_CORRUPT, "the manifest is damaged");
 }

@@ -58,8 +58,8 @@ struct cw_manifest {
     char writer[32];     /* cartwheel's version */
 };
 
-/* What a set has, by name: the first at or after *at, which moves behind it; NULL: no more. */
-const char *cw_hold_next(uint32_t holds, uint32_t *at);
+/* Appends the names of a set, in quotes such as "\"" or "", with commas between; none: nothing. */
+void cw_holds_write(uint32_t holds, const char *quote, struct cw_text *text);
 
 /* Appends it. */
 void cw_manifest_write(const struct cw_manifest *manifest, struct cw_text *text);

@@ -227,8 +227,8 @@ void cw_store_checkpoint(struct cw_store *store)
 void cw_store_erase(struct cw_store *store)
 {
     store->erasures++;
-    if (store->rounds == 0 &&
-        !store->leaving) { /* else: with the next rounds, since one may be at work already */
+    /* Else with the next rounds, since one may be at work already. */
+    if (store->rounds == 0 && !store->leaving) {
         store->erasing = store->erasures;
         store->rounds = 2 + store->at_work;
     }

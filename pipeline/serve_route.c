@@ -32,13 +32,8 @@ static void health(struct cw_service *service, const struct cw_call *call)
     cw_text_number(out, service->options.event_time ? 0 : service->options.speed);
     uint32_t holds = cw_pipeline_sends_held(service->pipeline);
     if (holds != CW_HOLD_NONE) {
-        uint32_t at = 0;
-        const char *name;
-        const char *comma = "";
         cw_text_puts(out, ",\"sends\":\"held\",\"heldFor\":[");
-        for (; (name = cw_hold_next(holds, &at)) != NULL; comma = ",") {
-            cw_text_printf(out, "%s\"%s\"", comma, name);
-        }
+        cw_holds_write(holds, "\"", out);
         cw_text_char(out, ']');
     }
     if (service->options.note != NULL) {

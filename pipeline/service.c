@@ -203,14 +203,19 @@ int64_t cw_service_clock(struct cw_service *service)
     return service->clock;
 }
 
+/* The time up to which everything has happened. */
+static int64_t reached(const struct cw_service *service)
+{
+    int64_t now = service->pipeline->now;
+    return service->advanced > now ? service->advanced : now;
+}
+
 /* A clock that is much later than at the last turn: the machine slept, or its clock was put right.
    What was due meanwhile happens now. */
 static void leap(struct cw_service *service, int64_t now)
 {
-    int64_t reached = service->pipeline->now;
-    int64_t from = service->advanced > reached ? service->advanced : reached;
     double speed = service->options.speed > 1 ? service->options.speed : 1;
-    if (!service->options.event_time && (double)(now - from) > LEAP_MS * speed) {
+    if (!service->options.event_time && (double)(now - reached(service)) > LEAP_MS * speed) {
         cw_pipeline_leap(service->pipeline, now - 1);
     }
 }
@@ -320,8 +325,7 @@ static void run_events(struct cw_service *service, const struct cw_share *share)
     /* Timers are for the next start, or this core is behind with them: its clock is where they are,
        so that whoever waits for an answer does not wait for all of them. */
     if ((service->draining || service->lagging) && !event_time) {
-        int64_t reached = service->pipeline->now;
-        clock = service->advanced > reached ? service->advanced : reached;
+        clock = reached(service);
     } else {
         leap(service, clock);
     }

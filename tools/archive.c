@@ -5,6 +5,7 @@
 #include "core/time.h"
 #include "tools/cli.h"
 #include "tools/durable.h"
+#include "tools/flush.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -44,33 +45,6 @@ bool cw_archive_is_name(const char *name)
         }
     }
     return true;
-}
-
-cw_err cw_archive_sync(const char *directory, struct cw_fault *fault)
-{
-    int names = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    bool good = names >= 0 && fsync(names) == 0;
-    cw_err err = good ? CW_ERR_OK : cw_fail(fault, CW_ERR_IO, "flushing %s", directory);
-    if (names >= 0) {
-        (void)close(names);
-    }
-    return err;
-}
-
-cw_err cw_archive_sync_parent(const char *path, struct cw_fault *fault)
-{
-    char parent[PATH_BYTES];
-    (void)snprintf(parent, sizeof parent, "%s", path);
-    size_t bytes = strlen(parent);
-    while (bytes > 1 && parent[bytes - 1] == '/') { /* DIR/ is in DIR's parent */
-        parent[--bytes] = '\0';
-    }
-    char *slash = strrchr(parent, '/');
-    if (slash == NULL) {
-        return cw_archive_sync(".", fault);
-    }
-    slash[slash == parent ? 1 : 0] = '\0';
-    return cw_archive_sync(parent, fault);
 }
 
 /* ---- writing ---- */
@@ -289,7 +263,7 @@ cw_err cw_archive_write(const struct cw_archive_source *source, const char *file
         return err;
     }
     *bytes = w.writer.bytes;
-    return cw_archive_sync_parent(file, fault);
+    return cw_flush_parent(file, fault);
 }
 
 /* ---- reading ---- */
@@ -450,7 +424,7 @@ static int sync_found(const char *path, const struct stat *found, int type, stru
     struct cw_fault fault;
     (void)found;
     (void)at;
-    return type == FTW_DP && cw_archive_sync(path, &fault) != CW_ERR_OK;
+    return type == FTW_DP && cw_flush_directory(path, &fault) != CW_ERR_OK;
 }
 
 cw_err cw_archive_unpack(const char *file, const char *directory, bool held,

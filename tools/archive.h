@@ -44,10 +44,6 @@ CW_MUST_USE cw_err cw_archive_unpack(const char *file, const char *directory, bo
 /* Removes a directory that was unpacked, as far as it can. */
 void cw_archive_remove(const char *directory);
 
-/* Makes names in a directory durable; or those in the directory that a path is in. */
-CW_MUST_USE cw_err cw_archive_sync(const char *directory, struct cw_fault *fault);
-CW_MUST_USE cw_err cw_archive_sync_parent(const char *path, struct cw_fault *fault);
-
 /* Appends the name of a snapshot that is made now: 2026-11-28T181500Z.cwsnap. */
 #define CW_ARCHIVE_SUFFIX ".cwsnap"
 void cw_archive_name(int64_t now_ms, struct cw_text *text);

@@ -1,6 +1,7 @@
 /* durable_files: a state's manifest slots and directories. */
 #include "io/disk.h"
 #include "tools/durable.h"
+#include "tools/flush.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -113,16 +114,6 @@ static cw_err load(void *self, struct cw_manifest *manifest, struct cw_fault *fa
     return CW_ERR_OK;
 }
 
-static cw_err sync_directory(const char *directory, struct cw_fault *fault)
-{
-    int names = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    bool good = names >= 0 && fsync(names) == 0;
-    if (names >= 0) {
-        (void)close(names);
-    }
-    return good ? CW_ERR_OK : cw_fail(fault, CW_ERR_IO, "flushing %s", directory);
-}
-
 /* A new file beside it takes the slot's name, so the slot is never half written. */
 static cw_err store(void *self, struct cw_manifest *manifest, struct cw_fault *fault)
 {
@@ -134,18 +125,12 @@ static cw_err store(void *self, struct cw_manifest *manifest, struct cw_fault *f
     (void)snprintf(made, sizeof made, "%.3900s/manifest.new", directory);
     struct cw_text text = {0};
     cw_manifest_write(manifest, &text);
-    int file = open(made, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    bool good =
-        file >= 0 && write(file, text.data, text.bytes) == (ssize_t)text.bytes && fsync(file) == 0;
-    cw_err err = good ? CW_ERR_OK : cw_fail(fault, CW_ERR_IO, "writing %s", made);
-    if (file >= 0) {
-        (void)close(file);
-    }
+    cw_err err = cw_flush_file(made, (struct cw_view){text.data, (uint32_t)text.bytes}, fault);
     cw_text_deinit(&text);
     if (err == CW_ERR_OK && rename(made, path) != 0) {
         err = cw_fail(fault, CW_ERR_IO, "naming %s", path);
     }
-    return err == CW_ERR_OK ? sync_directory(directory, fault) : err;
+    return err == CW_ERR_OK ? cw_flush_directory(directory, fault) : err;
 }
 
 static bool is_dots(const char *name)
@@ -213,7 +198,7 @@ static cw_err keep(void *self, uint64_t epoch, struct cw_fault *fault)
         }
     }
     (void)closedir(names);
-    return err == CW_ERR_OK && removed ? sync_directory(directory, fault) : err;
+    return err == CW_ERR_OK && removed ? cw_flush_directory(directory, fault) : err;
 }
 
 static cw_err open_disk(void *self, uint64_t epoch, uint32_t core, bool read_only,
@@ -225,7 +210,7 @@ static cw_err open_disk(void *self, uint64_t epoch, uint32_t core, bool read_onl
     name_epoch(name, epoch);
     (void)snprintf(path, sizeof path, "%.3900s/%s", directory->path, name);
     if (!read_only && mkdir(path, 0700) == 0) {
-        cw_err err = sync_directory(directory->path, fault);
+        cw_err err = cw_flush_directory(directory->path, fault);
         if (err != CW_ERR_OK) {
             return err;
         }

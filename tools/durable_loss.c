@@ -5,6 +5,7 @@
 #include "core/time.h"
 #include "io/clock.h"
 #include "tools/archive.h"
+#include "tools/flush.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -108,16 +109,6 @@ static cw_err look(const struct cw_durable_files *files, const struct cw_manifes
 
 /* ---- keeping aside ---- */
 
-static cw_err sync_directory(const char *path, struct cw_fault *fault)
-{
-    int names = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    bool good = names >= 0 && fsync(names) == 0;
-    if (names >= 0) {
-        (void)close(names);
-    }
-    return good ? CW_ERR_OK : cw_fail(fault, CW_ERR_IO, "flushing %s", path);
-}
-
 /* The highest segment behind the damaged one; 0: none. */
 static uint64_t last_behind(const struct cut *cut, struct cw_fault *fault, cw_err *err)
 {
@@ -197,9 +188,9 @@ static cw_err keep_aside(struct cut *cut, const char *state, struct cw_fault *fa
             err = cw_fail(fault, CW_ERR_IO, "naming %s", to);
         }
     }
-    err = err == CW_ERR_OK ? sync_directory(cut->aside, fault) : err;
-    err = err == CW_ERR_OK ? sync_directory(base, fault) : err;
-    return err == CW_ERR_OK ? sync_directory(state, fault) : err;
+    err = err == CW_ERR_OK ? cw_flush_directory(cut->aside, fault) : err;
+    err = err == CW_ERR_OK ? cw_flush_directory(base, fault) : err;
+    return err == CW_ERR_OK ? cw_flush_directory(state, fault) : err;
 }
 
 static cw_err write_down(const struct cut *cut, const char *state, struct cw_fault *fault)
@@ -221,15 +212,9 @@ static cw_err write_down(const struct cut *cut, const char *state, struct cw_fau
     cw_text_puts(&line, ",\"why\":");
     cw_text_json(&line, (struct cw_view){cut->why, (uint32_t)strlen(cut->why)});
     cw_text_puts(&line, "}\n");
-    int file = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-    bool good =
-        file >= 0 && write(file, line.data, line.bytes) == (ssize_t)line.bytes && fsync(file) == 0;
-    cw_err err = good ? CW_ERR_OK : cw_fail(fault, CW_ERR_IO, "writing %s", path);
-    if (file >= 0) {
-        (void)close(file);
-    }
+    cw_err err = cw_flush_line(path, (struct cw_view){line.data, (uint32_t)line.bytes}, fault);
     cw_text_deinit(&line);
-    return err == CW_ERR_OK ? sync_directory(state, fault) : err;
+    return err;
 }
 
 /* ---- cutting ---- */
@@ -249,7 +234,7 @@ static cw_err cut_off(const struct cut *cut, struct cw_fault *fault)
             err = cw_fail(fault, CW_ERR_IO, "removing %s, which is kept in %s", path, cut->aside);
         }
     }
-    err = err == CW_ERR_OK ? sync_directory(cut->folder, fault) : err;
+    err = err == CW_ERR_OK ? cw_flush_directory(cut->folder, fault) : err;
     if (err != CW_ERR_OK) {
         return err;
     }

@@ -1,5 +1,6 @@
 /* durable_seal: the file that says that the memory is what the log leads to. */
 #include "tools/durable_priv.h"
+#include "tools/flush.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -40,22 +41,6 @@ cw_err cw_seal_read(struct cw_seal *seal, const char *path, struct cw_fault *fau
     return CW_ERR_OK;
 }
 
-static cw_err flush_folder(const char *path, struct cw_fault *fault)
-{
-    char folder[4096];
-    (void)snprintf(folder, sizeof folder, "%s", path);
-    char *slash = strrchr(folder, '/');
-    if (slash != NULL) {
-        slash[slash == folder] = '\0';
-    }
-    int names = open(slash != NULL ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    bool good = names >= 0 && fsync(names) == 0;
-    if (names >= 0) {
-        (void)close(names);
-    }
-    return good ? CW_ERR_OK : cw_fail(fault, CW_ERR_IO, "flushing the directory of %s", path);
-}
-
 cw_err cw_seal_write(struct cw_seal *seal, const char *path, struct cw_fault *fault)
 {
     char made[4096];
@@ -64,16 +49,11 @@ cw_err cw_seal_write(struct cw_seal *seal, const char *path, struct cw_fault *fa
     seal->format = CW_SEAL_FORMAT;
     seal->bytes = sizeof *seal;
     seal->hash = hash_of(seal);
-    int file = open(made, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    bool good =
-        file >= 0 && write(file, seal, sizeof *seal) == (ssize_t)sizeof *seal && fsync(file) == 0;
-    if (file >= 0) {
-        (void)close(file);
+    cw_err err = cw_flush_file(made, (struct cw_view){(const char *)seal, sizeof *seal}, fault);
+    if (err == CW_ERR_OK && rename(made, path) != 0) {
+        err = cw_fail(fault, CW_ERR_IO, "writing %s", path);
     }
-    if (!good || rename(made, path) != 0) {
-        return cw_fail(fault, CW_ERR_IO, "writing %s", path);
-    }
-    return flush_folder(path, fault);
+    return err == CW_ERR_OK ? cw_flush_parent(path, fault) : err;
 }
 
 cw_err cw_seal_revoke(const char *path, struct cw_fault *fault)
@@ -81,5 +61,5 @@ cw_err cw_seal_revoke(const char *path, struct cw_fault *fault)
     if (unlink(path) != 0) {
         return errno == ENOENT ? CW_ERR_OK : cw_fail(fault, CW_ERR_IO, "removing %s", path);
     }
-    return flush_folder(path, fault);
+    return cw_flush_parent(path, fault);
 }

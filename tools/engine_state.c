@@ -23,8 +23,7 @@ enum {
 };
 
 #define SEAL_AFTER_NS UINT64_C(1000000000)
-#define MARK_AFTER_NS UINT64_C(3600000000000) /* the clock into a log that rests: engine_clock.c \
-                                               */
+#define MARK_AFTER_NS UINT64_C(3600000000000) /* the clock into a resting log: engine_clock.c */
 
 /* What is settled later is settled as well, so most calls need not hand anything on. */
 static void tell_settled(struct cw_core *core)
@@ -142,8 +141,7 @@ void cw_engine_look_after_state(struct cw_core *core)
         }
         if (now_ns - core->marked_ns > MARK_AFTER_NS) {
             core->marked_ns = now_ns;
-            cw_pipeline_note(
-                cw_service_pipeline(core->service)); /* the clock is all that changed */
+            cw_pipeline_note(cw_service_pipeline(core->service)); /* the clock alone changed */
         }
     }
 }

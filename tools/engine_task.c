@@ -11,6 +11,7 @@
 #include "pipeline/request.h"
 #include "tools/archive.h"
 #include "tools/engine_priv.h"
+#include "tools/flush.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -250,7 +251,7 @@ static cw_err name_file(struct cw_engine *engine, bool scheduled, struct cw_view
     char room[4096];
     const char *directory = directory_of(engine, scheduled, room);
     if (mkdir(directory, 0700) == 0) {
-        cw_err err = cw_archive_sync_parent(directory, fault);
+        cw_err err = cw_flush_parent(directory, fault);
         if (err != CW_ERR_OK) {
             return err;
         }
@@ -389,18 +390,6 @@ static void put_time(struct cw_text *told, int64_t at)
     }
 }
 
-static void put_holds(struct cw_text *told, uint32_t holds)
-{
-    uint32_t at = 0;
-    const char *name;
-    const char *comma = "";
-    cw_text_char(told, '[');
-    for (; (name = cw_hold_next(holds, &at)) != NULL; comma = ",") {
-        cw_text_printf(told, "%s\"%s\"", comma, name);
-    }
-    cw_text_char(told, ']');
-}
-
 static void tell(struct cw_engine *engine)
 {
     struct cw_task *task = &engine->task;
@@ -427,9 +416,9 @@ static void tell(struct cw_engine *engine)
     cw_text_printf(told, "{\"sends\":\"%s\",\"assumedSentUntil\":",
                    task->held == CW_HOLD_NONE ? "go" : "held");
     put_time(told, task->until);
-    cw_text_puts(told, ",\"wereHeldFor\":");
-    put_holds(told, task->held_before);
-    cw_text_puts(told, ",\"clockConfirmed\":");
+    cw_text_puts(told, ",\"wereHeldFor\":[");
+    cw_holds_write(task->held_before, "\"", told);
+    cw_text_puts(told, "],\"clockConfirmed\":");
     put_time(told, task->trusted_ms);
     cw_text_puts(told, "}\n");
 }

@@ -72,10 +72,10 @@ static void put_manifest(struct cw_text *out, const struct cw_look *look, bool j
                        "order: %s, sends held: %s",
                        (unsigned long long)m->generation, (unsigned long long)m->epoch, m->cores,
                        m->partitions, yes_no[m->clean], yes_no[m->held != CW_HOLD_NONE]);
-        uint32_t at = 0;
-        const char *name;
-        while ((name = cw_hold_next(m->held, &at)) != NULL) {
-            cw_text_printf(out, " (%s)", name);
+        if (m->held != CW_HOLD_NONE) {
+            cw_text_puts(out, " (");
+            cw_holds_write(m->held, "", out);
+            cw_text_char(out, ')');
         }
         cw_text_puts(out, ", written by cartwheel ");
     }

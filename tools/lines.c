@@ -10,8 +10,7 @@ enum {
     RING_SLOTS = 16,
     KEYS_BYTES = 4096,
     WAIT_NS = 50000,
-    WAIT_NS_MAX =
-        1000000 /* of an engine whose lanes are quiet: who wakes takes a CPU from others */
+    WAIT_NS_MAX = 1000000 /* where nothing comes: who wakes takes a CPU from others */
 };
 
 static_assert(CW_LANE_SEGMENTS < RING_SLOTS, "every segment fits its ring");

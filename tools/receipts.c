@@ -1,5 +1,6 @@
 #define _GNU_SOURCE 1 /* memmem */ /* NOLINT */
 #include "tools/receipts.h"
+#include "tools/flush.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -195,19 +196,6 @@ static void put_snapshots(struct cw_text *out, const char *directory)
     free(list);
 }
 
-static cw_err append(const char *directory, struct cw_view line, struct cw_fault *fault)
-{
-    char path[4200];
-    (void)snprintf(path, sizeof path, "%.3900s/" FILE_NAME, directory);
-    int file = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-    bool good =
-        file >= 0 && write(file, line.data, line.bytes) == (ssize_t)line.bytes && fsync(file) == 0;
-    if (file >= 0) {
-        (void)close(file);
-    }
-    return good ? CW_ERR_OK : cw_fail(fault, CW_ERR_IO, "writing %s", path);
-}
-
 cw_err cw_receipt_write(const struct cw_receipts *receipts, const struct cw_receipt *receipt,
                         struct cw_fault *fault)
 {
@@ -232,7 +220,9 @@ cw_err cw_receipt_write(const struct cw_receipts *receipts, const struct cw_rece
         put_snapshots(&line, receipts->snapshots);
     }
     cw_text_puts(&line, "]}\n");
-    err = append(receipts->directory, (struct cw_view){line.data, (uint32_t)line.bytes}, fault);
+    char path[4200];
+    (void)snprintf(path, sizeof path, "%.3900s/" FILE_NAME, receipts->directory);
+    err = cw_flush_line(path, (struct cw_view){line.data, (uint32_t)line.bytes}, fault);
     cw_text_deinit(&line);
     return err;
 }

@@ -1,6 +1,7 @@
 /* restore: a snapshot becomes a state that an engine can be started on. */
 #include "core/time.h"
 #include "tools/archive.h"
+#include "tools/flush.h"
 #include "tools/look.h"
 
 #include <dirent.h>
@@ -137,7 +138,7 @@ static int restore_file(const struct restore *restore)
         cw_archive_remove(beside);
     }
     if (err == CW_ERR_OK && rc == CW_EXIT_OK) {
-        err = cw_archive_sync_parent(state, &fault);
+        err = cw_flush_parent(state, &fault);
     }
     if (err != CW_ERR_OK) {
         (void)cw_failure(&fault);

@@ -118,15 +118,13 @@ static bool ask(struct top *top, const char *path, struct look *look)
                       top->error[0] != '\0' ? top->error : curl_easy_strerror(code));
     } else {
         bool denied = status == 401 || status == 403;
-        (void)cw_text_terminate(&look->text);
-        const char *words = top->key[0] != '\0' ? strstr(look->text.data, "\"error\":\"") : NULL;
-        words = words != NULL ? words + 9 : NULL;
+        bool words = denied && top->key[0] != '\0'; /* the engine's, what is wrong with the key */
         (void)fprintf(stderr, "cartwheel top: %s answers %ld%s%.*s\n", url, status,
-                      !denied         ? ""
-                      : words != NULL ? ": "
-                                      : "; --api-key-file names a key",
-                      denied && words != NULL ? (int)strcspn(words, "\"") : 0,
-                      words != NULL ? words : "");
+                      words    ? ": "
+                      : denied ? "; --api-key-file names a key"
+                               : "",
+                      words ? (int)strcspn(cw_text_terminate(&look->text), "\r\n") : 0,
+                      words ? cw_text_terminate(&look->text) : "");
     }
     return false;
 }
@@ -206,18 +204,24 @@ static void put_title(struct cw_text *page, const char *name)
     cw_text_printf(page, "%-13s", name);
 }
 
+/* family{...} of something that happened. */
+static bool counts_in(const struct sample *sample, const char *family)
+{
+    size_t bytes = strlen(family);
+    return sample->value > 0 && sample->name.bytes > bytes && sample->name.data[bytes] == '{' &&
+           memcmp(sample->name.data, family, bytes) == 0;
+}
+
 /* Those of a family that are not zero, the largest first. */
 static void put_family(struct top *top, const char *family, uint32_t most)
 {
     const struct look *look = latest(top);
-    size_t bytes = strlen(family);
     bool shown[SAMPLES_MAX] = {false};
     for (uint32_t k = 0; k < most; k++) {
         uint32_t best = SAMPLES_MAX;
         for (uint32_t i = 0; i < look->count; i++) {
             const struct sample *s = &look->list[i];
-            if (!shown[i] && s->value > 0 && s->name.bytes > bytes && s->name.data[bytes] == '{' &&
-                memcmp(s->name.data, family, bytes) == 0 &&
+            if (!shown[i] && counts_in(s, family) &&
                 (best == SAMPLES_MAX || s->value > look->list[best].value)) {
                 best = i;
             }
@@ -234,8 +238,7 @@ static void put_family(struct top *top, const char *family, uint32_t most)
                               ? NULL
                               : memchr(open + 1, '"', (size_t)(name.data + name.bytes - open - 1));
         if (end != NULL) {
-            bool numbered = strcmp(family, "cartwheel_conversions_total") == 0 && open[1] >= '0' &&
-                            open[1] <= '9';
+            bool numbered = strspn(open + 1, "0123456789") == (size_t)(end - open - 1);
             cw_text_puts(&top->page, numbered ? "  touch " : "  ");
             cw_text_put(&top->page, open + 1, (size_t)(end - open - 1));
             cw_text_puts(&top->page, numbered ? ": " : " ");
@@ -244,9 +247,7 @@ static void put_family(struct top *top, const char *family, uint32_t most)
     }
     uint32_t more = 0;
     for (uint32_t i = 0; i < look->count; i++) {
-        const struct sample *s = &look->list[i];
-        more += !shown[i] && s->value > 0 && s->name.bytes > bytes && s->name.data[bytes] == '{' &&
-                memcmp(s->name.data, family, bytes) == 0;
+        more += !shown[i] && counts_in(&look->list[i], family);
     }
     if (more > 0) {
         cw_text_printf(&top->page, "  and %u more", more);

@@ -14,23 +14,9 @@ import time
 
 import engine
 
+run = engine.command
 CARTWHEEL = engine.binary()
-PROGRAM = """programId: kept
-eventSources:
-  - config: {eventPattern: {source: [ecommerce.cart], detail-type: [CartAbandoned]}}
-filterChain:
-  - {type: trust, parameters: {requirePaymentMethod: false}}
-channels:
-  - type: sms
-    onUnknown: drop
-    config: {delayMinutes: 60, message: "Hi {customerName}, {cartLink}"}
-"""
 HOUR = 3600000
-
-
-def run(*words, timeout=120):
-    code, output, said = engine.execute([CARTWHEEL, *words], timeout=timeout)
-    return code, output.decode(), said.decode()
 
 
 def start(state, program, *words):
@@ -246,8 +232,7 @@ def main():
     results = engine.Results()
     folder = tempfile.mkdtemp(prefix="cartwheel-loss-")
     program = os.path.join(folder, "kept.yaml")
-    with open(program, "w", encoding="utf-8") as file:
-        file.write(PROGRAM)
+    engine.write_kept(program, 60, engine.DROPS)
     try:
         for part in (the_way_on, two_cores, segments, killed):
             part(results, folder, program)

@@ -11,22 +11,8 @@ import time
 
 import engine
 
-CARTWHEEL = engine.binary()
+run = engine.command
 CHANCE = random.Random(11)
-PROGRAM = """programId: kept
-eventSources:
-  - config: {eventPattern: {source: [ecommerce.cart], detail-type: [CartAbandoned]}}
-filterChain:
-  - {type: trust, parameters: {requirePaymentMethod: false}}
-channels:
-  - type: sms
-    config: {delayMinutes: %s, message: "Hi {customerName}, {cartLink}"}
-"""
-
-
-def run(*words):
-    code, output, said = engine.execute([CARTWHEEL, *words], timeout=120)
-    return code, output.decode(), said.decode()
 
 
 def rows(*where):
@@ -47,8 +33,7 @@ class Place:
         self.delay(30)
 
     def delay(self, minutes):
-        with open(self.program, "w", encoding="utf-8") as out:
-            out.write(PROGRAM % minutes)
+        engine.write_kept(self.program, minutes)
 
     def start(self, cores=2, memory=True, options=()):
         config = json.dumps({"memory": self.memory}) if memory else None

@@ -17,6 +17,17 @@ import harness  # noqa: E402  (found through the path above)
 Results, skip, binary, execute = harness.Results, harness.skip, harness.binary, harness.execute
 PROGRAM = os.path.join(harness.ROOT, "tools", "programs", "abandoned-cart-recovery.yaml")
 
+KEPT = """programId: kept
+eventSources:
+  - config: {eventPattern: {source: [ecommerce.cart], detail-type: [CartAbandoned]}}
+filterChain:
+  - {type: trust, parameters: {requirePaymentMethod: false}}
+channels:
+  - type: sms
+%s    config: {delayMinutes: %s, message: "Hi {customerName}, {cartLink}"}
+"""
+DROPS = "    onUnknown: drop\n"  # a message of which nobody knows whether it went is not sent again
+
 
 def on_loop(config):
     """The engine file's text with `io: epoll` where CW_TEST_IO says so; None: no file is needed."""
@@ -140,6 +151,29 @@ class Engine:
     def outbox_text(self, name):
         with open(os.path.join(self.state, "outbox", name), "rb") as file:
             return file.read()
+
+
+def command(*words, timeout=120):
+    """(exit code, output, words on standard error) of a command of cartwheel."""
+    code, output, said = execute([binary(), *words], timeout=timeout)
+    return code, output.decode(), said.decode()
+
+
+def write_kept(path, minutes, more=""):
+    """The program `kept`: an SMS so long after each abandonment, to whomever it concerns."""
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(KEPT % (more, minutes))
+
+
+def sms(state):
+    """Whom the messages in a state's outbox are for."""
+    box = os.path.join(state, "outbox")
+    found = []
+    for name in os.listdir(box) if os.path.isdir(box) else []:
+        if name.endswith(".json"):
+            with open(os.path.join(box, name), encoding="utf-8") as file:
+                found.append(json.load(file)["facts"]["customerId"])
+    return sorted(found)
 
 
 def until(check, seconds=20.0, step=0.02):

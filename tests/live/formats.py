@@ -19,14 +19,9 @@ import tempfile
 import engine
 import harness
 
-CARTWHEEL = engine.binary()
+run = engine.command
 SAMPLES = os.path.join(harness.ROOT, "tests", "data", "formats")
 PROGRAM = "program.yaml"
-
-
-def run(*words):
-    code, output, said = engine.execute([CARTWHEEL, *words], timeout=120)
-    return code, output.decode(), said.decode()
 
 
 def must(*words):

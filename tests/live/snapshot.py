@@ -14,24 +14,8 @@ import time
 
 import engine
 
-CARTWHEEL = engine.binary()
+run, sms = engine.command, engine.sms
 CHANCE = random.Random(7)
-PROGRAM = """programId: kept
-eventSources:
-  - config: {eventPattern: {source: [ecommerce.cart], detail-type: [CartAbandoned]}}
-filterChain:
-  - {type: trust, parameters: {requirePaymentMethod: false}}
-channels:
-  - type: sms
-    onUnknown: drop
-    config: {delayMinutes: %s, message: "Hi {customerName}, {cartLink}"}
-"""
-
-
-def run(*words, timeout=120):
-    """(exit code, output, words on standard error) of a command."""
-    code, output, said = engine.execute([CARTWHEEL, *words], timeout=timeout)
-    return code, output.decode(), said.decode()
 
 
 def digest(folder):
@@ -258,18 +242,6 @@ def two_copies(results, folder, file, program):
         results.equal(live.stop(), 0, "the first goes on")
 
 
-def sms(state):
-    """Whom the messages in a state's outbox are for."""
-    box = os.path.join(state, "outbox")
-    names = os.listdir(box) if os.path.isdir(box) else []
-    found = []
-    for name in names:
-        if name.endswith(".json"):
-            with open(os.path.join(box, name), encoding="utf-8") as file:
-                found.append(json.load(file)["facts"]["customerId"])
-    return sorted(found)
-
-
 def clock_of(live):
     return json.loads(live.get("/healthz")[2])["clock"]
 
@@ -290,8 +262,7 @@ def put_carts(live, names):
 def held(results, folder):
     """The engine is lost after it sent what the snapshot has as pending."""
     program = os.path.join(folder, "soon.yaml")
-    with open(program, "w", encoding="utf-8") as file:
-        file.write(PROGRAM % "120")
+    engine.write_kept(program, 120, engine.DROPS)
     early, late = [f"early-{i}" for i in range(6)], [f"late-{i}" for i in range(6)]
     with engine.Engine("--clock", "3600x", programs=[program]) as live:
         results.check(put_carts(live, early), "carts are taken")
@@ -413,8 +384,7 @@ def main():
     results = engine.Results()
     folder = tempfile.mkdtemp(prefix="cartwheel-snapshot-")
     program = os.path.join(folder, "kept.yaml")
-    with open(program, "w", encoding="utf-8") as file:
-        file.write(PROGRAM % "600")
+    engine.write_kept(program, 600, engine.DROPS)
     try:
         file = under_load(results, folder, program)
         on_cores(results, folder, file, program)

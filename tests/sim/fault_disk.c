@@ -576,13 +576,7 @@ void cw_fault_disk_off(struct cw_fault_disk *disk)
 
 /* ---- crashes ---- */
 
-enum cw_fault_fate {
-    FATE_DROP,
-    FATE_KEEP,
-    FATE_EACH,
-    FATE_SECTORS,
-    FATES
-};
+enum cw_fault_fate { FATE_DROP, FATE_KEEP, FATE_EACH, FATE_SECTORS, FATES };
 
 static void survive_sectors(struct cw_fault_content *durable, const struct cw_fault_write *write,
                             uint64_t *random)

@@ -309,8 +309,8 @@ static bool start(struct cw_script *s)
 /* The process dies, or the host does; what follows goes on with the disk that is left. */
 static void stop(struct cw_script *s, bool power)
 {
-    struct cw_fault_disk *next =
-        power ? cw_fault_disk_crash(s->disk, random_next(&s->random)) : cw_fault_disk_kill(s->disk);
+    struct cw_fault_disk *next = power ? cw_fault_disk_crash(s->disk, random_next(&s->random))
+                                       : cw_fault_disk_kill(s->disk);
     if (s->os && power) { /* what was not flushed may be gone, and is not missed */
         s->trace.acknowledged = s->trace.since;
     }
@@ -326,7 +326,7 @@ static void stop(struct cw_script *s, bool power)
 static uint32_t some_bytes(struct cw_script *s)
 {
     switch (random_below(&s->random, 8)) {
-    case 0: return random_below(&s->random, 60000);                /* larger than a segment */
+    case 0: return random_below(&s->random, 60000); /* larger than a segment */
     case 1: return 4096 - 64 + 4096 * random_below(&s->random, 7); /* just fits */
     case 2: return 0;
     default: return random_below(&s->random, 9000);
@@ -556,14 +556,12 @@ static uint64_t scripts_until_found(struct cw_script *s, bool *bug, char what[40
 static int plant(struct cw_script *s)
 {
     int missed = 0;
-
     struct {
         const char *name;
         bool *bug;
     } bugs[] = {{"frames of an earlier use pass", &cw_log_bugs.no_salt},
                 {"any bad frame is the end", &cw_log_bugs.no_scan},
                 {"acknowledged before the flush", &cw_log_bugs.early_ack}};
-
     for (uint32_t i = 0; i < CW_COUNTOF(bugs); i++) {
         char what[400] = "";
         uint64_t scripts = scripts_until_found(s, bugs[i].bug, what);

@@ -96,10 +96,10 @@ void sim_check_stopped(struct sim *sim, const struct sim_message *message)
     int64_t t0 =
         sim->promises[message->program][message->customer][message->cart][message->touch - 1].t0;
     /* An order before T0 converts nothing: the engine's clock was ahead of the shop's. */
-    const char *why = of->erased_acked                              ? "the customer's erasure"
+    const char *why = of->erased_acked ? "the customer's erasure"
                       : cart->order_acked && cart->order_time >= t0 ? "the cart's order"
-                      : of->opted_out[message->channel]             ? "opting out of the channel"
-                                                                    : NULL;
+                      : of->opted_out[message->channel] ? "opting out of the channel"
+                                                        : NULL;
     if (why != NULL) {
         sim_fail(sim, "stopped", "%s touch %u is posted for c%u-k%u after %s was acknowledged",
                  sim_programs[message->program].id, message->touch, message->customer,

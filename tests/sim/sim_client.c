@@ -30,10 +30,9 @@ static const char *time_text(int64_t ms, char out[CW_TIME_BYTES + 1])
 }
 
 /* An event with a detail, to be sent at about now. */
-__attribute__((format(printf, 5, 6))) static struct sim_event *make(struct sim *sim,
-                                                                    enum cw_event_type type,
-                                                                    uint32_t customer, int64_t time,
-                                                                    const char *format, ...)
+__attribute__((format(printf, 5, 6))) static struct sim_event *
+make(struct sim *sim, enum cw_event_type type, uint32_t customer, int64_t time, const char *format,
+     ...)
 {
     char detail[EVENT_ROOM - 200];
     char at[CW_TIME_BYTES + 1];
@@ -114,10 +113,10 @@ static void make_cart(struct sim *sim, uint32_t customer, enum cw_event_type typ
         uint32_t product = sim_draw(sim, 12);
         uint32_t price = 10 * (1 + sim_draw(sim, 20));
         uint32_t quantity = 1 + sim_draw(sim, 2);
-        bytes +=
-            (uint32_t)snprintf(items + bytes, sizeof items - bytes,
-                               "%s{\"id\":\"p%u\",\"name\":\"n\",\"price\":%u,\"quantity\":%u}",
-                               i == 0 ? "" : ",", product, price, quantity);
+        bytes += (uint32_t)snprintf(
+            items + bytes, sizeof items - bytes,
+            "%s{\"id\":\"p%u\",\"name\":\"n\",\"price\":%u,\"quantity\":%u}", i == 0 ? "" : ",",
+            product, price, quantity);
     }
     struct sim_event *made =
         make(sim, type, customer, time,
@@ -143,9 +142,10 @@ static void make_order(struct sim *sim, uint32_t customer)
     if (named) {
         (void)snprintf(of_cart, sizeof of_cart, ",\"cartId\":\"c%u-k%u\"", customer, cart);
     }
-    struct sim_event *made = make(sim, CW_EVENT_ORDER_PLACED, customer, sim_base(sim),
-                                  "\"customerId\":\"c%u\",\"orderId\":\"o%u\",\"orderValue\":%u%s",
-                                  customer, sim->event_count, 20 + sim_draw(sim, 300), of_cart);
+    struct sim_event *made =
+        make(sim, CW_EVENT_ORDER_PLACED, customer, sim_base(sim),
+             "\"customerId\":\"c%u\",\"orderId\":\"o%u\",\"orderValue\":%u%s", customer,
+             sim->event_count, 20 + sim_draw(sim, 300), of_cart);
     if (made == NULL) {
         return;
     }
@@ -190,7 +190,6 @@ static void make_message(struct sim *sim)
 {
     static const enum cw_event_type types[] = {CW_EVENT_DELIVERED, CW_EVENT_DELIVERED,
                                                CW_EVENT_OPENED, CW_EVENT_CLICKED, CW_EVENT_BOUNCED};
-
     if (sim->message_count == 0) {
         return;
     }
@@ -298,9 +297,9 @@ static void put(struct sim *sim, const uint32_t *events, uint32_t count, uint32_
                                         .role = CW_ROLE_INGEST,
                                         .path = CW_VIEW("/v1/events"),
                                         .arrived_ns = sim->ns + 1};
-    made->header =
-        (struct cw_header){CW_VIEW("content-type"), count > 1 ? CW_VIEW("application/x-ndjson")
-                                                              : CW_VIEW("application/json")};
+    made->header = (struct cw_header){CW_VIEW("content-type"),
+                                      count > 1 ? CW_VIEW("application/x-ndjson")
+                                                : CW_VIEW("application/json")};
     made->request.headers = &made->header;
     made->request.header_count = 1;
     if (count > 1 && sim_chance(sim, 400)) { /* as lines of a connection */

@@ -62,8 +62,8 @@ static void say_totals(const struct sim_totals *totals, double seconds)
     };
     double years = (double)totals->base_ms / (365.25 * CW_DAY_MS);
     (void)printf("%llu seeds in %.1f s: %.0f seeds/h, %.2f simulated years\n",
-                 (unsigned long long)totals->seeds, seconds, (double)totals->seeds * 3600 / seconds,
-                 years);
+                 (unsigned long long)totals->seeds, seconds,
+                 (double)totals->seeds * 3600 / seconds, years);
     (void)printf("  %llu steps, %llu events, %llu acknowledged, %llu asked again, %llu delivered\n",
                  (unsigned long long)totals->steps, (unsigned long long)totals->events,
                  (unsigned long long)totals->acked, (unsigned long long)totals->probes,

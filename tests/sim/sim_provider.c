@@ -239,7 +239,8 @@ void sim_provider_turn(struct sim *sim)
     for (struct sim_attempt *at = sim->attempts; at != NULL; at = at->next) {
         if (at->state == SIM_ATTEMPT_ANSWERED && at->settled != 0 && machine->up) {
             struct cw_commit commit = cw_store_commit(machine->core[at->core].store);
-            at->settled = at->settled == UINT64_MAX ? commit.number(commit.self) : at->settled;
+            at->settled =
+                at->settled == UINT64_MAX ? commit.number(commit.self) : at->settled;
             if (commit.durable(commit.self) >= at->settled) {
                 settle(sim, at);
                 some = true;

@@ -421,8 +421,7 @@ static void check_entry(struct sim *sim, const struct sim_message *message,
         wrong = "tried another number of times than the provider saw";
     }
     if (wrong != NULL) {
-        sim_fail(sim, "ledger",
-                 "%.36s is %s (state %u, %u attempts; %u posted, %u received, %u "
+        sim_fail(sim, "ledger", "%.36s is %s (state %u, %u attempts; %u posted, %u received, %u "
                  "delivered)",
                  message->key, wrong, touch->state, attempts, message->posted, message->received,
                  message->deliveries);

@@ -63,15 +63,14 @@ static void draw_swarm(struct sim *sim)
 static void draw_dues(struct sim *sim)
 {
     static const enum sim_fault kinds[] = {
-        SIM_FAULT_CRASH,      SIM_FAULT_CRASH,    SIM_FAULT_KILL,   SIM_FAULT_STOP,
-        SIM_FAULT_DISK_ERROR, SIM_FAULT_CLOCK,    SIM_FAULT_RELOAD, SIM_FAULT_CHANNEL_FULL,
+        SIM_FAULT_CRASH,      SIM_FAULT_CRASH, SIM_FAULT_KILL,   SIM_FAULT_STOP,
+        SIM_FAULT_DISK_ERROR, SIM_FAULT_CLOCK, SIM_FAULT_RELOAD, SIM_FAULT_CHANNEL_FULL,
         SIM_FAULT_OUTAGE,     SIM_FAULT_DISK_FULL};
-
     for (uint32_t k = 0; k < CW_COUNTOF(kinds); k++) {
         for (uint32_t i = some(sim, 4); i > 0; i--) {
-            sim->dues[sim->due_count++] =
-                (struct sim_due){.at = SIM_START + (int64_t)sim_draw(sim, SIM_HOURS * 3600) * 1000,
-                                 .fault = kinds[k]};
+            sim->dues[sim->due_count++] = (struct sim_due){
+                .at = SIM_START + (int64_t)sim_draw(sim, SIM_HOURS * 3600) * 1000,
+                .fault = kinds[k]};
         }
     }
     CW_ASSERT(sim->due_count <= CW_COUNTOF(sim->dues));
@@ -139,7 +138,9 @@ static void begin_fault(struct sim *sim, enum sim_fault fault)
     case SIM_FAULT_CHANNEL_FULL:
         sim->channel_full_until = sim_base(sim) + sim_draw(sim, 3 * 3600000);
         break;
-    case SIM_FAULT_OUTAGE: sim->outage_until = sim_base(sim) + sim_draw(sim, 5 * 3600000); break;
+    case SIM_FAULT_OUTAGE:
+        sim->outage_until = sim_base(sim) + sim_draw(sim, 5 * 3600000);
+        break;
     case SIM_FAULT_DISK_FULL:
         sim->full_until = sim_base(sim) + sim_draw(sim, 2 * 3600000);
         sim_storage_space(sim, true);
@@ -395,7 +396,8 @@ static bool begin(struct sim *sim, const struct sim_options *options)
     sim->random = options->seed * UINT64_C(0x9e3779b97f4a7c15) + 1;
     sim->armed = SIM_FAULT_COUNT;
     sim->next_event = SIM_START;
-    sim->links = (struct cw_links){.base = CW_VIEW("https://s.example"), .key = {options->seed, 3}};
+    sim->links = (struct cw_links){.base = CW_VIEW("https://s.example"),
+                                   .key = {options->seed, 3}};
     if (options->power != NULL) {
         sim_power_draw(sim);
     } else {
