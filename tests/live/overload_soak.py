@@ -105,24 +105,28 @@ def describe(name, looks, told):
     return clock, own
 
 
-def memory_limit():
-    """Seven tenths of what this machine has to give: a run whose state grows to it ends early."""
+def memory_limit(rss):
+    """What the engine has, and of what the machine can still give most: a run whose state grows to
+    it ends early."""
     with open("/proc/meminfo", encoding="ascii") as file:
-        return next(int(line.split()[1]) for line in file if line.startswith("MemAvail")) * 717
+        left = next(int(line.split()[1]) for line in file if line.startswith("MemAvail")) * 1024
+    return rss + 0.85 * left
 
 
 def in_parts(press, watch, length):
     """Runs of ten seconds, as one; fewer when the state has grown to the limit."""
-    parts, limit = [], memory_limit()
-    while sum(part["seconds"] for part in parts) < length:
-        parts.append(press(min(length, 10)))
+    parts, limit = [], memory_limit(watch.looks[-1]["rss"])
+    each = min(length, 10)  # seconds of sending; waiting for the last answers comes on top
+    while len(parts) * each < length:
+        parts.append(press(each))
         if watch.looks[-1]["rss"] > limit:
-            print(f"  ended early: the state has grown to {limit / 2**30:.1f} GiB")
+            print(f"  ended early, after {len(parts) * each} s: the state "
+                  f"has grown to {limit / 2**30:.1f} GiB")
             break
     seconds = sum(part["seconds"] for part in parts)
     offered = sum(part["offered"] for part in parts)
     return {"seconds": seconds, "offered": offered,
-            "offeredPerSecond": offered / (min(length, 10) * len(parts)),
+            "offeredPerSecond": offered / (each * len(parts)),
             "errors": {k: sum(part["errors"][k] for part in parts) for k in parts[0]["errors"]}}
 
 
