@@ -107,6 +107,7 @@ class Server(threading.Thread):
         self.port = self.socket.getsockname()[1]
         self.connections = 0
         self.open = []
+        self.threads = []
         self.start()
 
     def run(self):
@@ -117,14 +118,20 @@ class Server(threading.Thread):
                 return
             self.connections += 1
             self.open.append(connection)
-            threading.Thread(target=self.guard, args=(connection, self.connections),
-                             daemon=True).start()
+            self.threads.append(threading.Thread(target=self.guard, daemon=True,
+                                                 args=(connection, self.connections)))
+            self.threads[-1].start()
 
     def guard(self, connection, number):
         try:
             self.serve(connection, number)
         except OSError:
             pass
+
+    def all_heard(self):
+        """Waits until the peers have hung up and all that they said is kept."""
+        for thread in self.threads:
+            thread.join(60)
 
     def close(self):
         self.socket.shutdown(socket.SHUT_RDWR)  # else accept() would still take one
