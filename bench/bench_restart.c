@@ -179,6 +179,13 @@ static bool load_batches(void *with, struct cw_view records)
     return true;
 }
 
+/* Nothing is damaged here. */
+static bool forget(void *with)
+{
+    (void)with;
+    return false;
+}
+
 /* What a start does; the old pipeline's end is in it too, which no restart has to wait for. */
 static uint64_t restart(struct state *state, bool (*apply)(void *with, struct cw_view records),
                         bool relink)
@@ -188,7 +195,8 @@ static uint64_t restart(struct state *state, bool (*apply)(void *with, struct cw
     struct cw_disk disk = cw_memory_disk_port(&state->disk);
     struct cw_checkpoint_found found;
     struct cw_fault fault;
-    must(cw_checkpoint_read(&disk, store, 0, true, apply, &load, &found, &fault), &fault);
+    const struct cw_checkpoint_apply to = {.apply = apply, .forget = forget, .with = &load};
+    must(cw_checkpoint_read(&disk, store, 0, true, &to, &found, &fault), &fault);
     CW_ASSERT(found.rows == load.rows);
     if (relink) {
         const struct cw_relink how = {.cores_before = 1, .cores = 1};

@@ -99,24 +99,34 @@ struct cw_checkpoint_found {
     uint64_t begin, end; /* LSNs */
     int64_t logical_ms;
     uint64_t rows, bytes;
-    uint32_t refused;    /* newer ones that are damaged; the log must reach back to this one */
-    char why[200];       /* what is wrong with the last of those */
+    uint32_t refused; /* newer ones that are damaged; the log must reach back to this one */
+    char why[200];    /* what is wrong with the last of those */
 };
 
-/* Finds the newest one that is whole (all of it proven before anything is applied) and applies its
-   records, a block at a time; removes what is left of unfinished ones unless read_only. Records
-   come in no order of meaning; those of one row, of which there may be several, in the order in
-   which they were true. Reads a file twice, two reads of 2 MiB at a time. Nothing to be found is no
-   failure: found->any is false.
+/* Where records go. */
+struct cw_checkpoint_apply {
+    bool (*apply)(void *with, struct cw_view records); /* a proven block's; false: no room */
+    /* Takes back all that was applied; false: it cannot be. NULL: nothing ever can. */
+    bool (*forget)(void *with);
+    void *with;
+};
+
+/* Finds the newest one that is whole and applies its records, a block at a time; removes what is
+   left of unfinished ones unless read_only. Records come in no order of meaning; those of one row,
+   of which there may be several, in the order in which they were true. Two reads of 2 MiB at a
+   time. A file is read once, its blocks applied as they are proven; where one is bad, `forget` is
+   called before an older file is tried, or CW_ERR_CORRUPT returned. Without `forget` it is read
+   twice, all of it proven before anything is applied. Nothing to be found is no failure:
+   found->any is false.
    CW_ERR_CORRUPT: there are some and none is whole, or the one that was whole was not so any more
-   when it was applied. CW_ERR_LIMIT: apply returned false. In these last two cases a part is
-   applied, and the tables are good for nothing. CW_ERR_UNSUPPORTED: the newest is whole, but of
-   another format, or of another state or shard: no damage, so nothing older is tried. CW_ERR_IO:
-   the directory, or one that could not be read and no other one does: it may be whole. */
+   when it was applied. CW_ERR_LIMIT: apply returned false to one that is whole. In these last two
+   cases a part is applied, and the tables are good for nothing. CW_ERR_UNSUPPORTED: the newest is
+   whole, but of another format, or of another state or shard: no damage, so nothing older is tried.
+   CW_ERR_IO: the directory, or one that could not be read and no other one does: it may be whole;
+   or forget returned false. */
 CW_MUST_USE cw_err cw_checkpoint_read(const struct cw_disk *disk, const uint8_t store[16],
                                       uint32_t shard, bool read_only,
-                                      bool (*apply)(void *with, struct cw_view records),
-                                      void *with, struct cw_checkpoint_found *found,
-                                      struct cw_fault *fault);
+                                      const struct cw_checkpoint_apply *to,
+                                      struct cw_checkpoint_found *found, struct cw_fault *fault);
 
 #endif

@@ -1,9 +1,8 @@
 /*
- * The reader. It goes over a file twice: once to prove it, once to apply it, proving each block
- * again, because the disk may give other bytes the second time. Applying at once, into tables that
- * would be thrown away if a later block is bad, would save one reading, but then the tables, and
- * whatever follows them, must be able to forget; nothing that a damaged file says ever reaches them
- * this way. Where the second reading comes from the page cache it costs a copy and 0.1 ns a byte.
+ * The reader. Whose tables can forget has each block applied as soon as it is proven, and is told
+ * to forget them all when a later one is bad: what counts is the same, a file that is whole or
+ * nothing of it. Who cannot has the file read twice: once to prove it, once to apply it, proving
+ * each block again, because the disk may give other bytes the second time.
  *
  * Two reads are under way while a third's bytes are looked at. A block that goes over the end of
  * one is moved in front of the next, where there is room for the longest, so that a block is always
@@ -13,7 +12,6 @@
  */
 #define _GNU_SOURCE 1 /* strerrordesc_np */
 #include "core/checkpoint_priv.h"
-
 #include "core/format.h"
 
 #include <errno.h>
@@ -29,19 +27,24 @@ struct side {
     struct cw_disk_op op;
 };
 
+enum mode {
+    PROVE,
+    APPLY, /* what was proven before */
+    BOTH
+};
+
 struct reader {
     const struct cw_disk *disk;
     const uint8_t *store;
     uint32_t shard;
-    bool (*apply)(void *with, struct cw_view records);
-    void *with;
-    char *memory;
+    const struct cw_checkpoint_apply *to;
     struct side sides[2];
     int32_t file;
     uint64_t bytes, asked; /* of the file; up to where it has been asked for */
     uint64_t begin;
     struct cw_checkpoint_scan scan;
-    bool not_applied; /* apply said no */
+    uint64_t applied; /* blocks */
+    bool not_applied; /* apply said no, to block `applied` */
     bool unread;      /* the disk refused: nobody knows whether that one is whole */
 };
 
@@ -87,8 +90,17 @@ static bool took(struct reader *r, const struct side *side)
     return true;
 }
 
+/* Of blocks in turn; after one that was refused none is. */
+static void apply(struct reader *r, struct cw_view records)
+{
+    if (!r->not_applied && records.bytes > 0) {
+        r->not_applied = !r->to->apply(r->to->with, records);
+        r->applied += !r->not_applied;
+    }
+}
+
 /* Takes what is whole of `bytes`; how many are left over, or UINT64_MAX when something is bad. */
-static uint64_t take(struct reader *r, const char *data, uint64_t bytes, bool apply)
+static uint64_t take(struct reader *r, const char *data, uint64_t bytes, enum mode mode)
 {
     while (bytes > 0) { /* a block each time */
         uint64_t used;
@@ -101,12 +113,8 @@ static uint64_t take(struct reader *r, const char *data, uint64_t bytes, bool ap
         if (scanned == CW_CHECKPOINT_SCAN_BAD) {
             return UINT64_MAX;
         }
-        if (apply && records.bytes > 0 && !r->apply(r->with, records)) {
-            r->not_applied = true;
-            (void)cw_format(r->scan.why, sizeof r->scan.why,
-                            "the rows of block %llu do not fit into the tables",
-                            (unsigned long long)(r->scan.blocks - 1));
-            return UINT64_MAX;
+        if (mode != PROVE) {
+            apply(r, records);
         }
         data += used;
         bytes -= used;
@@ -115,10 +123,9 @@ static uint64_t take(struct reader *r, const char *data, uint64_t bytes, bool ap
 }
 
 /* Front to back, once. False: r->scan.why. */
-static bool pass(struct reader *r, bool apply)
+static bool pass(struct reader *r, enum mode mode)
 {
-    r->scan = (struct cw_checkpoint_scan){
-        .bytes = r->bytes, .begin = r->begin, .shard = r->shard};
+    r->scan = (struct cw_checkpoint_scan){.bytes = r->bytes, .begin = r->begin, .shard = r->shard};
     memcpy(r->scan.store, r->store, sizeof r->scan.store);
     r->asked = 0;
     ask(r, &r->sides[0]);
@@ -133,7 +140,7 @@ static bool pass(struct reader *r, bool apply)
         if (good) {
             char *data = side->at - carried;
             uint64_t here = carried + side->op.bytes;
-            carried = take(r, data, here, apply);
+            carried = take(r, data, here, mode);
             good = carried != UINT64_MAX;
             if (good && carried > 0) {
                 CW_ASSERT(carried < CW_CHECKPOINT_BLOCK_MAX);
@@ -177,13 +184,47 @@ static void close_file(struct reader *r)
     r->file = CW_DISK_FILE_NONE;
 }
 
-static bool prove(struct reader *r)
+static bool prove(struct reader *r, enum mode mode)
 {
     if (r->bytes % CW_DISK_BLOCK != 0 || r->bytes < (uint64_t)2 * CW_DISK_BLOCK) {
         (void)cw_format(r->scan.why, sizeof r->scan.why, "it is cut short");
         return false;
     }
-    return pass(r, false);
+    return pass(r, mode);
+}
+
+/* Of one that is whole: its rows are in the tables, or the fault says why not. */
+static cw_err finish(struct reader *r, const char *name, struct cw_checkpoint_found *found,
+                     struct cw_fault *fault)
+{
+    if (r->to->forget == NULL && !pass(r, APPLY)) {
+        return cw_fail(fault, r->unread ? CW_ERR_IO : CW_ERR_CORRUPT,
+                       "%s: %s, though at first it was whole", name, r->scan.why);
+    }
+    if (r->not_applied) {
+        return cw_fail(fault, CW_ERR_LIMIT, "%s: the rows of block %llu do not fit into the tables",
+                       name, (unsigned long long)r->applied);
+    }
+    found->any = true;
+    memcpy(found->name, name, sizeof found->name);
+    found->begin = r->begin;
+    found->end = r->scan.end;
+    found->logical_ms = r->scan.logical_ms;
+    found->rows = r->scan.rows_all;
+    found->bytes = r->bytes;
+    return CW_ERR_OK;
+}
+
+/* Of one that is not: as if nothing of it had been seen. */
+static cw_err forget(struct reader *r, const char *name, struct cw_fault *fault)
+{
+    bool any = r->applied > 0 || r->not_applied;
+    r->applied = 0;
+    r->not_applied = false;
+    return !any || r->to->forget(r->to->with)
+               ? CW_ERR_OK
+               : cw_fail(fault, CW_ERR_IO, "%s: %s; the tables cannot be emptied for another one",
+                         name, r->scan.why);
 }
 
 /* *done: this one was applied, or nothing else may be tried. */
@@ -199,32 +240,16 @@ static cw_err try_one(struct reader *r, uint64_t begin, bool *done,
         return CW_ERR_OK;
     }
     cw_err err = CW_ERR_OK;
-    if (!prove(r)) {
-        *done = r->scan.strange;
-        if (r->scan.strange) {
-            err = cw_fail(fault, CW_ERR_UNSUPPORTED, "%s: %s", name, r->scan.why);
-        } else {
-            found->refused++;
-            (void)cw_format(found->why, sizeof found->why, "%s: %s", name, r->scan.why);
-        }
-    } else {
+    if (prove(r, r->to->forget == NULL ? PROVE : BOTH)) {
         *done = true;
-        if (!pass(r, true)) {
-            err = cw_fail(fault,
-                          r->not_applied ? CW_ERR_LIMIT
-                          : r->unread    ? CW_ERR_IO
-                                         : CW_ERR_CORRUPT,
-                          "%s: %s%s", name, r->scan.why,
-                          r->not_applied ? "" : ", though at first it was whole");
-        } else {
-            found->any = true;
-            memcpy(found->name, name, sizeof found->name);
-            found->begin = begin;
-            found->end = r->scan.end;
-            found->logical_ms = r->scan.logical_ms;
-            found->rows = r->scan.rows_all;
-            found->bytes = r->bytes;
-        }
+        err = finish(r, name, found, fault);
+    } else if (r->scan.strange) { /* by its head: nothing is applied */
+        *done = true;
+        err = cw_fail(fault, CW_ERR_UNSUPPORTED, "%s: %s", name, r->scan.why);
+    } else {
+        found->refused++;
+        (void)cw_format(found->why, sizeof found->why, "%s: %s", name, r->scan.why);
+        err = forget(r, name, fault);
     }
     close_file(r);
     return err;
@@ -258,8 +283,8 @@ static cw_err try_all(struct reader *r, const struct cw_checkpoint_names *names,
 }
 
 cw_err cw_checkpoint_read(const struct cw_disk *disk, const uint8_t store[16], uint32_t shard,
-                          bool read_only, bool (*apply)(void *with, struct cw_view records),
-                          void *with, struct cw_checkpoint_found *found, struct cw_fault *fault)
+                          bool read_only, const struct cw_checkpoint_apply *to,
+                          struct cw_checkpoint_found *found, struct cw_fault *fault)
 {
     *found = (struct cw_checkpoint_found){0};
     struct cw_checkpoint_names names;
@@ -273,12 +298,8 @@ cw_err cw_checkpoint_read(const struct cw_disk *disk, const uint8_t store[16], u
         return cw_fail(fault, CW_ERR_IO, "checkpoints: mmap of %llu bytes",
                        (unsigned long long)(2 * side_bytes));
     }
-    struct reader reader = {.disk = disk,
-                            .store = store,
-                            .shard = shard,
-                            .apply = apply,
-                            .with = with,
-                            .file = CW_DISK_FILE_NONE};
+    struct reader reader = {
+        .disk = disk, .store = store, .shard = shard, .to = to, .file = CW_DISK_FILE_NONE};
     reader.sides[0].at = memory + CW_CHECKPOINT_BLOCK_MAX;
     reader.sides[1].at = reader.sides[0].at + side_bytes;
     err = try_all(&reader, &names, found, fault);

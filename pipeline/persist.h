@@ -73,6 +73,11 @@ CW_MUST_USE cw_err cw_pipeline_load_batch(struct cw_pipeline *pipeline,
                                           const struct cw_record *records, uint32_t count,
                                           struct cw_fault *fault);
 
+/* Takes back all that was loaded, before anything else is asked of the pipeline: its tables are
+   opened anew. Not with rows in a memory with a name (cw_pipeline_place). CW_ERR_IO: the system has
+   no room for them, and the pipeline can only be closed. */
+CW_MUST_USE cw_err cw_pipeline_unload(struct cw_pipeline *pipeline, struct cw_fault *fault);
+
 struct cw_relink {
     uint32_t cores_before; /* that wrote the records; 0: there are none */
     uint32_t cores;        /* that there are now; options.core is one of them */

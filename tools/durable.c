@@ -8,17 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct frames {
-    bool (*apply)(void *with, struct cw_view records);
-    void *with;
-};
-
 static bool load_frame(void *with, uint64_t lsn, int64_t logical_ms, struct cw_view records)
 {
-    const struct frames *frames = with;
+    const struct cw_checkpoint_apply *to = with;
     (void)lsn;
     (void)logical_ms;
-    return frames->apply(frames->with, records);
+    return to->apply(to->with, records);
 }
 
 /* ---- one core's files ---- */
@@ -52,14 +47,14 @@ void cw_durable_log_options(const struct cw_durable *durable, const struct cw_di
 }
 
 /* Reads checkpoint and log; keeps the log open where `log` wants it. */
-static cw_err read_core(struct cw_log_options *options, bool (*apply)(void *, struct cw_view),
-                        void *with, struct cw_checkpoint_found *checkpoint,
-                        struct cw_log_found *found, struct cw_log **log,
-                        struct cw_durable_phases *phases, struct cw_fault *fault)
+static cw_err read_core(struct cw_log_options *options, struct cw_checkpoint_apply to,
+                        struct cw_checkpoint_found *checkpoint, struct cw_log_found *found,
+                        struct cw_log **log, struct cw_durable_phases *phases,
+                        struct cw_fault *fault)
 {
     uint64_t began_ns = cw_clock_monotonic_ns();
     cw_err err = cw_checkpoint_read(&options->disk, options->store, options->shard,
-                                    options->read_only, apply, with, checkpoint, fault);
+                                    options->read_only, &to, checkpoint, fault);
     if (err != CW_ERR_OK) {
         return err;
     }
@@ -70,8 +65,7 @@ static cw_err read_core(struct cw_log_options *options, bool (*apply)(void *, st
         options->since = checkpoint->begin;
         options->until = checkpoint->end;
     }
-    struct frames frames = {apply, with};
-    err = cw_log_recover(log, options, load_frame, &frames, found, fault);
+    err = cw_log_recover(log, options, load_frame, &to, found, fault);
     phases->log_ns = cw_clock_monotonic_ns() - read_ns;
     if (err == CW_ERR_OK && found->segments == 0) { /* every core of a manifest has one */
         (void)cw_log_close(*log, false);
@@ -162,9 +156,13 @@ static void *read_same(void *self)
         cw_durable_open_disk(durable, durable->manifest.epoch, reader->core, &reader->fault);
     if (reader->err == CW_ERR_OK) {
         struct cw_log_options options;
+        struct cw_checkpoint_apply to = {.apply = cw_durable_load_records, .with = &load};
+        if (durable->options.memory == NULL) { /* what has a name cannot be opened anew */
+            to.forget = cw_durable_load_forget;
+        }
         cw_durable_log_options(durable, &core->disk, reader->core, &options);
-        reader->err = read_core(&options, cw_durable_load_records, &load, &reader->checkpoint,
-                                &reader->log, &core->log, &load.phases, &reader->fault);
+        reader->err = read_core(&options, to, &reader->checkpoint, &reader->log, &core->log,
+                                &load.phases, &reader->fault);
     }
     reader->rows = load.rows;
     reader->phases = load.phases;
@@ -223,7 +221,8 @@ static cw_err scan(const struct cw_durable_files *files, const struct cw_manifes
     struct cw_log_options options;
     cw_durable_log_options(&looking, &disk, core, &options);
     options.read_only = true;
-    err = read_core(&options, apply, with, checkpoint, found, &log, phases, fault);
+    struct cw_checkpoint_apply to = {.apply = apply, .with = with};
+    err = read_core(&options, to, checkpoint, found, &log, phases, fault);
     if (err == CW_ERR_OK) {
         (void)cw_log_close(log, false);
     }

@@ -77,3 +77,12 @@ bool cw_durable_load_records(void *with, struct cw_view records)
     load->phases.rows_ns += cw_clock_monotonic_ns() - began_ns;
     return good;
 }
+
+bool cw_durable_load_forget(void *with)
+{
+    struct cw_durable_load *load = with;
+    CW_ASSERT(load->same);
+    load->rows = 0;
+    load->fault->code = CW_ERR_OK;
+    return cw_pipeline_unload(load->pipelines[load->from], load->fault) == CW_ERR_OK;
+}

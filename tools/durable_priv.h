@@ -49,6 +49,9 @@ struct cw_durable_load {
 /* For cw_checkpoint_read and frames of a log; `with` is a struct cw_durable_load. */
 bool cw_durable_load_records(void *with, struct cw_view records);
 
+/* Takes back all of them; only with `same`, and where the pipeline's memory has no name. */
+bool cw_durable_load_forget(void *with);
+
 /* durable.c */
 void cw_durable_log_options(const struct cw_durable *durable, const struct cw_disk *disk,
                             uint32_t core, struct cw_log_options *options);

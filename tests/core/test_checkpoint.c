@@ -147,7 +147,8 @@ static cw_err read_into(struct memory_disk *disk, struct cw_table **tables,
                         struct cw_checkpoint_found *found)
 {
     struct cw_disk port = memory_port(disk);
-    return cw_checkpoint_read(&port, store, 3, false, apply, tables, found, &fault);
+    const struct cw_checkpoint_apply to = {.apply = apply, .with = tables};
+    return cw_checkpoint_read(&port, store, 3, false, &to, found, &fault);
 }
 
 /* Reads it into fresh tables and compares. */
@@ -465,10 +466,11 @@ Test(checkpoint, every_byte_counts)
     struct cw_disk port = memory_port(&disk);
     struct cw_table *none[TABLES];
     open_tables(none);
+    const struct cw_checkpoint_apply to = {.apply = apply, .with = none};
     for (uint64_t at = 0; at < file->bytes; at++) {
         file->now[at] ^= (char)(1 << at % 8);
         struct cw_checkpoint_found found;
-        cw_err err = cw_checkpoint_read(&port, store, 3, true, apply, none, &found, &fault);
+        cw_err err = cw_checkpoint_read(&port, store, 3, true, &to, &found, &fault);
         cr_assert(eq(int, err, CW_ERR_CORRUPT), "byte %llu", (unsigned long long)at);
         cr_assert(found.refused == 1 && !found.any && found.why[0] != '\0');
         file->now[at] ^= (char)(1 << at % 8);
@@ -524,15 +526,16 @@ Test(checkpoint, of_another_state_or_format_nothing_older_is_tried)
     struct memory_file *file = small_file(&disk, tables);
     struct cw_disk port = memory_port(&disk);
     struct cw_checkpoint_found found;
+    const struct cw_checkpoint_apply to = {.apply = apply, .with = tables};
     uint8_t other[16] = {1};
-    cr_assert(eq(int, cw_checkpoint_read(&port, other, 3, true, apply, tables, &found, &fault),
+    cr_assert(eq(int, cw_checkpoint_read(&port, other, 3, true, &to, &found, &fault),
                  CW_ERR_UNSUPPORTED));
-    cr_assert(eq(int, cw_checkpoint_read(&port, store, 4, true, apply, tables, &found, &fault),
+    cr_assert(eq(int, cw_checkpoint_read(&port, store, 4, true, &to, &found, &fault),
                  CW_ERR_UNSUPPORTED));
     struct cw_checkpoint_head *head = (struct cw_checkpoint_head *)(void *)file->now;
     head->major++;
     head->hash = cw_checkpoint_head_hash(head);
-    cr_assert(eq(int, cw_checkpoint_read(&port, store, 3, true, apply, tables, &found, &fault),
+    cr_assert(eq(int, cw_checkpoint_read(&port, store, 3, true, &to, &found, &fault),
                  CW_ERR_UNSUPPORTED));
     cr_assert(found.refused == 0);
     close_tables(tables);

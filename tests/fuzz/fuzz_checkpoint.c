@@ -105,10 +105,8 @@ static uint64_t make_block(struct input *in, char *at, uint8_t flags,
 
 static uint64_t make_file(struct input *in, char *file)
 {
-    struct cw_checkpoint_foot foot = {.magic = CW_CHECKPOINT_FOOT_MAGIC,
-                                      .table_count = TABLES,
-                                      .begin = BEGIN,
-                                      .end = BEGIN + 1};
+    struct cw_checkpoint_foot foot = {
+        .magic = CW_CHECKPOINT_FOOT_MAGIC, .table_count = TABLES, .begin = BEGIN, .end = BEGIN + 1};
     foot.chain = make_head(in, file);
     uint64_t at = CW_DISK_BLOCK;
     for (uint32_t i = 0; i < BLOCKS_MAX; i++) {
@@ -146,6 +144,12 @@ static bool apply(void *with, struct cw_view records)
     return true;
 }
 
+static bool forget(void *with)
+{
+    *(uint64_t *)with = 0;
+    return true;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct memory_disk disk;
@@ -165,7 +169,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     uint64_t rows = 0;
     struct cw_checkpoint_found found;
     struct cw_fault fault;
-    cw_err err = cw_checkpoint_read(&port, store, 0, false, apply, &rows, &found, &fault);
+    const struct cw_checkpoint_apply twice = {.apply = apply, .with = &rows};
+    cw_err err = cw_checkpoint_read(&port, store, 0, true, &twice, &found, &fault);
+    uint64_t rows_twice = rows;
+    rows = 0;
+    const struct cw_checkpoint_apply once = {.apply = apply, .forget = forget, .with = &rows};
+    cw_err err_once = cw_checkpoint_read(&port, store, 0, false, &once, &found, &fault);
+    CW_ASSERT(err_once == err && rows == rows_twice);
     CW_ASSERT(found.any == (err == CW_ERR_OK));
     CW_ASSERT(rows == found.rows && found.refused == (err == CW_ERR_CORRUPT));
     CW_ASSERT(err == CW_ERR_OK || err == CW_ERR_CORRUPT || err == CW_ERR_UNSUPPORTED);
