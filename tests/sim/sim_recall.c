@@ -135,6 +135,17 @@ static int by_line(const void *a, const void *b)
     return cw_view_compare(*(const struct cw_view *)a, *(const struct cw_view *)b);
 }
 
+/* Of two lines that stand together: sends are held on all cores again when they were on one, and
+   the power may have failed when only that one had it on its disk. */
+static bool held_by_next(struct cw_view line, struct cw_view next)
+{
+    static const char begin[] = "keeps ";
+    return line.bytes == next.bytes && line.bytes > sizeof begin &&
+           memcmp(line.data, begin, sizeof begin - 1) == 0 &&
+           memcmp(line.data, next.data, line.bytes - 2) == 0 && line.data[line.bytes - 2] == '0' &&
+           next.data[line.bytes - 2] == '1';
+}
+
 /* Lines of several dumps: sorted, each once. */
 static void merge_lines(const struct cw_text *all, struct cw_text *out)
 {
@@ -151,7 +162,8 @@ static void merge_lines(const struct cw_text *all, struct cw_text *out)
     qsort(lines, count, sizeof *lines, by_line);
     cw_text_clear(out);
     for (size_t i = 0; i < count; i++) {
-        if (i == 0 || !cw_view_equal(lines[i - 1], lines[i])) {
+        bool again = i > 0 && cw_view_equal(lines[i - 1], lines[i]);
+        if (!again && !(i + 1 < count && held_by_next(lines[i], lines[i + 1]))) {
             cw_text_view(out, lines[i]);
         }
     }
