@@ -39,16 +39,23 @@ static int64_t wall_ns(void)
     return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
 }
 
+/* What a wall clock cannot be (the year 2255), counts as that: nanoseconds say no later time. */
+static int64_t ns_of(int64_t ms)
+{
+    const int64_t most = INT64_C(9000000000000);
+    return (ms < most ? ms : most) * 1000000;
+}
+
 void cw_clock_init(struct cw_clock *clock, int64_t least_ms)
 {
     int64_t wall = wall_ns();
-    int64_t least = least_ms * 1000000;
+    int64_t least = ns_of(least_ms);
     *clock = (struct cw_clock){.now_ns = wall > least ? wall : least, .boot_ns = boot_ns()};
 }
 
 void cw_clock_init_at(struct cw_clock *clock, int64_t now_ms)
 {
-    *clock = (struct cw_clock){.now_ns = now_ms * 1000000, .boot_ns = boot_ns()};
+    *clock = (struct cw_clock){.now_ns = ns_of(now_ms), .boot_ns = boot_ns()};
     (void)cw_clock_now_ms(clock);
 }
 

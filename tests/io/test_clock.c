@@ -161,6 +161,19 @@ Test(clock, never_goes_back_and_goes_on_slowly_until_the_wall_has_caught_up)
     cr_assert(le(i64, met, 2010));
 }
 
+/* Events of any year make a state's time with --clock event; then it is started on the wall's. */
+Test(clock, begins_no_later_than_nanoseconds_can_say)
+{
+    const int64_t year_2300 = INT64_C(10413792000000);
+    struct cw_clock clock;
+    cw_clock_init_at(&clock, year_2300);
+    cr_assert(gt(i64, cw_clock_now_ms(&clock), cw_clock_wall_ms()));
+    cr_assert(lt(i64, clock.ahead_ns / MS, -INT64_C(100) * 365 * DAY));
+    cr_assert(not(clock.suspect));
+    cw_clock_init(&clock, year_2300);
+    cr_assert(gt(i64, cw_clock_now_ms(&clock), cw_clock_wall_ms()));
+}
+
 Test(clock, stands_still_when_no_clock_moves)
 {
     struct cw_clock clock = {.now_ns = INT64_C(5000) * MS, .boot_ns = 77};
