@@ -490,8 +490,14 @@ struct cw_journal *cw_durable_journal(struct cw_durable *durable, uint32_t core)
 
 cw_err cw_durable_hold(struct cw_durable *durable, uint32_t held, struct cw_fault *fault)
 {
+    uint32_t before = durable->manifest.held;
     durable->manifest.held = held;
-    return durable->options.files.store(durable->options.files.self, &durable->manifest, fault);
+    cw_err err =
+        durable->options.files.store(durable->options.files.self, &durable->manifest, fault);
+    if (err != CW_ERR_OK) { /* who asks what is noted, is not told what is not */
+        durable->manifest.held = before;
+    }
+    return err;
 }
 
 void cw_durable_close(struct cw_durable *durable, bool clean)

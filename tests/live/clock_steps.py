@@ -80,6 +80,17 @@ def said(live, words):
     return engine.until(lambda: any(words in line for line in list(live.words)), 10)
 
 
+def kept(state):
+    """True when the state itself says that the clock is suspect."""
+    return any("clock_suspect" in content(os.path.join(state, name)) for name in os.listdir(state)
+               if name.startswith("manifest"))
+
+
+def content(path):
+    with open(path, encoding="utf-8") as file:
+        return file.read()
+
+
 def come_back(results, wall, program, folder):
     """A day ahead by mistake, and back."""
     state = os.path.join(folder, "back")
@@ -145,9 +156,12 @@ def crashed(results, wall, program, folder):
     wall.set(0)
     with wall.engine(program, state) as live:
         put(results, live, "later", base(), "a cart")
+        os.mkdir(os.path.join(state, "manifest.new"))  # which it cannot write then
         wall.set(DAY)
         results.check(engine.until(lambda: held(live) == ["clock_suspect"], 5), "held", live.words)
-        time.sleep(1)
+        results.check(said(live, "a restart will not know of the clock"), "not kept, so it is said")
+        os.rmdir(os.path.join(state, "manifest.new"))
+        results.check(engine.until(lambda: kept(state), 5), "and kept as soon as may be")
         live.stop(signal.SIGKILL)
     with wall.engine(program, state) as live:
         results.equal(held(live), ["clock_suspect"], "and held after a kill -9")
