@@ -119,9 +119,9 @@ void cw_engine_clock_turn(struct cw_core *core)
     cw_server_doubt_wall(core->server, core->clock.suspect ? core->clock.ahead_ns / 1000000 : 0);
     struct cw_pipeline *pipeline = cw_service_pipeline(core->service);
     uint32_t held = cw_pipeline_sends_held(pipeline);
-    uint32_t others = held & ~(uint32_t)CW_HOLD_CLOCK;
-    uint32_t now = others | (core->clock.suspect ? CW_HOLD_CLOCK : CW_HOLD_NONE);
-    if (now != held) {
+    uint32_t now = core->clock.suspect ? held | CW_HOLD_CLOCK : held & ~(uint32_t)CW_HOLD_CLOCK;
+    bool lifts = (held & ~now) != 0;
+    if (now != held && !(lifts && cw_engine_task_assumes(core))) { /* which lifts it, then */
         cw_pipeline_hold_sends(pipeline, now);
     }
 }

@@ -73,6 +73,7 @@ struct cw_task {
     int64_t until;
     uint32_t held_before, held; /* RESUME: why sends were, and still are */
     int64_t trusted_ms;         /* the wall clock's time that it confirmed; CW_TIME_NONE: nothing */
+    int64_t trusted_ns;         /* and where the wall clock stood */
     char file[4096];
     cw_err err;
     struct cw_fault fault;
@@ -218,6 +219,8 @@ enum cw_task_note cw_engine_task_note(struct cw_core *core, const struct cw_note
 void cw_engine_task_tick(struct cw_engine *engine);
 /* Once a turn, on its core. */
 void cw_engine_task_turn(struct cw_core *core);
+/* True while a resume that settles what may have been sent is at work on this core. */
+bool cw_engine_task_assumes(const struct cw_core *core);
 /* Waits for what is at work, which gives up. */
 void cw_engine_task_close(struct cw_engine *engine);
 

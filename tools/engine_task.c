@@ -56,9 +56,16 @@ static bool make_checkpoint(struct cw_core *core)
     return task->failed;
 }
 
-/* True once sends go, durably. The clock has its own say: cw_engine_clock_turn, just before this,
-   took in what was confirmed, and has lifted its hold if that is how the clock stands now. The
-   first turn is left to that: what was due meanwhile is only overdue once time has passed. */
+bool cw_engine_task_assumes(const struct cw_core *core)
+{
+    const struct cw_core_task *task = &core->task;
+    return atomic_load(&task->asked) != atomic_load(&task->done) && task->wish == CW_WISH_RESUME &&
+           task->until != CW_TIME_NONE;
+}
+
+/* True once sends go, durably. The clock has its own say: it is held still if it is suspect after
+   what was confirmed. The first turn is left to that: what was due meanwhile is only overdue once
+   time has passed; and none of it goes out before it is known what may have been sent. */
 static bool let_go(struct cw_core *core)
 {
     struct cw_core_task *task = &core->task;
@@ -68,6 +75,10 @@ static bool let_go(struct cw_core *core)
     }
     if (!task->begun) {
         task->begun = true;
+        if (core->engine->task.trusted_ms != CW_TIME_NONE) {
+            cw_clock_trust(&core->clock, core->engine->task.trusted_ns);
+            cw_engine_clock_turn(core);
+        }
         return false;
     }
     if (task->step == 0) {
@@ -77,7 +88,7 @@ static bool let_go(struct cw_core *core)
         return false;
     }
     if (task->step == 1) {
-        task->held = cw_pipeline_sends_held(pipeline) & CW_HOLD_CLOCK;
+        task->held = core->clock.suspect ? CW_HOLD_CLOCK : CW_HOLD_NONE;
         cw_pipeline_hold_sends(pipeline, task->held);
         task->step = 2;
         if (core->store != NULL) {
@@ -172,14 +183,15 @@ static cw_err take_snapshot(struct cw_engine *engine, struct cw_fault *fault)
 }
 
 /* What each core let go of is durable before the manifest says so: a crash in between holds all
-   sends again. */
+   sends again. The cores take in by themselves what is confirmed of the clock; the others hear of
+   it when none can let go of anything by it that is to be settled first. */
 static cw_err resume(struct cw_engine *engine, struct cw_fault *fault)
 {
     struct cw_task *task = &engine->task;
-    if (task->trusted_ms != CW_TIME_NONE) {
-        cw_engine_clock_confirm(engine, cw_clock_offset_ns());
-    }
     cw_err err = ask_all(engine, CW_WISH_RESUME, task->until, fault);
+    if (err == CW_ERR_OK && task->trusted_ms != CW_TIME_NONE) {
+        cw_engine_clock_confirm(engine, task->trusted_ns);
+    }
     for (uint32_t i = 0; err == CW_ERR_OK && i < engine->count; i++) {
         task->held |= engine->cores[i].task.held;
     }
@@ -317,6 +329,7 @@ static bool prepare_resume(struct cw_engine *engine, struct cw_view query, struc
     if (engine->clock.suspect) {
         engine->task.held_before |= CW_HOLD_CLOCK;
         engine->task.trusted_ms = cw_clock_wall_ms();
+        engine->task.trusted_ns = cw_clock_offset_ns();
     }
     if (raw.data == NULL) {
         return true;

@@ -249,14 +249,21 @@ def other_clocks(results, wall, program, folder):
 
 
 def unkept(results, wall, program, folder):
+    state = os.path.join(folder, "none")
     wall.set(0)
-    with wall.engine(program, os.path.join(folder, "none"), config="durability: none\n") as live:
+    with wall.engine(program, state, config="durability: none\n") as live:
         put(results, live, "later", base(), "none: a cart")
+        put(results, live, "after", base() + 2 * HOUR, "none: one that is due later")
         wall.set(DAY)
         results.check(engine.until(lambda: held(live) == ["clock_suspect"], 5), "none: held")
-        status, _, body = live.request("POST", "/v1/resume")
+        until = engine.stamp(base() + 2 * HOUR)
+        status, _, body = live.request("POST", "/v1/resume?assumeSentUntil=" + until)
         results.check(status == 200 and json.loads(body)["sends"] == "go", "none: resumed", body)
         near(results, clock(live), DAY, "none: time is what the wall says")
+        states = [json.loads(live.get(f"/v1/candidates/{customer}:kept")[2])["touches"][0]["status"]
+                  for customer in ("later", "after")]
+        results.check(sms(state) == [] and states[0] != "sent",
+                      "none: what may have been sent is not", (sms(state), states))
         results.equal(live.stop(), 0, "none: it stops in order")
 
 
