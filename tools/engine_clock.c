@@ -50,14 +50,20 @@ static struct stamp stamp_of(int64_t ms)
     return stamp;
 }
 
-static void say_suspect(int64_t now, int64_t ahead, FILE *to, const char *margin)
+/* While it runs, the engine knows how far a right wall clock is. Not so since a start: a wall that
+   is set right is ahead still, by the time that the engine was off. */
+static void say_suspect(const struct cw_engine_clock *clock, FILE *to, const char *margin)
 {
+    int64_t now = clock->watch.now_ns / 1000000;
+    int64_t ahead = clock->watch.ahead_ns / 1000000;
     (void)fprintf(to,
                   "%sWARNING: clock_suspect: the wall clock says %s, %s more than passed here. "
                   "Sends are HELD,\n  events are taken, the engine's time goes on from %s. If the "
-                  "wall clock is wrong, set it right:\n  sends go on by themselves. If it is "
-                  "right: `cartwheel resume`, or let NTP synchronise it\n",
-                  margin, stamp_of(now + ahead).text, span_of(ahead).text, stamp_of(now).text);
+                  "wall clock is wrong, set it right%s: `cartwheel resume`, or let NTP synchronise "
+                  "it\n",
+                  margin, stamp_of(now + ahead).text, span_of(ahead).text, stamp_of(now).text,
+                  clock->since_mark ? ".\n  Once it is right"
+                                    : ":\n  sends go on by themselves. If it is right");
 }
 
 /* ---- at a start ---- */
@@ -80,16 +86,16 @@ int64_t cw_engine_clock_begin(struct cw_engine *engine, int64_t mark, uint32_t *
     int64_t now = holds || mark > wall ? mark : wall;
     *held = (*held & ~(uint32_t)CW_HOLD_CLOCK) | (holds ? CW_HOLD_CLOCK : CW_HOLD_NONE);
     cw_clock_init_at(&clock->watch, now);
-    clock->suspect = holds; /* cw_engine_clock_say tells it */
+    clock->suspect = clock->since_mark = holds; /* cw_engine_clock_say tells it */
+    clock->told_ms = clock->watch.ahead_ns / 1000000;
     atomic_store(&clock->steps, holds ? 1 : 0);
     return now;
 }
 
 void cw_engine_clock_say(const struct cw_engine *engine, FILE *to)
 {
-    const struct cw_clock *watch = &engine->clock.watch;
-    if (engine->clock.guarded && watch->suspect) {
-        say_suspect(watch->now_ns / 1000000, watch->ahead_ns / 1000000, to, "  ");
+    if (engine->clock.guarded && engine->clock.watch.suspect) {
+        say_suspect(&engine->clock, to, "  ");
     }
 }
 
@@ -171,13 +177,17 @@ static void tell_suspect(struct cw_engine *engine)
     int64_t ahead = clock->watch.ahead_ns / 1000000;
     int64_t now = clock->watch.now_ns / 1000000;
     bool suspect = any_suspect(engine);
+    bool again = clock->suspect && clock->watch.suspect &&
+                 (ahead > clock->told_ms + CW_CLOCK_STEP_MS ||
+                  ahead < clock->told_ms - CW_CLOCK_STEP_MS); /* it was set once more */
     atomic_store(&clock->ahead_ms, clock->watch.suspect ? ahead : 0);
-    if (suspect && !clock->suspect) {
+    if (suspect && (!clock->suspect || again)) {
+        atomic_fetch_add(&clock->steps, clock->suspect ? 0 : 1);
         clock->suspect = true;
-        atomic_fetch_add(&clock->steps, 1);
-        say_suspect(now, ahead, stderr, "cartwheel: ");
+        clock->told_ms = ahead;
+        say_suspect(clock, stderr, "cartwheel: ");
     } else if (!suspect && clock->suspect) {
-        clock->suspect = false;
+        clock->suspect = clock->since_mark = false;
         (void)fprintf(stderr,
                       "cartwheel: the clock is not suspect any more: the engine's time is %s\n",
                       stamp_of(now).text);

@@ -109,6 +109,8 @@ struct cw_engine_clock {
     struct cw_clock watch;
     uint32_t seen;
     bool suspect, behind; /* told */
+    bool since_mark;      /* it is suspect since the start: how long that was off is not known */
+    int64_t told_ms;      /* how far ahead the wall clock was when it was told */
     bool note_failed;
 };
 
