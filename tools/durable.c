@@ -344,6 +344,9 @@ static cw_err end_epoch(struct cw_durable *durable, struct cw_fault *fault)
         durable->manifest.cores = durable->options.cores;
         err = files->store(files->self, &durable->manifest, fault);
     }
+    if (err == CW_ERR_OK && durable->fresh) { /* both slots from the first: one may be damaged */
+        err = files->store(files->self, &durable->manifest, fault);
+    }
     return err == CW_ERR_OK ? files->keep(files->self, durable->manifest.epoch, fault) : err;
 }
 

@@ -203,6 +203,15 @@ def killed(results, folder, program):
     results.check(make(program, whole), "a state of some carts")
     _, _, lsn = middle(whole, 0)
     state = os.path.join(folder, "killed")
+    for slot in ("manifest.a", "manifest.b"):
+        shutil.copytree(whole, state)
+        damage(os.path.join(state, slot), 0)
+        code, said = start(state, program)
+        results.check(code == 78 and f"remove {slot}" in said, f"{slot} is to be removed", said)
+        os.remove(os.path.join(state, slot))
+        code, said = start(state, program)
+        results.check(code == 78 and f"--accept-loss 0:{lsn}" in said, "then all is there", said)
+        shutil.rmtree(state)
     cut = 0
     for number in range(14):
         shutil.rmtree(state, ignore_errors=True)

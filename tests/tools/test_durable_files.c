@@ -95,6 +95,23 @@ Test(durable_files, what_cannot_be_removed_is_told)
     clean_up();
 }
 
+/* A state that was never stopped in order has one; without it, it would be no state any more. */
+Test(durable_files, the_only_manifest_is_not_to_be_removed)
+{
+    make_state();
+    for (uint32_t i = 0; i < 2; i++) { /* it is empty, so it is damaged */
+        struct cw_durable_directory of = {.path = directory};
+        struct cw_durable_files files = cw_durable_files(&of);
+        struct cw_manifest manifest;
+        struct cw_fault fault = {.code = CW_ERR_OK};
+        cr_assert(files.load(files.self, &manifest, &fault) == CW_ERR_CORRUPT);
+        cr_assert((strstr(fault.text, "remove manifest.a") != NULL) == (i == 1));
+        make("manifest.b", false);
+    }
+    cr_assert(unlink(path("manifest.b")) == 0);
+    clean_up();
+}
+
 /* Else it would be taken for a first start, which removes what an earlier one left. */
 Test(durable_files, epochs_without_a_manifest_are_no_first_start)
 {
