@@ -354,8 +354,10 @@ void cw_engine_say_state(const struct cw_engine *engine, FILE *to)
             to);
     }
     if ((manifest->held & CW_HOLD_RESTORED) != 0) {
-        (void)fputs("  sends are HELD: this state came out of a snapshot; messages that went out "
-                    "after it was made are not known. `cartwheel resume` lets them go\n",
-                    to);
+        (void)fputs(
+            "  sends are HELD: this state came out of a snapshot; messages that went out after it "
+            "was made are\n  not known. Let the sources send again what they sent since, then "
+            "`cartwheel resume\n  --assume-sent-until TIME` lets the others go\n",
+            to);
     }
 }

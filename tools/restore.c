@@ -96,6 +96,7 @@ static void tell(const struct restore *restore, const struct cw_manifest *manife
     (void)printf(
         "Sends are HELD. Next:\n"
         "  cartwheel run -c engine.yaml --state %s\n"
+        "  let the sources send again what they sent after the snapshot was made; then\n"
         "  cartwheel resume --to URL --assume-sent-until TIME   TIME: when the engine that "
         "the\n"
         "                                                       snapshot is of last sent\n"

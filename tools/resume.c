@@ -21,6 +21,8 @@ static const char help[] =
     "  --api-key-file FILE       sent as X-Api-Key; its role is admin\n"
     "  --help                    print this\n"
     "\n"
+    "After a restore let the sources send again first what they sent since the snapshot: what\n"
+    "comes after this is new, and goes out.\n"
     "Without --assume-sent-until everything that is overdue goes out, once more if it did before.\n"
     "What is said is durable before this ends.\n"
     "\n"

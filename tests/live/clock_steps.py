@@ -191,7 +191,7 @@ def downtime(results, wall, program, folder):
     wall.set(6 * DAY)
     with wall.engine(program, state, config="maxTrustedDowntime: 5d\n", ) as live:
         results.equal(held(live), ["clock_suspect"], "the key is heeded")
-        results.check("by themselves" not in "\n".join(live.words), "no more is promised than is so")
+        results.check("by themselves" not in "\n".join(live.words), "no more is told than is so")
         wall.set(10 * MINUTE)
         results.check(said(live, "10 min more than passed here"), "set anew, it is told anew",
                       live.words)
