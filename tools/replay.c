@@ -27,7 +27,8 @@ static const char help[] =
     "\n"
     "  --until TIME     after the last event fire only timers due up to TIME (RFC 3339)\n"
     "  --cores N        work on N cores (default 1)\n"
-    "  --timeline       print a readable line per decision instead of JSON\n"
+    "  --timeline       print a readable line per decision instead of JSON, and one for each\n"
+    "                   event that came to nothing, with the reason\n"
     "  --json           print the summary as one JSON object\n"
     "  --quiet          print no summary\n"
     "  -c, --config FILE\n"
@@ -198,7 +199,8 @@ static cw_err open_all(struct replay *replay, struct cw_fault *fault)
                          .shop_link = replay->engine.shop_url,
                          .shop_name = replay->engine.shop_name,
                          .rows_max = UINT64_C(1) << 28,
-                         .bytes_max = (UINT64_C(1) << 35) / options->cores},
+                         .bytes_max = (UINT64_C(1) << 35) / options->cores,
+                         .unfollowed = options->timeline},
             .names = &replay->engine.names,
             .shards = options->cores,
             .files = replay->files.names,
