@@ -308,7 +308,8 @@ cw_err cw_engine_file_default(struct cw_engine_file *file, struct cw_fault *faul
 }
 
 cw_err cw_engine_file_parse(struct cw_engine_file *file, struct cw_view yaml, const char *path,
-                            struct cw_problems *problems, struct cw_fault *fault)
+                            enum cw_secrets secrets, struct cw_problems *problems,
+                            struct cw_fault *fault)
 {
     cw_err err = cw_engine_file_default(file, fault);
     if (err != CW_ERR_OK) {
@@ -320,7 +321,8 @@ cw_err cw_engine_file_parse(struct cw_engine_file *file, struct cw_view yaml, co
     if (err == CW_ERR_OK) {
         struct cw_engine_reader reader = {
             .in = {.doc = doc, .file = path, .problems = problems, .tables = cw_engine_tables},
-            .file = file};
+            .file = file,
+            .secrets = secrets};
         read_engine(&reader);
         cw_yaml_close(doc);
     }
@@ -343,7 +345,7 @@ cw_err cw_engine_file_read(struct cw_engine_file *file, const char *path, struct
         return err;
     }
     struct cw_problems problems = {0};
-    err = cw_engine_file_parse(file, yaml, path, &problems, fault);
+    err = cw_engine_file_parse(file, yaml, path, CW_SECRETS_NEEDED, &problems, fault);
     cw_problems_print(&problems, stderr);
     cw_problems_deinit(&problems);
     free((void *)(uintptr_t)yaml.data);

@@ -38,11 +38,18 @@ void cw_options_print(const struct cw_options *const *tables, FILE *to);
 /* What holds without a file. */
 CW_MUST_USE cw_err cw_engine_file_default(struct cw_engine_file *file, struct cw_fault *fault);
 
+/* A secret that is not there is an error where the engine is to run, a remark where its file is
+   only looked at. */
+enum cw_secrets {
+    CW_SECRETS_NEEDED,
+    CW_SECRETS_ELSEWHERE
+};
+
 /* Reads the text of a file; every problem is added. CW_ERR_INVALID when one is an error; the file
    is to be closed all the same. */
 CW_MUST_USE cw_err cw_engine_file_parse(struct cw_engine_file *file, struct cw_view yaml,
-                                        const char *path, struct cw_problems *problems,
-                                        struct cw_fault *fault);
+                                        const char *path, enum cw_secrets secrets,
+                                        struct cw_problems *problems, struct cw_fault *fault);
 
 /* The same from disk (path NULL: the defaults); prints problems on standard error. */
 CW_MUST_USE cw_err cw_engine_file_read(struct cw_engine_file *file, const char *path,

@@ -1,0 +1,63 @@
+#!/usr/bin/env python3
+"""What is easily mistaken in the first hour: an engine file checked where its secrets are not."""
+import os
+import sys
+import tempfile
+
+import harness
+from harness import execute
+
+CARTWHEEL = harness.binary()
+PROGRAM = """programId: p
+eventSources:
+  - config: {eventPattern: {source: [ecommerce.cart]}}
+channels:
+  - {type: sms, config: {delayMinutes: 60, message: "Your cart: {cartLink}"}}
+"""
+ENGINE = """programs: [p.yaml]
+credentials:
+  - {type: sigv4, id: AKIDSHOP, secretFile: shop.secret, role: ingest}
+  - {type: apiKey, secretEnv: NOT_SET_HERE, role: admin}
+channels:
+  sms: {type: webhook, url: "https://sms.example.com/send", secretEnv: NOR_THIS}
+  email: {type: smtp, url: "smtp://m.example.com", user: u, secretFile: smtp.secret, from: "a@example.com"}
+"""
+
+
+def write(folder, name, text):
+    path = os.path.join(folder, name)
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text)
+    return path
+
+
+def secrets(results, work):
+    engine = write(work, "engine.yaml", ENGINE)
+    code, output, said = execute([CARTWHEEL, "check", engine])
+    rows = output.decode().splitlines()
+    results.check(code == 0 and len(rows) == 4 and all(": remark: " in row for row in rows) and
+                  all(any(f'{name}"' in row for row in rows) for name in
+                      ("shop.secret", "NOT_SET_HERE", "NOR_THIS", "smtp.secret")),
+                  "check names the secrets that are not here, and passes", (code, output, said))
+    wrong = write(work, "wrong.yaml", ENGINE + "stat: x\n")
+    code, output, _ = execute([CARTWHEEL, "check", wrong])
+    results.check(code == 2 and output.count(b": error: ") == 1 and b"stat" in output,
+                  "and everything else is checked", output)
+    short = write(work, "shop.secret", "short")
+    os.chmod(short, 0o600)
+    code, output, _ = execute([CARTWHEEL, "check", engine])
+    results.check(code == 2 and b"at least 8" in output, "a secret that is here is checked", output)
+    code, _, said = execute([CARTWHEEL, "run", "-c", engine, "--http", "127.0.0.1:0"])
+    results.check(code == 2 and b"NOT_SET_HERE" in said, "run refuses without them", said)
+
+
+def main():
+    results = harness.Results()
+    with tempfile.TemporaryDirectory() as work:
+        write(work, "p.yaml", PROGRAM)
+        secrets(results, work)
+    results.finish()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
