@@ -69,6 +69,10 @@ struct cw_setup {
     uint32_t program_count;
 };
 
+/* An engine file among the programs is told, with what to type instead: CW_EXIT_USAGE. */
+CW_MUST_USE int cw_programs_not_engine(const char *command, const char *const *programs,
+                                       uint32_t count);
+
 /* Opens all three, telling on standard error what is wrong; an exit code. On CW_EXIT_OK close. */
 CW_MUST_USE int cw_setup_open(struct cw_engine_file *engine, struct cw_assets *assets,
                               struct cw_programs **programs, const struct cw_setup *setup);

@@ -125,6 +125,9 @@ static int parse(struct run *run, int argc, char **argv)
                               "cartwheel send",
                               run->inputs.events[0]);
     }
+    if (rc == CW_EXIT_OK && !run->help) {
+        rc = cw_programs_not_engine("run", run->inputs.programs, run->inputs.program_count);
+    }
     return rc;
 }
 

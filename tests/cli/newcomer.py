@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""What is easily mistaken in the first hour: an engine file checked where its secrets are not."""
+"""What is easily mistaken in the first hour: an engine file checked where its secrets are not, or
+named without -c."""
 import os
 import sys
 import tempfile
@@ -51,11 +52,22 @@ def secrets(results, work):
     results.check(code == 2 and b"NOT_SET_HERE" in said, "run refuses without them", said)
 
 
+def engine_as_program(results, work):
+    engine = write(work, "engine.yaml", "programs: [p.yaml]\n")
+    events = write(work, "none.ndjson", "")
+    for command in (["run", engine], ["replay", engine, events], ["explain", engine, events]):
+        code, output, said = execute([CARTWHEEL] + command)
+        results.check(code == 2 and not output and said.count(b"\n") == 1 and
+                      f"cartwheel {command[0]} -c {engine}".encode() in said,
+                      f"{command[0]} with an engine file as its program", said)
+
+
 def main():
     results = harness.Results()
     with tempfile.TemporaryDirectory() as work:
         write(work, "p.yaml", PROGRAM)
         secrets(results, work)
+        engine_as_program(results, work)
     results.finish()
 
 
