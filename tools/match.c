@@ -20,7 +20,7 @@ struct match {
     struct cw_pattern_set *set;
     struct cw_pattern_scratch *scratch;
     bool explain;
-    bool all_valid;
+    bool all_valid, advised;
     struct cw_text out;
 };
 
@@ -63,6 +63,10 @@ static void match_line(struct match *m, const char *line, size_t bytes)
     }
     struct cw_json doc;
     enum cw_json_status status = cw_json_parse(m->parser, line, (uint32_t)bytes, &doc);
+    if (!m->advised && status != CW_JSON_PARSE_EMPTY) {
+        m->advised = true;
+        cw_lines_advise("the events' text", (struct cw_view){line, (uint32_t)bytes});
+    }
     if (status == CW_JSON_PARSE_EMPTY) {
         put_invalid(m, "the line is blank");
     } else if (status != CW_JSON_PARSE_OK) {

@@ -453,6 +453,7 @@ static cw_err open_course(struct course *course, const struct command *command,
         err = cw_send_ask_clock(send, &course->clock_ms, &course->speed, fault);
     }
     cw_send_reader_init(&course->reader, command->names, command->count, spool);
+    course->reader.advise_from = 0;
     course->total_bytes = sum_bytes(command);
     return err;
 }

@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """What is easily mistaken in the first hour: an engine file checked where its secrets are not, or
-named without -c."""
+named without -c; a file of events that is no lines of them."""
+import json
 import os
 import sys
 import tempfile
 
+import engines
 import harness
 from harness import execute
 
@@ -23,6 +25,8 @@ channels:
   sms: {type: webhook, url: "https://sms.example.com/send", secretEnv: NOR_THIS}
   email: {type: smtp, url: "smtp://m.example.com", user: u, secretFile: smtp.secret, from: "a@example.com"}
 """
+EVENT = {"source": "ecommerce.cart", "detail-type": "CartCleared", "time": "2026-01-18T16:45:00Z",
+         "detail": {"customerId": "C", "cartId": "K"}}
 
 
 def write(folder, name, text):
@@ -62,12 +66,37 @@ def engine_as_program(results, work):
                       f"{command[0]} with an engine file as its program", said)
 
 
+def unlike_lines(results, work, program):
+    pattern = write(work, "pattern.json", '{"source": ["ecommerce.cart"]}')
+    for text, seems, remedy in ((json.dumps(EVENT, indent=2), b"over several lines", b"jq -c ."),
+                                (json.dumps([EVENT, EVENT]), b"JSON array", b"jq -c '.[]'"),
+                                (PROGRAM, b"YAML", b".yaml")):
+        events = write(work, "events.ndjson", "\n" + text + "\n")
+        lines = len(text.splitlines())
+        code, output, said = execute([CARTWHEEL, "replay", program, events])
+        results.check(code == 0 and said.count(b" seems to be ") == 1 and seems in said and
+                      remedy in said and output.count(b'"invalid"') == lines,
+                      f"replay of {seems}: told once, each line counted", said)
+        _, output, said = execute([CARTWHEEL, "match", pattern, events])
+        results.check(said.count(b" seems to be ") == 1 and seems in said and remedy in said and
+                      output.count(b"invalid") == lines + 1 + (text is PROGRAM), f"match of {seems}", said)
+        with engines.HttpEngine() as engine:
+            _, _, said = execute([CARTWHEEL, "send", events, "--now", "--to", engine.url])
+        results.check(said.count(b" seems to be ") == 1 and seems in said and remedy in said,
+                      f"send of {seems}", said)
+    for text in (json.dumps(EVENT), "broken", '{"a": "[{"}', '{"a": '):
+        events = write(work, "events.ndjson", text + "\n" * (text != '{"a": '))
+        _, _, said = execute([CARTWHEEL, "replay", program, events])
+        results.check(b"seems to be" not in said, f"{text}: an event, good or bad", said)
+
+
 def main():
     results = harness.Results()
     with tempfile.TemporaryDirectory() as work:
-        write(work, "p.yaml", PROGRAM)
+        program = write(work, "p.yaml", PROGRAM)
         secrets(results, work)
         engine_as_program(results, work)
+        unlike_lines(results, work, program)
     results.finish()
 
 
