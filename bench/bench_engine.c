@@ -407,7 +407,7 @@ static double events_received(const struct full *full)
 /* The load makes its events first, which takes longer where the machine has no time for it. */
 static void wait_for_load(const struct full *full, double received)
 {
-    for (uint32_t tries = 0; tries < UNDER_WAY_TRIES && events_received(full) <= received; tries++) {
+    for (uint32_t i = 0; i < UNDER_WAY_TRIES && events_received(full) <= received; i++) {
         (void)poll(NULL, 0, 10);
     }
 }

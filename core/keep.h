@@ -15,7 +15,7 @@
  * Life:    open -> map* -> close; areas stay until who asked for them releases them.
  * Threads: one at a time.
  * Bounds:  pages are taken as they are first written. When the file system has none left, the
- *          kernel ends the process (SIGBUS).
+ *          kernel ends the process (SIGBUS); tools/engine_room.c refuses new work before.
  * Fails:   open and map, with a message.
  */
 #ifndef CW_CORE_KEEP_H

@@ -56,7 +56,8 @@ struct cw_http_limits {
     X(MEMORY, 503, "ThrottlingException", "the engine is busy")                                  \
     X(UNANSWERED, 503, "ThrottlingException", "the engine is busy")                              \
     X(CONNECTIONS, 503, "ThrottlingException", "the engine has too many connections")            \
-    X(ANSWER_LATE, 503, "InternalFailure", "the engine did not answer in time")                  \
+    X(ANSWER_LATE, 504, "InternalFailure",                                                       \
+      "no answer in time; it may be stored: send it again, the same id counts once")             \
     X(HEAD_LATE, 408, "RequestTimeoutException", "the head of the request did not come in time") \
     X(BODY_LATE, 408, "RequestTimeoutException", "the body of the request comes too slowly")     \
     X(KEY, 401, "UnrecognizedClientException", "the credentials are not known")                  \

@@ -42,6 +42,7 @@ static const char *phrase(uint16_t status)
     case 500: return "Internal Server Error";
     case 501: return "Not Implemented";
     case 503: return "Service Unavailable";
+    case 504: return "Gateway Timeout";
     case 505: return "HTTP Version Not Supported";
     default: return "Answer";
     }
@@ -207,7 +208,7 @@ bool cw_http_refuse(struct cw_chain *chain, struct cw_pool *pool,
         answer.body.bytes = cw_format(body, sizeof body, "{\"error\":\"%s\"}", plain);
     }
     answer.body.data = body;
-    if (answer.status == 503) {
+    if (answer.status == 503 || answer.status == 504) {
         dress.extra = "Retry-After: 1\r\n";
     } else if (answer.status == 401) {
         dress.extra = "WWW-Authenticate: Basic realm=\"cartwheel\"\r\n";

@@ -331,7 +331,8 @@ static bool is_needed(enum cw_event_type type)
 
 static enum cw_event_fate apply(struct cw_pipeline *p, const struct cw_event *event)
 {
-    if (event->customer.data != NULL && !is_needed(event->type) && (p->refuses || !has_room(p))) {
+    bool refuses = p->short_of != CW_SHORTAGE_NONE || !has_room(p);
+    if (refuses && event->customer.data != NULL && !is_needed(event->type)) {
         return tally(p, event, CW_EVENT_FATE_REFUSED);
     }
     switch (event->type) {
@@ -503,9 +504,14 @@ void cw_pipeline_journal(struct cw_pipeline *p, struct cw_journal *journal)
     }
 }
 
-void cw_pipeline_refuse(struct cw_pipeline *p, bool on)
+void cw_pipeline_refuse(struct cw_pipeline *p, uint32_t shortages)
 {
-    p->refuses = on;
+    p->short_of = shortages;
+}
+
+uint32_t cw_pipeline_short_of(const struct cw_pipeline *p)
+{
+    return p->short_of;
 }
 
 bool cw_pipeline_earliest(const struct cw_pipeline *p, int64_t *due)

@@ -127,9 +127,17 @@ void cw_pipeline_erasures_through(struct cw_pipeline *pipeline, uint64_t through
    restart. */
 void cw_pipeline_erasures_forget(struct cw_pipeline *pipeline);
 
-/* While on, events that bring new work are refused (the disk is full); orders, clearings, profiles,
+/* What there is too little of for new work: a set. */
+enum cw_shortage {
+    CW_SHORTAGE_NONE = 0,
+    CW_SHORTAGE_DISK = 1,
+    CW_SHORTAGE_MEMORY = 2
+};
+
+/* While something is short, events that bring new work are refused; orders, clearings, profiles,
    erasures and what comes back about messages are not. */
-void cw_pipeline_refuse(struct cw_pipeline *pipeline, bool on);
+void cw_pipeline_refuse(struct cw_pipeline *pipeline, uint32_t shortages);
+uint32_t cw_pipeline_short_of(const struct cw_pipeline *pipeline);
 
 /* The earliest timer (exact or earlier); false when none is left. */
 CW_MUST_USE bool cw_pipeline_earliest(const struct cw_pipeline *pipeline, int64_t *due);

@@ -86,7 +86,7 @@ struct cw_pipeline {
     const struct cw_programs *programs; /* those that hold now */
     struct cw_journal *journal;         /* NULL: nothing is kept */
     uint64_t erasures;                  /* in this process */
-    bool refuses;                       /* new work: the disk is full */
+    uint32_t short_of;                  /* set of CW_SHORTAGE_*: new work is refused */
     int64_t now;                        /* the clock; never goes back */
 #define CW_X(name) struct cw_table *name;
     CW_TABLES(CW_X)

@@ -317,16 +317,25 @@ static void write_served(struct exposition *e, const struct report *r)
             s->machine_visits);
 }
 
+/* What comes with the server's counters and is not the server's. */
+static bool is_of_server(const char *name)
+{
+    static const char *const others[] = {"store_", "clock_", "memory_"};
+    bool server = true;
+    for (uint32_t i = 0; i < CW_COUNTOF(others); i++) {
+        server = server && strncmp(name, others[i], strlen(others[i])) != 0;
+    }
+    return server;
+}
+
 static void write_server(struct exposition *e, const struct report *r)
 {
     static const char suffix[] = "_total";
     for (uint32_t i = 0; i < r->server_count; i++) {
         const struct server_counter *from = &r->server[i];
         char name[128];
-        /* The others: the log's and checkpoints', the wall clock's. */
-        bool server =
-            strncmp(from->name, "store_", 6) != 0 && strncmp(from->name, "clock_", 6) != 0;
-        uint32_t bytes = cw_format(name, sizeof name, server ? "server_%s" : "%s", from->name);
+        uint32_t bytes = cw_format(name, sizeof name, is_of_server(from->name) ? "server_%s" : "%s",
+                                   from->name);
         bool counts = bytes > sizeof suffix && strcmp(name + bytes - 6, suffix) == 0;
         if (counts) {
             name[bytes - 6] = '\0';

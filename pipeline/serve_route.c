@@ -36,6 +36,13 @@ static void health(struct cw_service *service, const struct cw_call *call)
         cw_holds_write(holds, "\"", out);
         cw_text_char(out, ']');
     }
+    uint32_t shortages = cw_pipeline_short_of(service->pipeline);
+    if (shortages != CW_SHORTAGE_NONE) {
+        bool both = shortages == (CW_SHORTAGE_DISK | CW_SHORTAGE_MEMORY);
+        cw_text_printf(out, ",\"newWork\":\"refused\",\"shortOf\":[%s%s%s]",
+                       (shortages & CW_SHORTAGE_DISK) != 0 ? "\"disk\"" : "", both ? "," : "",
+                       (shortages & CW_SHORTAGE_MEMORY) != 0 ? "\"memory\"" : "");
+    }
     if (service->options.note != NULL) {
         const char *note = service->options.note;
         cw_text_puts(out, ",\"note\":");

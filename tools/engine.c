@@ -91,7 +91,13 @@ static bool counter(void *self, uint32_t index, const char **name, const char **
         *value = core->letters.lost;
         return true;
     }
-    if (cw_server_counter(core->server, index - 1, name, help, value)) {
+    if (index == 1) {
+        *name = "memory_low";
+        *help = "Cores that refuse new work since memory is nearly out.";
+        *value = (atomic_load(&core->short_of) & CW_SHORTAGE_MEMORY) != 0;
+        return true;
+    }
+    if (cw_server_counter(core->server, index - 2, name, help, value)) {
         core->server_counters = index + 1;
         return true;
     }

@@ -183,6 +183,7 @@ void cw_engine_tick(struct cw_engine *engine, int also, int timeout_ms)
     (void)poll(wait, 2, timeout_ms);
     eventfd_t count;
     (void)eventfd_read(engine->wake, &count);
+    cw_engine_room_tick(engine);
     cw_engine_clock_tick(engine); /* first: a resume that is asked for is of what it sees */
     for (uint32_t i = 0; i < engine->count; i++) {
         struct cw_core *core = &engine->cores[i];

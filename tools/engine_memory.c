@@ -5,7 +5,8 @@
 
 enum {
     LOOK_EVERY_NS = 5000000, /* a core that takes 200 MB/s is met in time */
-    STEPS_MAX = 64           /* of one core, before the others' turn */
+    STEPS_MAX = 64,          /* of one core, before the others' turn */
+    ROOM_EVERY = 8           /* looks: what grows meanwhile is far less than the reserve */
 };
 
 static void populate(struct cw_engine *engine)
@@ -20,7 +21,10 @@ static void populate(struct cw_engine *engine)
 static void *look_ahead(void *self)
 {
     struct cw_engine *engine = self;
-    while (!atomic_load(&engine->memory_stopping)) {
+    for (uint32_t look = 0; !atomic_load(&engine->memory_stopping); look++) {
+        if (look % ROOM_EVERY == 0) {
+            cw_engine_room_look(engine);
+        }
         populate(engine);
         (void)nanosleep(&(struct timespec){.tv_nsec = LOOK_EVERY_NS}, NULL);
     }

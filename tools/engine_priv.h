@@ -131,6 +131,7 @@ struct cw_core {
     bool clock_begun;          /* before that, time is what the state says */
     uint32_t clock_confirms;   /* that it has heard of */
     atomic_bool clock_suspect; /* for the control plane */
+    _Atomic uint32_t short_of; /* the same: set of CW_SHORTAGE_* */
     struct cw_store *store;    /* NULL: durability none */
     /* What is decided up to then may be told: all of it; with the commit under way; once durable.
      */
@@ -175,7 +176,9 @@ struct cw_engine {
     struct cw_lines lines;
     pthread_t writer, memory;
     bool writes, memory_runs;
-    atomic_bool memory_stopping;
+    atomic_bool memory_stopping, memory_low;
+    _Atomic uint64_t memory_left; /* bytes, when that was looked at last */
+    uint32_t short_of_told;       /* set of CW_SHORTAGE_* */
     int wake;
     int64_t start_ms;
     uint64_t start_ns;
@@ -246,6 +249,11 @@ CW_MUST_USE cw_err cw_engine_erasure_read(const struct cw_engine *engine, struct
 /* engine_memory.c */
 CW_MUST_USE cw_err cw_engine_memory_start(struct cw_engine *engine, struct cw_fault *fault);
 void cw_engine_memory_stop(struct cw_engine *engine);
+
+/* engine_room.c: on the thread for memory; once a turn, on its core; on the control plane. */
+void cw_engine_room_look(struct cw_engine *engine);
+void cw_engine_room_turn(struct cw_core *core);
+void cw_engine_room_tick(struct cw_engine *engine);
 
 /* engine_control.c: gives a reply to its core. */
 void cw_engine_reply(struct cw_core *core, struct cw_reply *reply);

@@ -124,13 +124,13 @@ void cw_engine_look_after_state(struct cw_core *core)
         core->doubts_settled =
             cw_pipeline_settle_in_doubt(cw_service_pipeline(core->service), DOUBTS_IN_A_TURN);
     }
+    cw_engine_room_turn(core);
     if (core->store == NULL) {
         let_leave(core);
         return;
     }
     struct cw_commit commit = cw_store_commit(core->store);
     cw_engine_erasure_turn(core);
-    cw_pipeline_refuse(cw_service_pipeline(core->service), cw_store_full(core->store));
     if (commit.number(commit.self) <= commit.durable(commit.self)) {
         core->durable_until = core->until;
         tell_settled(core);

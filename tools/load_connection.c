@@ -248,6 +248,7 @@ static void refused(struct cw_load_thread *thread, struct cw_load_connection *co
     bool throttled =
         status == 429 || status == 503 || strcmp(refusal.type, "ThrottlingException") == 0;
     enum cw_load_error error = throttled                       ? CW_LOAD_ERROR_THROTTLED
+                               : status == 504                 ? CW_LOAD_ERROR_TIMEOUT
                                : status >= 400 && status < 500 ? CW_LOAD_ERROR_CLIENT
                                                                : CW_LOAD_ERROR_SERVER;
     if (thread->result.first_refusal[0] == '\0' && !throttled) {

@@ -63,7 +63,7 @@ void cw_load_pool_put(const struct cw_load_pool *pool, uint64_t index,
 #define CW_LOAD_ERRORS(X)                                        \
     X(CONNECT, "connect", "could not connect")                   \
     X(RESET, "broken", "the connection broke before the answer") \
-    X(TIMEOUT, "timeout", "no answer in 10 s")                   \
+    X(TIMEOUT, "timeout", "no answer in 10 s, or status 504")    \
     X(THROTTLED, "throttled", "429, 503 or ThrottlingException") \
     X(CLIENT, "refused", "another status from 400 to 499")       \
     X(SERVER, "failed", "another status")                        \

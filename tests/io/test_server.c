@@ -435,14 +435,14 @@ SCENARIO(an_idle_connection_ends)
     close(used);
 }
 
-SCENARIO(an_answer_that_is_late_is_503_and_goes_nowhere_when_it_comes)
+SCENARIO(an_answer_that_is_late_is_504_and_goes_nowhere_when_it_comes)
 {
     app->options.limits.answer_ms = 100;
     start();
     int fd = http();
     cr_assert(SAY(fd, "GET /hold HTTP/1.1\r\nHost: x\r\n\r\nGET /b HTTP/1.1\r\nHost: x\r\n\r\n"));
     hear(fd, heard, sizeof heard, "/b||", 3000);
-    cr_expect(eq(int, strncmp(heard, "HTTP/1.1 503", 12), 0));
+    cr_expect(eq(int, strncmp(heard, "HTTP/1.1 504", 12), 0));
     cr_expect(ne(ptr, strstr(heard, "/b||"), NULL));
     cr_expect(eq(ptr, strstr(heard, "/hold|"), NULL));
     cr_expect(eq(u64, app_counter(app, "requests_unanswered"), 1));

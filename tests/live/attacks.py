@@ -750,7 +750,7 @@ class Load(threading.Thread):
                     continue
                 if status == 200 and json.loads(body)["accepted"] == 5:
                     self.accepted += [e["detail"]["customerId"] for e in events]
-                elif status != 503:
+                elif status not in (503, 504):
                     self.wrong.append((status, body[:200]))
                 if headers.get("connection") == "close":
                     caller = None

@@ -209,7 +209,8 @@ static void look_after_state(struct sim_core *core)
     }
     see_erasures_through(core);
     struct cw_commit commit = cw_store_commit(core->store);
-    cw_pipeline_refuse(pipeline_of(core), cw_store_full(core->store));
+    cw_pipeline_refuse(pipeline_of(core),
+                       cw_store_full(core->store) ? CW_SHORTAGE_DISK : CW_SHORTAGE_NONE);
     if (commit.number(commit.self) <= commit.durable(commit.self) &&
         core->sim->ns - core->committed_ns > SEAL_AFTER_NS) {
         core->committed_ns = core->sim->ns;

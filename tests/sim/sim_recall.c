@@ -162,8 +162,8 @@ static void merge_lines(const struct cw_text *all, struct cw_text *out)
     qsort(lines, count, sizeof *lines, by_line);
     cw_text_clear(out);
     for (size_t i = 0; i < count; i++) {
-        bool again = i > 0 && cw_view_equal(lines[i - 1], lines[i]);
-        if (!again && !(i + 1 < count && held_by_next(lines[i], lines[i + 1]))) {
+        const struct cw_view *next = i + 1 < count ? &lines[i + 1] : NULL;
+        if (next == NULL || !(cw_view_equal(lines[i], *next) || held_by_next(lines[i], *next))) {
             cw_text_view(out, lines[i]);
         }
     }

@@ -1,0 +1,180 @@
+#!/usr/bin/env python3
+"""A real file system that is full under a real engine: the disk (ext4 on a loop device, tmpfs where
+there is none), and the tmpfs that tables lie in. New carts are refused with 503, in words and
+counters; orders, opt-outs and what was acknowledged stay; and it goes on by itself once there is
+room. Everything is mounted in a namespace of the test's own."""
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+import engine
+
+MIB = 1 << 20
+INSIDE = "CW_TEST_IN_NAMESPACE"
+BATCH = 500
+REFUSED = "there is no room for it now"
+
+
+def enter():
+    """Goes on in a mount namespace of its own; skips where that is not allowed."""
+    if os.environ.get(INSIDE):
+        return
+    flags = ["-m"] if os.getuid() == 0 else ["-r", "-m"]
+    tried = subprocess.run(["unshare", *flags, "true"], capture_output=True, check=False)
+    if tried.returncode != 0:
+        engine.skip("no mount namespaces here: " + tried.stderr.decode().strip())
+    os.environ[INSIDE] = "yes"
+    os.execvp("unshare", ["unshare", *flags, sys.executable, "-B", *sys.argv])
+
+
+def mounted(*words):
+    return subprocess.run(["mount", *words], capture_output=True, check=False).returncode == 0
+
+
+def mount_disk(folder, image, mib):
+    """Its kind."""
+    with open(image, "wb") as file:
+        file.truncate(mib * MIB)
+    made = subprocess.run(["/sbin/mkfs.ext4", "-q", "-F", "-m", "0", image], capture_output=True,
+                          check=False) if os.path.exists("/sbin/mkfs.ext4") else None
+    if made is not None and made.returncode == 0 and mounted("-o", "loop", image, folder):
+        return "ext4"
+    if not mounted("-t", "tmpfs", "-o", f"size={mib}m", "none", folder):
+        engine.skip("nothing can be mounted here")
+    return "tmpfs"
+
+
+def carts(name, number, fields=20):
+    """New customers with a cart each; what fills."""
+    now = int(time.time() * 1000)
+    events = []
+    for i in range(number * BATCH, (number + 1) * BATCH):
+        customer = f"{name}-{i}"
+        items = [{"id": f"i-{k}", "name": f"Headphones number {k} of {customer}", "price": 150.0}
+                 for k in range(fields)]
+        events += [engine.profile(customer, now),
+                   engine.abandoned(customer, "c-" + customer, now, items=items)]
+    return events
+
+
+def fill(live, name, most):
+    """Posts until something is refused: the customers whose cart was acknowledged, and the answer."""
+    kept = []
+    for number in range(most):
+        events = carts(name, number)
+        status, answer = live.post_events(events)
+        if status != 200 or answer["rejected"]:
+            return kept, json.dumps(answer)
+        kept += [e["detail"]["customerId"] for e in events[1::2]]
+    return kept, ""
+
+
+def taken(live, events):
+    status, answer = live.post_events(events)
+    return status == 200 and not answer["rejected"]
+
+
+def health(live):
+    return json.loads(live.get("/healthz")[2])
+
+
+def short(live, what):
+    return what in health(live).get("shortOf", [])
+
+
+def goes_on(results, live, customer, what):
+    """While new work is refused: an order and an opt-out of somebody whose cart is kept."""
+    now = int(time.time() * 1000)
+    status, answer = live.post_events([engine.ordered(customer, f"o-{what}-{customer}", now),
+                                       engine.profile(customer, now + 1, smsOptOut=True)])
+    results.check(status == 200 and answer["accepted"] == 2, f"{what}: an order and an opt-out "
+                  "are taken", answer)
+    results.check(engine.until(lambda: any(
+        d["kind"] == "converted" and d["customerId"] == customer for d in live.decisions())),
+        f"{what}: the order ends the journey")
+
+
+def told(results, live, what, words, metric):
+    results.check(engine.until(lambda: short(live, what)), f"{what}: /healthz says so", health(live))
+    results.check(engine.until(lambda: any(words in w for w in live.words)),
+                  f"{what}: it is said", live.words)
+    results.check(live.metrics()[metric] > 0, f"{what}: it is counted")
+
+
+def over(results, live, what, words):
+    results.check(engine.until(lambda: not short(live, what)), f"{what}: there is room again",
+                  health(live))
+    results.check(engine.until(lambda: any(words in w for w in live.words)),
+                  f"{what}: that is said", live.words)
+    # A client does what it was told: it sends again.
+    results.check(engine.until(lambda: taken(live, carts("after", 0, 1)), step=0.5),
+                  f"{what}: new carts are taken again")
+
+
+def full_disk(results, folder, program):
+    place = os.path.join(folder, "disk")
+    os.mkdir(place)
+    kind = mount_disk(place, os.path.join(folder, "image"), 96)
+    ballast = os.path.join(place, "ballast")
+    with open(ballast, "wb") as file:
+        file.write(os.urandom(MIB) * 32)
+    state = os.path.join(place, "state")
+    with engine.Engine(programs=[program], state=state, cores=1) as live:
+        kept, answer = fill(live, "d", 200)
+        results.check(REFUSED in answer, f"a full {kind} refuses new carts", answer[:300])
+        told(results, live, "disk", "is full", "cartwheel_store_disk_full")
+        goes_on(results, live, kept[0], "disk")
+        live.stop(signal.SIGKILL)
+    with engine.Engine(programs=[program], state=state, cores=1) as live:
+        rows = live.metrics()
+        results.check(all(rows[f'cartwheel_table_rows{{table="{table}"}}'] >= len(kept)
+                          for table in ("customers", "candidates")),
+                      "after a kill on a full disk all that was acknowledged is there", len(kept))
+        told(results, live, "disk", "is full", "cartwheel_store_disk_full")
+        os.remove(ballast)
+        over(results, live, "disk", "room again")
+        results.equal(live.stop(), 0, "it stops in order")
+
+
+def full_memory(results, folder, program):
+    place = os.path.join(folder, "memory")
+    os.mkdir(place)
+    if not mounted("-t", "tmpfs", "-o", "size=96m", "none", place):
+        engine.skip("no tmpfs can be mounted here")
+    state = os.path.join(folder, "state")
+    config = json.dumps({"memory": os.path.join(place, "tables")})
+    with engine.Engine(programs=[program], state=state, cores=1, config=config) as live:
+        kept, answer = fill(live, "m", 200)
+        results.check(REFUSED in answer, "memory nearly out refuses new carts", answer[:300])
+        told(results, live, "memory", "memory is nearly out", "cartwheel_memory_low")
+        goes_on(results, live, kept[0], "memory")
+        for number in range(20):  # whoever does not listen
+            live.post_events(carts("m", 300 + number))
+        results.equal(live.process.poll(), None, "and it lives")
+        mounted("-o", "remount,size=512m", place)
+        over(results, live, "memory", "there is memory again")
+        results.equal(live.stop(), 0, "it stops in order")
+
+
+def main():
+    enter()
+    results = engine.Results()
+    folder = tempfile.mkdtemp(prefix="cartwheel-full-")
+    try:
+        program = os.path.join(folder, "kept.yaml")
+        engine.write_kept(program, 60)
+        full_disk(results, folder, program)
+        full_memory(results, folder, program)
+    finally:
+        for name in ("disk", "memory"):
+            subprocess.run(["umount", os.path.join(folder, name)], capture_output=True, check=False)
+        shutil.rmtree(folder, ignore_errors=True)
+    results.finish()
+
+
+main()
