@@ -304,7 +304,7 @@ static void short_time(struct cw_text *out, int64_t ms)
 
 static void timeline_candidate(const struct cw_decision *d, struct cw_text *out)
 {
-    cw_text_printf(out, "%s, intent %.2f %s, offer %g %%",
+    cw_text_printf(out, "%s, intent %.2f (confidence %s), offer %g %%",
                    d->u.candidate.updated ? "abandoned again" : "abandoned", d->u.candidate.score,
                    cw_confidence_name(d->u.candidate.confidence), d->u.candidate.discount);
     if (d->u.candidate.holdout) {
