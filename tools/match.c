@@ -28,12 +28,11 @@ static void print_help(void)
 {
     (void)printf(
         "usage: cartwheel match [--explain] PATTERN.json [EVENTS.ndjson]\n\n"
-        "Prints for each event, one a line, whether the EventBridge event pattern matches it:\n"
-        "true, false, or invalid: REASON. Reads standard input when no file of events is named.\n"
-        "A blank line is invalid.\n\n"
-        "  --explain  after each verdict, two blanks in front, what each field of the pattern "
-        "asks\n"
-        "             for and what the event has there\n\n"
+        "Prints for each event, one a line, whether the EventBridge event pattern\n"
+        "matches it: true, false, or invalid: REASON. Reads standard input when no file\n"
+        "of events is named. A blank line is invalid.\n\n"
+        "  --explain  after each verdict, two blanks in front, what each field of the\n"
+        "             pattern asks for and what the event has there\n\n"
         "exit: 0 all events were valid, 1 some were not, 2 the pattern is not valid\n");
 }
 

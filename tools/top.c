@@ -15,8 +15,9 @@
 static const char help[] =
     "usage: cartwheel top [OPTIONS]\n"
     "\n"
-    "Shows what an engine does just now: events and their fates, candidates, touches by channel,\n"
-    "conversions, latencies, requests; on a terminal anew every second until Ctrl-C.\n"
+    "Shows what an engine does just now: events and their fates, candidates, touches\n"
+    "by channel, conversions, latencies, requests; on a terminal anew every second\n"
+    "until Ctrl-C.\n"
     "\n"
     "  --to URL             the engine (http://127.0.0.1:8080)\n"
     "  --every SECONDS      between two looks (1; with --once 0.5)\n"
