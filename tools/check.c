@@ -223,8 +223,8 @@ static cw_err take_engine(struct check *check, struct files *files, uint32_t pla
         cw_problem_error(problems, own.path, 0, 0,
                          "%.120s is an engine file too; name one of the two", check->engine_path);
     } else {
-        err = cw_engine_file_parse(&check->engine, own.yaml, own.path, CW_SECRETS_ELSEWHERE, problems,
-                                   fault);
+        err = cw_engine_file_parse(&check->engine, own.yaml, own.path, CW_SECRETS_ELSEWHERE,
+                                   problems, fault);
         check->has_engine = true;
         check->engine_path = own.path;
         err = err == CW_ERR_INVALID ? CW_ERR_OK : err; /* told as problems */
