@@ -33,6 +33,29 @@ def cart(second, customer, value):
                  cartValue=value, items=[{"id": "P", "name": "x", "price": value}])
 
 
+def unknown_message(results, work):
+    """What tells of a message that was never sent is not remembered: sent again later, it counts."""
+    program = os.path.join(work, "q.yaml")
+    events = os.path.join(work, "f.ndjson")
+    with open(program, "w", encoding="utf-8") as file:
+        file.write(PROGRAM)
+    lines = [event("ecommerce.customer", "CustomerUpdated", 0, customerId="C2", phone="+15550100",
+                   paymentMethodOnFile=True), cart(1, "C2", 150)]
+    with open(events, "w", encoding="utf-8") as file:
+        file.writelines(lines)
+    _, output, _ = execute([CARTWHEEL, "replay", "--quiet", program, events])
+    sent = [row["messageId"] for row in map(json.loads, output.splitlines()) if "messageId" in row]
+    opened = json.loads(event("messaging", "Opened", 2, messageId=sent[0])) | {"id": "o-1"}
+    later = opened | {"time": "2026-01-18T18:00:00Z"}
+    with open(events, "w", encoding="utf-8") as file:
+        file.writelines(lines + [json.dumps(e) + "\n" for e in (opened, opened, later, later)])
+    _, _, said = execute([CARTWHEEL, "replay", "--json", program, events])
+    counts = json.loads(said)
+    results.equal((counts["events"]["unknown-message"], counts["events"]["repeated"],
+                   counts["byTouch"][0]["opened"]), (2, 1, 1),
+                  "an event of a message is repeated only once the message is known")
+
+
 def main():
     results = harness.Results()
     messages = [f"{n:04x}-none" for n in (5, 2, 7, 1, 6)]
@@ -64,6 +87,7 @@ def main():
         _, output, _ = execute([CARTWHEEL, "replay", "--quiet", program, events])
         results.equal([json.loads(row)["kind"] for row in output.splitlines()], ["rejected"],
                       "JSON lines are decisions alone")
+        unknown_message(results, work)
     results.finish()
 
 
