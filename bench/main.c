@@ -125,14 +125,15 @@ static bool run_probe(const struct cw_bench_probe *probe, const struct options *
 static void print_help(void)
 {
     (void)printf(
-        "usage: cartwheel-bench [--filter TEXT] [--repeats N] [--tiny] [--json] [--list] "
-        "[--no-pin] [--dir DIRECTORY]\n\n"
+        "usage: cartwheel-bench [--filter TEXT] [--repeats N] [--tiny] [--json]\n"
+        "                       [--list] [--no-pin] [--dir DIRECTORY]\n\n"
         "Prints the median time per unit over N repeats (default 7, after one warm-up),\n"
         "[smallest-largest], the rate, and beside it the physical or a peer's limit.\n"
-        "  --filter TEXT  only cases whose name contains TEXT; engine.*, which take minutes\n"
-        "                 and 3 repeats, only so\n"
-        "  --dir DIRECTORY  where disk.* and engine.* make their files (default: beside the\n"
-        "                 program)\n"
+        "  --filter TEXT  only cases whose name contains TEXT; engine.*, which take\n"
+        "                 minutes and 3 repeats, only so\n"
+        "  --dir DIRECTORY\n"
+        "                 where disk.* and engine.* make their files (default: beside\n"
+        "                 the program)\n"
         "  --tiny         small inputs, one repeat: a test that the benches work\n"
         "  --no-pin       do not pin the thread to the last CPU\n");
 }

@@ -146,6 +146,7 @@ void cw_decision_write(const struct cw_decision *decision, struct cw_text *out)
         unsigned_number(out, "line", decision->u.invalid.line);
         string(out, "reason", decision->u.invalid.reason);
         break;
+    case CW_DECISION_UNFOLLOWED: word(out, "reason", decision->u.unfollowed.reason); break;
     case CW_DECISION_DUPLICATE:
     case CW_DECISION_SUPERSEDED:
     case CW_DECISION_EXPIRED:

@@ -18,7 +18,8 @@
     X(TOUCH, "touch")           \
     X(CONVERTED, "converted")   \
     X(CANCELLED, "cancelled")   \
-    X(INVALID, "invalid")
+    X(INVALID, "invalid")       \
+    X(UNFOLLOWED, "unfollowed")
 
 enum cw_decision_kind {
 #define CW_X(name, text) CW_DECISION_##name,
@@ -161,6 +162,14 @@ struct cw_decision {
             struct cw_view file, reason;
             uint64_t line;
         } invalid;
+
+        /* An event that came to nothing; only where the pipeline's options ask for it. */
+        struct {
+            const char *reason;  /* the name of its fate (fate.h) ... */
+            const char *help;    /* ... and what that means */
+            struct cw_view what; /* the message it tells of, or its source and ... */
+            struct cw_view type; /* ... detail-type; NULL where customer and cart say it */
+        } unfollowed;
     } u;
 };
 

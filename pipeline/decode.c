@@ -344,6 +344,7 @@ static bool decode(struct cw_decoder *decoder, struct cw_view text, struct cw_ev
     if (known == CW_EVENT_UNKNOWN) {
         event->type = CW_EVENT_UNKNOWN; /* whatever its times look like */
         event->time = timed ? event->time : CW_TIME_NONE;
+        event->u.unknown.type = type;
         return true;
     }
     if (!timed) {

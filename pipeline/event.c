@@ -60,10 +60,10 @@ struct cw_event *cw_event_copy(const struct cw_event *event, struct cw_arena *ar
         copy(&made->u.message.reason, arena);
         break;
     case CW_EVENT_INVALID: copy(&made->u.invalid.reason, arena); break;
+    case CW_EVENT_UNKNOWN: copy(&made->u.unknown.type, arena); break;
     case CW_EVENT_CART_CLEARED:
     case CW_EVENT_CUSTOMER_ERASED:
     case CW_EVENT_FEEDBACK:
-    case CW_EVENT_TYPE_COUNT: /* CW_EVENT_UNKNOWN */
     case CW_EVENT_CLOCK: break;
     }
     return made;

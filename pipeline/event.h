@@ -153,6 +153,10 @@ struct cw_event {
             struct cw_view reason, file;
             uint64_t line;
         } invalid;
+
+        struct {
+            struct cw_view type; /* the detail-type that means nothing */
+        } unknown;
     } u;
 };
 

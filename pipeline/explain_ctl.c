@@ -290,7 +290,7 @@ static void put_verdict(const struct cw_explained *x, struct cw_text *out)
         cw_text_printf(out, ", %s by %.*s", cw_rejection_name(x->item.rejection),
                        (int)x->item.filter.bytes, x->item.filter.data);
     } else if (fate == CW_ITEM_FATE_CANDIDATE || fate == CW_ITEM_FATE_UPDATED) {
-        cw_text_printf(out, ", score %.4f, %s, %g %%%s", x->item.score,
+        cw_text_printf(out, ", score %.4f, confidence %s, %g %%%s", x->item.score,
                        cw_confidence_name(x->item.confidence), x->plan.discount,
                        x->plan.holdout ? ", held out" : "");
     }

@@ -276,11 +276,43 @@ static void decide_invalid(struct cw_pipeline *p, const struct cw_event *event)
               (struct cw_view){0});
 }
 
+void cw_decide_unfollowed(struct cw_pipeline *p, const struct cw_event *event,
+                          enum cw_event_fate fate)
+{
+    static const char *const names[][2] = {
+#define CW_X(name, text, help) {text, help},
+        CW_EVENT_FATES(CW_X)
+#undef CW_X
+    };
+    if (!p->options.unfollowed) {
+        return;
+    }
+    struct cw_decision decision = {
+        .u.unfollowed = {.reason = names[fate][0], .help = names[fate][1]}};
+    switch (fate) {
+    case CW_EVENT_FATE_UNKNOWN_TYPE:
+        decision.u.unfollowed.what = event->source;
+        decision.u.unfollowed.type = event->u.unknown.type;
+        break;
+    case CW_EVENT_FATE_UNKNOWN_MESSAGE: decision.u.unfollowed.what = event->u.message.id; break;
+    case CW_EVENT_FATE_UNMATCHED:
+    case CW_EVENT_FATE_REFUSED: break;
+    case CW_EVENT_FATE_APPLIED:
+    case CW_EVENT_FATE_REPEATED:
+    case CW_EVENT_FATE_INVALID:
+    case CW_EVENT_FATE_COUNT: return;
+    }
+    cw_decide(p, &decision, CW_DECISION_UNFOLLOWED, (struct cw_view){0}, event->customer,
+              event->cart);
+}
+
 /* Counts the event as received, and what became of it. */
-static enum cw_event_fate tally(struct cw_pipeline *p, enum cw_event_fate fate)
+static enum cw_event_fate tally(struct cw_pipeline *p, const struct cw_event *event,
+                                enum cw_event_fate fate)
 {
     p->fates.received++;
     p->fates.events[fate]++;
+    cw_decide_unfollowed(p, event, fate);
     return fate;
 }
 
@@ -301,20 +333,20 @@ static enum cw_event_fate apply(struct cw_pipeline *p, const struct cw_event *ev
 {
     bool refuses = p->short_of != CW_SHORTAGE_NONE || !has_room(p);
     if (refuses && event->customer.data != NULL && !is_needed(event->type)) {
-        return tally(p, CW_EVENT_FATE_REFUSED);
+        return tally(p, event, CW_EVENT_FATE_REFUSED);
     }
     switch (event->type) {
     case CW_EVENT_CLOCK: return CW_EVENT_FATE_APPLIED;
     case CW_EVENT_INVENTORY_CHANGED: return update_product(p, event);
-    case CW_EVENT_UNKNOWN: return tally(p, CW_EVENT_FATE_UNKNOWN_TYPE);
-    case CW_EVENT_INVALID: decide_invalid(p, event); return tally(p, CW_EVENT_FATE_INVALID);
+    case CW_EVENT_UNKNOWN: return tally(p, event, CW_EVENT_FATE_UNKNOWN_TYPE);
+    case CW_EVENT_INVALID: decide_invalid(p, event); return tally(p, event, CW_EVENT_FATE_INVALID);
     case CW_EVENT_DELIVERED:
     case CW_EVENT_BOUNCED:
     case CW_EVENT_OPENED:
     case CW_EVENT_CLICKED:
     case CW_EVENT_COMPLAINED:
-    case CW_EVENT_UNSUBSCRIBED: return tally(p, cw_engage(p, event));
-    default: return tally(p, apply_to_customer(p, event));
+    case CW_EVENT_UNSUBSCRIBED: return tally(p, event, cw_engage(p, event));
+    default: return tally(p, event, apply_to_customer(p, event));
     }
 }
 

@@ -77,6 +77,7 @@ struct cw_pipeline_options {
     bool collapses[CW_CHANNEL_COUNT];    /* the provider takes a key: resend what is unknown */
     uint32_t cores; /* that share a program's ratePerSecond; 0: this one alone */
     bool live;      /* rates and pauses hold; in a replay they do not */
+    bool unfollowed; /* decide CW_DECISION_UNFOLLOWED of what comes to nothing, too */
 };
 
 CW_MUST_USE cw_err cw_pipeline_open(struct cw_pipeline **pipeline,

@@ -489,6 +489,10 @@ void cw_cancel(struct cw_pipeline *p, struct cw_customer *customer, cw_row row,
 /* Tells the port; fills what every decision has. */
 void cw_decide(struct cw_pipeline *p, struct cw_decision *decision, enum cw_decision_kind kind,
                struct cw_view program, struct cw_view customer, struct cw_view cart);
+/* Tells of an event that came to nothing, where that is asked for; not of one that was here
+   before. */
+void cw_decide_unfollowed(struct cw_pipeline *pipeline, const struct cw_event *event,
+                          enum cw_event_fate fate);
 
 /* Tells who explains, if anybody does. */
 static inline void cw_tell_before(struct cw_pipeline *p, const struct cw_event *event,

@@ -111,6 +111,9 @@ void cw_session_fire(struct cw_pipeline *p, struct cw_customer *customer, cw_row
         p->fates.events[CW_EVENT_FATE_INVALID]++;
         return;
     }
-    p->fates.events[event.programs != 0 ? CW_EVENT_FATE_APPLIED : CW_EVENT_FATE_UNMATCHED]++;
+    enum cw_event_fate fate =
+        event.programs != 0 ? CW_EVENT_FATE_APPLIED : CW_EVENT_FATE_UNMATCHED;
+    p->fates.events[fate]++;
+    cw_decide_unfollowed(p, &event, fate);
     (void)cw_abandon_run(p, customer, &event); /* nobody can send it again: it is counted */
 }

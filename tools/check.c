@@ -10,22 +10,21 @@
 static const char help[] =
     "usage: cartwheel check [OPTIONS] FILE.yaml...\n"
     "\n"
-    "Validates program files, all of them as one set, and prints every problem on standard "
-    "output:\n"
+    "Validates program files, all of them as one set, and prints every problem on\n"
+    "standard output:\n"
     "FILE:LINE:COLUMN: error|remark: what is wrong; what to do\n"
-    "An engine file (known by its keys) is checked with the programs, models and templates that "
-    "it\n"
-    "names.\n"
+    "An engine file (known by its keys) is checked with the programs, models and\n"
+    "templates that it names; a secret that is not here is a remark.\n"
     "\n"
     "  --models DIR     models to know beside the shipped ones\n"
     "  --templates DIR  templates to know beside the shipped ones\n"
     "  --json           problems as JSON lines: file, line, column, severity, text\n"
-    "  --keys           print all keys of program and engine files, with types and defaults\n"
+    "  --keys           print all keys of program and engine files, with types and\n"
+    "                   defaults\n"
     "  --help           print this\n"
     "\n"
-    "FILE may be - for standard input. exit: 0 no errors (remarks are none), 2 errors or wrong "
-    "usage,\n"
-    "1 when the check itself failed.\n";
+    "FILE may be - for standard input. exit: 0 no errors (remarks are none), 2 errors\n"
+    "or wrong usage, 1 when the check itself failed.\n";
 
 struct check {
     const char *models_dir, *templates_dir;
@@ -224,7 +223,8 @@ static cw_err take_engine(struct check *check, struct files *files, uint32_t pla
         cw_problem_error(problems, own.path, 0, 0,
                          "%.120s is an engine file too; name one of the two", check->engine_path);
     } else {
-        err = cw_engine_file_parse(&check->engine, own.yaml, own.path, problems, fault);
+        err = cw_engine_file_parse(&check->engine, own.yaml, own.path, CW_SECRETS_ELSEWHERE,
+                                   problems, fault);
         check->has_engine = true;
         check->engine_path = own.path;
         err = err == CW_ERR_INVALID ? CW_ERR_OK : err; /* told as problems */

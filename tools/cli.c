@@ -2,6 +2,7 @@
 
 #include "core/json.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
 #include <stdarg.h>
@@ -173,4 +174,66 @@ cw_err cw_file_read(const char *path, size_t bytes_max, struct cw_view *content,
     cw_err err = read_stream(file, path, bytes_max, content, fault);
     (void)fclose(file);
     return err;
+}
+
+/* A line that ends within a JSON value. */
+static bool goes_on(struct cw_view line)
+{
+    uint32_t depth = 0;
+    bool quoted = false;
+    for (uint32_t i = 0; i < line.bytes; i++) {
+        char c = line.data[i];
+        if (quoted) {
+            i += c == '\\';
+            quoted = c != '"';
+        } else if (c == '"') {
+            quoted = true;
+        } else if (c == '{' || c == '[') {
+            depth++;
+        } else if (c == '}' || c == ']') {
+            depth -= depth > 0;
+        }
+    }
+    return depth > 0 && !quoted;
+}
+
+/* "key:", "- item", a comment, the beginning of a document. */
+static bool begins_yaml(struct cw_view line)
+{
+    uint32_t at = 0;
+    while (at < line.bytes && (isalnum((unsigned char)line.data[at]) || line.data[at] == '_' ||
+                               line.data[at] == '-' || line.data[at] == '.')) {
+        at++;
+    }
+    bool ends = at + 1 >= line.bytes || line.data[at + 1] == ' ' || line.data[at + 1] == '\r';
+    return line.data[0] == '#' || line.data[0] == '%' ||
+           (at == 3 && memcmp(line.data, "---", 3) == 0) ||
+           (line.bytes > 1 && line.data[0] == '-' && line.data[1] == ' ') ||
+           (at > 0 && at < line.bytes && line.data[at] == ':' && ends);
+}
+
+void cw_lines_advise(const char *name, struct cw_view first)
+{
+    while (first.bytes > 0 && isspace((unsigned char)first.data[0])) {
+        first = (struct cw_view){first.data + 1, first.bytes - 1};
+    }
+    if (first.bytes == 0) {
+        return;
+    }
+    const char *is = NULL;
+    const char *remedy = NULL;
+    if (first.data[0] == '[') {
+        is = "a JSON array";
+        remedy = "make lines of it: jq -c '.[]'";
+    } else if (first.data[0] == '{' && goes_on(first)) {
+        is = "JSON over several lines";
+        remedy = "make lines of it: jq -c .";
+    } else if (begins_yaml(first)) {
+        is = "YAML";
+        remedy = "a program's name ends in .yaml or .yml, and events are JSON";
+    }
+    if (is != NULL) {
+        (void)fprintf(stderr, "cartwheel: %s seems to be %s, and events are read one a line; %s\n",
+                      name, is, remedy);
+    }
 }

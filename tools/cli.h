@@ -64,6 +64,11 @@ int cw_failure(const struct cw_fault *fault);
 /* Prints each problem as `FILE:LINE:COLUMN: error|remark: TEXT`. */
 void cw_problems_print(const struct cw_problems *problems, FILE *to);
 
+/* Where events are read one a line: says on standard error what a file seems to be instead, and
+   what makes lines of it, when its first line that is not blank is no event but the beginning of
+   something else: JSON over several lines, an array, YAML. */
+void cw_lines_advise(const char *name, struct cw_view first);
+
 /* Reads a whole file ("-": standard input) of at most bytes_max into memory of its own, followed
    by CW_JSON_PADDING zero bytes. free() data when done. */
 CW_MUST_USE cw_err cw_file_read(const char *path, size_t bytes_max, struct cw_view *content,

@@ -1,6 +1,7 @@
 /* engine_control: what the control plane does while the cores serve: reloads, looks into the
    outbox, writes what was refused; what takes long is engine_task.c's. */
 #include "io/outbox.h"
+#include "pipeline/request.h"
 #include "tools/engine_priv.h"
 
 #include <poll.h>
@@ -9,7 +10,8 @@
 #include <sys/eventfd.h>
 
 enum {
-    OUTBOX_LISTED = 200,
+    OUTBOX_LISTED = 200, /* where nobody asks for another number */
+    OUTBOX_LISTED_MAX = 1000,
     RELOAD_WAIT_MS = 2000
 };
 
@@ -106,7 +108,31 @@ static const char *outbox_of(const struct cw_engine *engine)
     return NULL;
 }
 
-static void reply_outbox(struct cw_engine *engine, const char *name, struct cw_reply *reply)
+/* The list's limit; false: it is none, which is answered. */
+static bool read_limit(struct cw_view query, uint32_t *limit, struct cw_reply *reply)
+{
+    struct cw_view text = cw_form_value(query, CW_VIEW("limit"));
+    uint32_t number = 0;
+    *limit = OUTBOX_LISTED;
+    if (text.data == NULL) {
+        return true;
+    }
+    for (uint32_t i = 0; i < text.bytes; i++) {
+        bool digit = text.data[i] >= '0' && text.data[i] <= '9';
+        number = digit && number <= OUTBOX_LISTED_MAX
+                     ? number * 10 + (uint32_t)(text.data[i] - '0')
+                     : OUTBOX_LISTED_MAX + 1;
+    }
+    if (number < 1 || number > OUTBOX_LISTED_MAX) {
+        cw_engine_refuse(reply, 400, "limit is a number from 1 to 1000");
+        return false;
+    }
+    *limit = number;
+    return true;
+}
+
+static void reply_outbox(struct cw_engine *engine, const char *name, struct cw_view query,
+                         struct cw_reply *reply)
 {
     struct cw_fault fault;
     const char *directory = outbox_of(engine);
@@ -114,7 +140,11 @@ static void reply_outbox(struct cw_engine *engine, const char *name, struct cw_r
         cw_engine_refuse(reply, 404, "no channel writes into an outbox");
         return;
     }
-    cw_err err = *name == '\0' ? cw_outbox_list(directory, OUTBOX_LISTED, &reply->body, &fault)
+    uint32_t limit = 0;
+    if (*name == '\0' && !read_limit(query, &limit, reply)) {
+        return;
+    }
+    cw_err err = *name == '\0' ? cw_outbox_list(directory, limit, &reply->body, &fault)
                                : cw_outbox_read(directory, view_of(name), &reply->body, &fault);
     size_t bytes = strlen(name);
     if (err != CW_ERR_OK) {
@@ -169,7 +199,7 @@ static void answer_note(struct cw_core *core, struct cw_note *note)
         reply_erasures(core->engine, reply);
     } else if (strncmp(note->path, outbox, sizeof outbox - 1) == 0) {
         const char *name = note->path + sizeof outbox - 1;
-        reply_outbox(core->engine, *name == '/' ? name + 1 : name, reply);
+        reply_outbox(core->engine, *name == '/' ? name + 1 : name, view_of(note->query), reply);
     } else {
         cw_engine_refuse(reply, 404, "no such resource");
     }

@@ -308,7 +308,8 @@ cw_err cw_engine_file_default(struct cw_engine_file *file, struct cw_fault *faul
 }
 
 cw_err cw_engine_file_parse(struct cw_engine_file *file, struct cw_view yaml, const char *path,
-                            struct cw_problems *problems, struct cw_fault *fault)
+                            enum cw_secrets secrets, struct cw_problems *problems,
+                            struct cw_fault *fault)
 {
     cw_err err = cw_engine_file_default(file, fault);
     if (err != CW_ERR_OK) {
@@ -320,7 +321,8 @@ cw_err cw_engine_file_parse(struct cw_engine_file *file, struct cw_view yaml, co
     if (err == CW_ERR_OK) {
         struct cw_engine_reader reader = {
             .in = {.doc = doc, .file = path, .problems = problems, .tables = cw_engine_tables},
-            .file = file};
+            .file = file,
+            .secrets = secrets};
         read_engine(&reader);
         cw_yaml_close(doc);
     }
@@ -343,7 +345,7 @@ cw_err cw_engine_file_read(struct cw_engine_file *file, const char *path, struct
         return err;
     }
     struct cw_problems problems = {0};
-    err = cw_engine_file_parse(file, yaml, path, &problems, fault);
+    err = cw_engine_file_parse(file, yaml, path, CW_SECRETS_NEEDED, &problems, fault);
     cw_problems_print(&problems, stderr);
     cw_problems_deinit(&problems);
     free((void *)(uintptr_t)yaml.data);
@@ -397,7 +399,10 @@ int cw_setup_open(struct cw_engine_file *engine, struct cw_assets *assets,
                   struct cw_programs **programs, const struct cw_setup *setup)
 {
     struct cw_fault fault;
-    int code = CW_EXIT_OK;
+    int code = cw_programs_not_engine(setup->command, setup->programs, setup->program_count);
+    if (code != CW_EXIT_OK) {
+        return code;
+    }
     cw_err err = cw_engine_file_read(engine, setup->config, &fault);
     if (err == CW_ERR_OK) {
         code = open_programs(assets, programs, engine, setup);
@@ -452,4 +457,25 @@ bool cw_engine_file_is(struct cw_view yaml)
     }
     cw_problems_deinit(&problems);
     return is;
+}
+
+int cw_programs_not_engine(const char *command, const char *const *programs, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        struct cw_fault fault;
+        struct cw_view yaml;
+        /* What cannot be read is told by whoever reads it as a program. */
+        if (strcmp(programs[i], "-") == 0 ||
+            cw_file_read(programs[i], CW_ENGINE_FILE_MAX, &yaml, &fault) != CW_ERR_OK) {
+            continue;
+        }
+        bool is = cw_engine_file_is(yaml);
+        free((void *)(uintptr_t)yaml.data);
+        if (is) {
+            return cw_usage_error(command,
+                                  "%s is an engine file, not a program; type: cartwheel %s -c %s",
+                                  programs[i], command, programs[i]);
+        }
+    }
+    return CW_EXIT_OK;
 }

@@ -38,11 +38,18 @@ void cw_options_print(const struct cw_options *const *tables, FILE *to);
 /* What holds without a file. */
 CW_MUST_USE cw_err cw_engine_file_default(struct cw_engine_file *file, struct cw_fault *fault);
 
+/* A secret that is not there is an error where the engine is to run, a remark where its file is
+   only looked at. */
+enum cw_secrets {
+    CW_SECRETS_NEEDED,
+    CW_SECRETS_ELSEWHERE
+};
+
 /* Reads the text of a file; every problem is added. CW_ERR_INVALID when one is an error; the file
    is to be closed all the same. */
 CW_MUST_USE cw_err cw_engine_file_parse(struct cw_engine_file *file, struct cw_view yaml,
-                                        const char *path, struct cw_problems *problems,
-                                        struct cw_fault *fault);
+                                        const char *path, enum cw_secrets secrets,
+                                        struct cw_problems *problems, struct cw_fault *fault);
 
 /* The same from disk (path NULL: the defaults); prints problems on standard error. */
 CW_MUST_USE cw_err cw_engine_file_read(struct cw_engine_file *file, const char *path,
@@ -61,6 +68,10 @@ struct cw_setup {
     const char *const *programs;    /* none: the engine file's */
     uint32_t program_count;
 };
+
+/* An engine file among the programs is told, with what to type instead: CW_EXIT_USAGE. */
+CW_MUST_USE int cw_programs_not_engine(const char *command, const char *const *programs,
+                                       uint32_t count);
 
 /* Opens all three, telling on standard error what is wrong; an exit code. On CW_EXIT_OK close. */
 CW_MUST_USE int cw_setup_open(struct cw_engine_file *engine, struct cw_assets *assets,

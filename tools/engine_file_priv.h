@@ -7,6 +7,7 @@
 struct cw_engine_reader {
     struct cw_option_reader in;
     struct cw_engine_file *file;
+    enum cw_secrets secrets;
 };
 
 /* Copies into the engine file's memory; the copy is followed by a NUL. */

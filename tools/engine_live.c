@@ -146,6 +146,18 @@ static bool is_space(char c)
     return c == '\n' || c == '\r' || c == ' ' || c == '\t';
 }
 
+/* One that is not here, where nobody needs it: by its name, for who starts the engine. What stands
+   for it goes through all checks but is no secret of anybody. */
+static struct cw_view secret_elsewhere(struct cw_engine_reader *reader, uint32_t node,
+                                       const char *name, const char *kind)
+{
+    cw_option_remark(&reader->in, node,
+                     "the secret in the %s \"%s\" cannot be read here and is not checked; set it "
+                     "where the engine runs, which does not start without it",
+                     kind, name);
+    return CW_VIEW("not here");
+}
+
 /* A secret's file: its content without white space at the end. NULL data, told, when unreadable. */
 static struct cw_view read_secret_file(struct cw_engine_reader *reader, uint32_t node)
 {
@@ -153,6 +165,10 @@ static struct cw_view read_secret_file(struct cw_engine_reader *reader, uint32_t
     struct cw_fault fault;
     struct cw_view content;
     if (cw_file_read(path, SECRET_BYTES_MAX, &content, &fault) != CW_ERR_OK) {
+        if (reader->secrets == CW_SECRETS_ELSEWHERE &&
+            (fault.sys_errno == ENOENT || fault.sys_errno == EACCES)) {
+            return secret_elsewhere(reader, node, path, "file");
+        }
         cw_option_error(&reader->in, node, "%s%s%s; name a readable file of at most %u bytes",
                         fault.text, fault.sys_errno != 0 ? ": " : "",
                         fault.sys_errno != 0 ? strerror(fault.sys_errno) : "", /* NOLINT */
@@ -183,6 +199,9 @@ static struct cw_view read_secret(struct cw_engine_reader *reader, const struct 
     } else if (env->good) {
         const char *name = cw_engine_keep(reader, env->text).data;
         const char *value = getenv(name); /* NOLINT: one thread */
+        if (value == NULL && reader->secrets == CW_SECRETS_ELSEWHERE) {
+            return secret_elsewhere(reader, env->node, name, "environment variable");
+        }
         if (value == NULL) {
             cw_option_error(&reader->in, env->node,
                             "the environment has no variable \"%s\"; set it before the start",

@@ -78,6 +78,25 @@ static void guard_mappings(void)
     (void)sigaction(SIGBUS, &action, NULL);
 }
 
+/* The first line that is not blank, or a good part of it. */
+static void advise(const char *name, const char *text, size_t bytes)
+{
+    enum {
+        LOOKED_AT = 1 << 16
+    };
+
+    size_t from = 0;
+    bytes = bytes < LOOKED_AT ? bytes : LOOKED_AT;
+    while (from < bytes && strchr(" \t\r\n", text[from]) != NULL) {
+        from++;
+    }
+    const char *end = from < bytes ? memchr(text + from, '\n', bytes - from) : NULL;
+    if (end != NULL) { /* a line longer than that is an event or not, but not one of the others */
+        uint32_t length = (uint32_t)(end - (text + from));
+        cw_lines_advise(name, (struct cw_view){text + from, length});
+    }
+}
+
 cw_err cw_files_open(struct cw_files *files, const char *const *names, uint32_t count,
                      struct cw_fault *fault)
 {
@@ -102,6 +121,7 @@ cw_err cw_files_open(struct cw_files *files, const char *const *names, uint32_t 
             return err;
         }
         files->names[i] = strcmp(names[i], "-") == 0 ? "standard input" : names[i];
+        advise(files->names[i], files->list[i].text, files->list[i].bytes);
         files->list[i].first = files->chunks;
         files->chunks += (files->list[i].bytes + PIECE_BYTES - 1) / PIECE_BYTES;
         files->bytes += files->list[i].bytes;

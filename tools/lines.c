@@ -70,10 +70,15 @@ void cw_lane_add(struct cw_lane *lane, const struct cw_decision *decision)
 {
     struct cw_segment *segment = lane->filling;
     struct cw_line *line = new_line(segment);
+    /* What concerns no customer and may come from any core is in the order of what it is about. */
+    struct cw_view key =
+        decision->kind == CW_DECISION_UNFOLLOWED && decision->customer.data == NULL
+            ? decision->u.unfollowed.what
+            : decision->customer;
     line->at = decision->at;
     line->key = segment->keys.bytes;
-    line->key_bytes = decision->customer.bytes;
-    cw_text_view(&segment->keys, decision->customer);
+    line->key_bytes = key.bytes;
+    cw_text_view(&segment->keys, key);
     line->text = segment->text.bytes;
     lane->write(decision, &segment->text);
     line->text_bytes = (uint32_t)(segment->text.bytes - line->text);

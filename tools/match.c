@@ -20,7 +20,7 @@ struct match {
     struct cw_pattern_set *set;
     struct cw_pattern_scratch *scratch;
     bool explain;
-    bool all_valid;
+    bool all_valid, advised;
     struct cw_text out;
 };
 
@@ -28,12 +28,11 @@ static void print_help(void)
 {
     (void)printf(
         "usage: cartwheel match [--explain] PATTERN.json [EVENTS.ndjson]\n\n"
-        "Prints for each event, one a line, whether the EventBridge event pattern matches it:\n"
-        "true, false, or invalid: REASON. Reads standard input when no file of events is named.\n"
-        "A blank line is invalid.\n\n"
-        "  --explain  after each verdict, two blanks in front, what each field of the pattern "
-        "asks\n"
-        "             for and what the event has there\n\n"
+        "Prints for each event, one a line, whether the EventBridge event pattern\n"
+        "matches it: true, false, or invalid: REASON. Reads standard input when no file\n"
+        "of events is named. A blank line is invalid.\n\n"
+        "  --explain  after each verdict, two blanks in front, what each field of the\n"
+        "             pattern asks for and what the event has there\n\n"
         "exit: 0 all events were valid, 1 some were not, 2 the pattern is not valid\n");
 }
 
@@ -63,6 +62,10 @@ static void match_line(struct match *m, const char *line, size_t bytes)
     }
     struct cw_json doc;
     enum cw_json_status status = cw_json_parse(m->parser, line, (uint32_t)bytes, &doc);
+    if (!m->advised && status != CW_JSON_PARSE_EMPTY) {
+        m->advised = true;
+        cw_lines_advise("the events' text", (struct cw_view){line, (uint32_t)bytes});
+    }
     if (status == CW_JSON_PARSE_EMPTY) {
         put_invalid(m, "the line is blank");
     } else if (status != CW_JSON_PARSE_OK) {

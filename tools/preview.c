@@ -18,10 +18,11 @@
 static const char help[] =
     "usage: cartwheel preview [OPTIONS] PROGRAM.yaml [EVENTS.ndjson...]\n"
     "\n"
-    "Prints a message as a given customer would get it: runs the events (CustomerUpdated,\n"
-    "CartAbandoned, and whatever else there is) through the program and shows the first message\n"
-    "that fits. A file whose name ends in .json is one event, any other has one a line; - is\n"
-    "standard input. Without events it takes a sample customer with a sample cart.\n"
+    "Prints a message as a given customer would get it: runs the events\n"
+    "(CustomerUpdated, CartAbandoned, and whatever else there is) through the program\n"
+    "and shows the first message that fits. A file whose name ends in .json is one\n"
+    "event, any other has one a line; - is standard input. Without events it takes a\n"
+    "sample customer with a sample cart.\n"
     "\n"
     "  --touch N        which message of the journey (default 1)\n"
     "  --customer ID    of which customer (default: the first that gets one)\n"
@@ -29,15 +30,17 @@ static const char help[] =
     "  --discount N     as if the discount were N percent (0: none)\n"
     "  --locale TAG     as if the customer's locale were TAG, such as de-DE\n"
     "  --shop-name TEXT what {{shopName}} says (default: Example Shop)\n"
-    "  --shop-link URL  where links lead when an event has none (default: https://shop.example/)\n"
-    "  --html FILE      write an e-mail's HTML to FILE (- for standard output, and nothing else)\n"
+    "  --shop-link URL  where links lead when an event has none (default:\n"
+    "                   https://shop.example/)\n"
+    "  --html FILE      write an e-mail's HTML to FILE (- for standard output, and\n"
+    "                   nothing else)\n"
     "  --json           print everything as one JSON object\n"
     "  --models DIR     models to use besides the shipped ones\n"
     "  --templates DIR  templates to use besides the shipped ones\n"
     "  --help           print this\n"
     "\n"
-    "exit: 0 shown, 1 there is no such message (standard error says why), 2 wrong usage or\n"
-    "configuration\n";
+    "exit: 0 shown, 1 there is no such message (standard error says why), 2 wrong\n"
+    "usage or configuration\n";
 
 enum {
     EVENTS_FILES_MAX = 64,

@@ -18,21 +18,25 @@
 static const char help[] =
     "usage: cartwheel replay [OPTIONS] PROGRAM.yaml... EVENTS.ndjson...\n"
     "\n"
-    "Runs events through programs on event time: the clock is the running maximum of the events'\n"
-    "own times, timers fire between events and, after the last, until none is left. Prints one\n"
-    "JSON line per decision on standard output and a summary on standard error. The same input\n"
-    "gives the same output, byte for byte, whatever the number of cores.\n"
+    "Runs events through programs on event time: the clock is the running maximum of\n"
+    "the events' own times, timers fire between events and, after the last, until\n"
+    "none is left. Prints one JSON line per decision on standard output and a summary\n"
+    "on standard error. The same input gives the same output, byte for byte, whatever\n"
+    "the number of cores.\n"
     "\n"
-    "Arguments ending in .yaml or .yml are programs, the others events; - is standard input.\n"
+    "Arguments ending in .yaml or .yml are programs, the others events; - is standard\n"
+    "input.\n"
     "\n"
-    "  --until TIME     after the last event fire only timers due up to TIME (RFC 3339)\n"
+    "  --until TIME     after the last event fire only timers due up to TIME (RFC\n"
+    "                   3339)\n"
     "  --cores N        work on N cores (default 1)\n"
-    "  --timeline       print a readable line per decision instead of JSON\n"
+    "  --timeline       print a readable line per decision instead of JSON, and one\n"
+    "                   for each event that came to nothing, with the reason\n"
     "  --json           print the summary as one JSON object\n"
     "  --quiet          print no summary\n"
     "  -c, --config FILE\n"
-    "                   an engine file; what the command line says wins, and programs that it\n"
-    "                   names replace those of the file\n"
+    "                   an engine file; what the command line says wins, and programs\n"
+    "                   that it names replace those of the file\n"
     "  --models DIR     models to use besides the shipped ones\n"
     "  --templates DIR  templates to use besides the shipped ones\n"
     "  --partitions N   partitions of the state, a power of two (default 256)\n"
@@ -198,7 +202,8 @@ static cw_err open_all(struct replay *replay, struct cw_fault *fault)
                          .shop_link = replay->engine.shop_url,
                          .shop_name = replay->engine.shop_name,
                          .rows_max = UINT64_C(1) << 28,
-                         .bytes_max = (UINT64_C(1) << 35) / options->cores},
+                         .bytes_max = (UINT64_C(1) << 35) / options->cores,
+                         .unfollowed = options->timeline},
             .names = &replay->engine.names,
             .shards = options->cores,
             .files = replay->files.names,

@@ -14,35 +14,34 @@
 static const char help[] =
     "usage: cartwheel run [OPTIONS] [PROGRAM.yaml...]\n"
     "\n"
-    "Runs the engine: events come in over HTTP (PutEvents at /, POST /v1/events) and TCP, touches\n"
-    "leave by the configured channels when they are due. Without an engine file: HTTP on\n"
-    "127.0.0.1:8080, state in ./cartwheel-state, messages into a local outbox (they are NOT "
-    "sent),\n"
-    "and the shipped program unless others are named. A line that begins with `ready` tells on\n"
-    "standard error that it serves, and where.\n"
+    "Runs the engine: events come in over HTTP (PutEvents at /, POST /v1/events) and\n"
+    "TCP, touches leave by the configured channels when they are due. Without an\n"
+    "engine file: HTTP on 127.0.0.1:8080, state in ./cartwheel-state, messages into a\n"
+    "local outbox (they are NOT sent), and the shipped program unless others are\n"
+    "named. A line that begins with `ready` tells on standard error that it serves,\n"
+    "and where.\n"
     "\n"
     "  -c, --config FILE  an engine file; `cartwheel config --help` tells its keys\n"
     "  --http ADDR:PORT   listen here instead of what the file says (port 0: any)\n"
     "  --tcp ADDR:PORT    take NDJSON here\n"
     "  --state DIR        the directory for what is kept\n"
     "  --cores N          so many cores (default: all that this process may use)\n"
-    "  --clock CLOCK      wall (default), event (time is what the events say), or a factor such "
-    "as\n"
-    "                     3600x: from now on, so many times as fast\n"
+    "  --clock CLOCK      wall (default), event (time is what the events say), or a\n"
+    "                     factor such as 3600x: from now on, so many times as fast\n"
     "  --accept-loss CORE:LSN\n"
-    "                     a log that is damaged is cut there, for good: the figure is the one "
-    "that\n"
-    "                     the refused start and `cartwheel verify` told; sends are held then\n"
+    "                     a log that is damaged is cut there, for good: the figure is\n"
+    "                     the one that the refused start and `cartwheel verify` told;\n"
+    "                     sends are held then\n"
     "  --models DIR       models to use besides the shipped ones\n"
     "  --templates DIR    templates to use besides the shipped ones\n"
-    "  --decisions FILE   append every decision as a JSON line; - is standard output; a pipe that\n"
-    "                     is not read stops the engine once it is full\n"
-    "  --timeline         decisions as lines for people (on standard output without --decisions)\n"
+    "  --decisions FILE   append every decision as a JSON line; - is standard output;\n"
+    "                     a pipe that is not read stops the engine once it is full\n"
+    "  --timeline         decisions as lines for people (on standard output without\n"
+    "                     --decisions)\n"
     "  --help             print this\n"
     "\n"
-    "SIGHUP reads programs and templates anew, all or nothing; SIGTERM and Ctrl-C stop it "
-    "cleanly,\n"
-    "a second one after a second or more stops it at once.\n"
+    "SIGHUP reads programs and templates anew, all or nothing; SIGTERM and Ctrl-C\n"
+    "stop it cleanly, a second one after a second or more stops it at once.\n"
     "\n"
     "exit: 0 stopped, 1 failed, 2 wrong usage or configuration, 74 the disk failed,\n"
     "78 the state is damaged (OPERATING.md)\n";
@@ -124,6 +123,9 @@ static int parse(struct run *run, int argc, char **argv)
                               "%s is no program (.yaml); events go to a running engine: "
                               "cartwheel send",
                               run->inputs.events[0]);
+    }
+    if (rc == CW_EXIT_OK && !run->help) {
+        rc = cw_programs_not_engine("run", run->inputs.programs, run->inputs.program_count);
     }
     return rc;
 }

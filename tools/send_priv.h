@@ -28,6 +28,7 @@ struct cw_send_reader {
     struct cw_text buffer;
     size_t start, searched;
     bool ended;
+    uint32_t advise_from; /* the next file whose first line is looked at; UINT32_MAX: none */
     bool patient; /* wait for more rather than say CW_SEND_WAIT */
     /* a document, one of whose elements is next */
     struct cw_view content;

@@ -19,8 +19,12 @@ enum {
 void cw_send_reader_init(struct cw_send_reader *reader, const char *const *names, uint32_t count,
                          int spool)
 {
-    *reader = (struct cw_send_reader){
-        .names = names, .count = count, .fd = -1, .spool = spool, .node = CW_JSON_NONE};
+    *reader = (struct cw_send_reader){.names = names,
+                                      .count = count,
+                                      .fd = -1,
+                                      .spool = spool,
+                                      .node = CW_JSON_NONE,
+                                      .advise_from = UINT32_MAX};
 }
 
 static void drop_document(struct cw_send_reader *reader)
@@ -248,6 +252,10 @@ enum cw_send_next cw_send_read(struct cw_send_reader *reader, struct cw_view *ev
             reader->file++;
         } else if (reader->fd >= 0) {
             if (next_line(reader, event)) {
+                if (reader->file >= reader->advise_from) {
+                    reader->advise_from = reader->file + 1;
+                    cw_lines_advise(reader->names[reader->file], *event);
+                }
                 return CW_SEND_EVENT;
             }
             if (!reader->patient && !reader->ended && nothing_yet(reader->fd)) {

@@ -304,7 +304,7 @@ static void short_time(struct cw_text *out, int64_t ms)
 
 static void timeline_candidate(const struct cw_decision *d, struct cw_text *out)
 {
-    cw_text_printf(out, "%s, intent %.2f %s, offer %g %%",
+    cw_text_printf(out, "%s, intent %.2f (confidence %s), offer %g %%",
                    d->u.candidate.updated ? "abandoned again" : "abandoned", d->u.candidate.score,
                    cw_confidence_name(d->u.candidate.confidence), d->u.candidate.discount);
     if (d->u.candidate.holdout) {
@@ -356,6 +356,23 @@ static void timeline_converted(const struct cw_decision *d, struct cw_text *out)
     }
 }
 
+/* Without ids of a customer and a cart it says what it is about. */
+static void timeline_unfollowed(const struct cw_decision *d, struct cw_text *out)
+{
+    struct cw_view what = d->u.unfollowed.what;
+    cw_text_printf(out, "%s: %s", what.data != NULL ? "ignored" : "not followed",
+                   d->u.unfollowed.reason);
+    if (what.data != NULL) {
+        cw_text_char(out, ' ');
+        plain(out, what);
+    }
+    if (d->u.unfollowed.type.data != NULL) {
+        cw_text_char(out, '/');
+        plain(out, d->u.unfollowed.type);
+    }
+    cw_text_printf(out, ", %s", d->u.unfollowed.help);
+}
+
 void cw_timeline_what(const struct cw_decision *d, struct cw_text *out)
 {
     switch (d->kind) {
@@ -374,6 +391,7 @@ void cw_timeline_what(const struct cw_decision *d, struct cw_text *out)
         cw_text_printf(out, ":%llu is invalid: ", (unsigned long long)d->u.invalid.line);
         plain(out, d->u.invalid.reason);
         break;
+    case CW_DECISION_UNFOLLOWED: timeline_unfollowed(d, out); break;
     case CW_DECISION_DUPLICATE:
     case CW_DECISION_SUPERSEDED:
     case CW_DECISION_EXPIRED: cw_text_puts(out, cw_decision_name(d->kind)); break;

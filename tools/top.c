@@ -15,8 +15,9 @@
 static const char help[] =
     "usage: cartwheel top [OPTIONS]\n"
     "\n"
-    "Shows what an engine does just now: events and their fates, candidates, touches by channel,\n"
-    "conversions, latencies, requests; on a terminal anew every second until Ctrl-C.\n"
+    "Shows what an engine does just now: events and their fates, candidates, touches\n"
+    "by channel, conversions, latencies, requests; on a terminal anew every second\n"
+    "until Ctrl-C.\n"
     "\n"
     "  --to URL             the engine (http://127.0.0.1:8080)\n"
     "  --every SECONDS      between two looks (1; with --once 0.5)\n"
@@ -388,6 +389,32 @@ static uint32_t cells(const char *text, size_t bytes)
     return count;
 }
 
+/* Where the part ends that begins at `from`: a field (with the blanks before it), or one word of a
+   field that no line has room for, or as much of such a word as fits. */
+static size_t part_end(const char *line, size_t bytes, size_t from, uint32_t room)
+{
+    size_t start = from;
+    while (start < bytes && line[start] == ' ') {
+        start++;
+    }
+    size_t end = start;
+    while (end < bytes && !(line[end] == ' ' && end + 1 < bytes && line[end + 1] == ' ')) {
+        end++;
+    }
+    if (cells(line + from, end - from) <= room) {
+        return end;
+    }
+    const char *blank = memchr(line + start, ' ', end - start);
+    end = blank != NULL ? (size_t)(blank - line) : end;
+    while (cells(line + from, end - from) > room) {
+        end--;
+    }
+    while (end < bytes && ((unsigned char)line[end] & 0xc0) == 0x80) { /* no half characters */
+        end++;
+    }
+    return end;
+}
+
 /* One line, its fields (two blanks before each) whole: what does not fit goes on below the values
    while rows are spare, and is left out with "..." when none are. */
 static void fold(struct top *top, const char *line, size_t bytes, uint32_t *spare)
@@ -397,12 +424,8 @@ static void fold(struct top *top, const char *line, size_t bytes, uint32_t *spar
     (void)fwrite(line, 1, at, stdout);
     while (at < bytes) {
         size_t from = at;
-        while (at < bytes && line[at] == ' ') {
-            at++;
-        }
-        while (at < bytes && !(line[at] == ' ' && at + 1 < bytes && line[at + 1] == ' ')) {
-            at++;
-        }
+        uint32_t taken = VALUE_COLUMN + (*spare == 0 ? 4 : 0); /* " ..." */
+        at = part_end(line, bytes, from, top->columns > taken + 8 ? top->columns - taken : 8);
         uint32_t wide = cells(line + from, at - from);
         uint32_t mark = at < bytes && *spare == 0 ? 4 : 0;
         if (column + wide + mark > top->columns && column > VALUE_COLUMN) {

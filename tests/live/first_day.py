@@ -67,7 +67,22 @@ def readme(results, program, events):
         results.check(engine.until(cartwheel.outbox), "the SMS is in the outbox")
         _, _, body = cartwheel.get("/v1/outbox")
         results.check(cartwheel.outbox()[0].encode() in body, "and listed", body)
+        limits(results, cartwheel)
         results.equal(cartwheel.stop(), 0, "stops cleanly")
+
+
+def limits(results, cartwheel):
+    """The outbox's list is as long as asked for, within bounds."""
+    now = engine.harness.milliseconds(json.loads(cartwheel.get("/healthz")[2])["clock"])
+    cartwheel.post_events([engine.profile("ann", now), engine.abandoned("ann", "cart-1", now)])
+    results.check(engine.until(lambda: len(cartwheel.outbox()) == 2), "a second message leaves")
+    for limit, wanted in (("1", 1), ("2", 2), ("1000", 2)):
+        status, _, body = cartwheel.get(f"/v1/outbox?limit={limit}")
+        results.check(status == 200 and len(json.loads(body)) == wanted, f"limit={limit}", body)
+    for limit in ("", "0", "-1", "x", "1x", "1001", "99999999999999999999"):
+        status, _, body = cartwheel.get(f"/v1/outbox?limit={limit}")
+        results.equal((status, json.loads(body)),
+                      (400, {"error": "limit is a number from 1 to 1000"}), f"limit={limit}")
 
 
 def ahead(results, program, events):

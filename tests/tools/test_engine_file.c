@@ -47,7 +47,8 @@ static cw_err parse(const char *text)
 {
     char room[8192];
     struct cw_fault fault;
-    return cw_engine_file_parse(&file, padded(text, room), "conf/engine.yaml", &problems, &fault);
+    return cw_engine_file_parse(&file, padded(text, room), "conf/engine.yaml", CW_SECRETS_NEEDED,
+                                &problems, &fault);
 }
 
 static void forget(void)
