@@ -247,6 +247,10 @@ static cw_row merge(struct cw_pipeline *p, cw_row a, cw_row b)
 /* Sorts a list, by runs of 1, 2, 4, ... that wait in their places to be merged. */
 static cw_row sort(struct cw_pipeline *p, cw_row list)
 {
+    /* Most lists are of one or none, and stand as they were linked. */
+    if (list == CW_ROW_NONE || cw_candidate_at(p, list)->next == CW_ROW_NONE) {
+        return list;
+    }
     cw_row runs[64] = {CW_ROW_NONE};
     while (list != CW_ROW_NONE) {
         cw_row run = list;
@@ -314,6 +318,9 @@ static cw_err link_cart(struct relink *r, cw_row row, uint64_t hash)
     owner->carts = row;
     uint64_t sessions;
     uint64_t before = at->sessions;
+    if (before == 0) {
+        return CW_ERR_OK;
+    }
     cw_err err = sessions_now(r, core_of(r, customer.id), before, &sessions);
     if (err != CW_ERR_OK) {
         return err;
@@ -441,8 +448,48 @@ static bool next_messages(const struct cw_pipeline *p, uint64_t *cursor, struct 
     return owned->count > 0;
 }
 
+static const char *link_message(const struct cw_pipeline *p, cw_row link)
+{
+    return ((const struct cw_link_row *)cw_table_value(p->links, link))->message_id;
+}
+
+/* As next_owned, with the messages that short links lead to. */
+static bool next_links(const struct cw_pipeline *p, uint64_t *cursor, struct owned *owned)
+{
+    owned->count = 0;
+    while (owned->count < CW_LOAD_BATCH) {
+        cw_row row = cw_table_next(p->links, cursor);
+        if (row == CW_ROW_NONE) {
+            break;
+        }
+        uint64_t hash = cw_table_hash(p->messages, link_message(p, row), CW_MESSAGE_ID_BYTES);
+        cw_table_prefetch(p->messages, hash);
+        owned->rows[owned->count] = row;
+        owned->hashes[owned->count++] = hash;
+    }
+    for (uint32_t i = 0; i < owned->count; i++) {
+        cw_table_prefetch_row(p->messages, owned->hashes[i]);
+    }
+    return owned->count > 0;
+}
+
 /* A short link whose message is no more goes: it was left where links were not configured when its
    message went. */
+static void look_at_links(struct cw_pipeline *p)
+{
+    struct owned owned;
+    uint64_t cursor = 0;
+    while (next_links(p, &cursor, &owned)) {
+        for (uint32_t i = 0; i < owned.count; i++) {
+            const char *id = link_message(p, owned.rows[i]);
+            if (cw_table_find(p->messages, owned.hashes[i], id, CW_MESSAGE_ID_BYTES) ==
+                CW_ROW_NONE) {
+                cw_table_remove(p->links, owned.rows[i]);
+            }
+        }
+    }
+}
+
 static cw_err look_at_messages(struct relink *r)
 {
     struct cw_pipeline *p = r->p;
@@ -455,15 +502,7 @@ static cw_err look_at_messages(struct relink *r)
             }
         }
     }
-    cursor = 0;
-    cw_row row;
-    while ((row = cw_table_next(p->links, &cursor)) != CW_ROW_NONE) {
-        const struct cw_link_row *link = cw_table_value(p->links, row);
-        struct cw_view id = {link->message_id, sizeof link->message_id};
-        if (cw_message_find(p, id, 0) == CW_ROW_NONE) {
-            cw_table_remove(p->links, row);
-        }
-    }
+    look_at_links(p);
     return CW_ERR_OK;
 }
 
@@ -577,7 +616,7 @@ static void wind_up_all(struct cw_pipeline *p)
         while (count < CW_LOAD_BATCH &&
                (row = cw_table_next(p->customers, &cursor)) != CW_ROW_NONE) {
             const struct cw_customer_row *at = cw_table_value(p->customers, row);
-            cw_table_prefetch_at(p->candidates, at->in_flight);
+            cw_table_prefetch_all_at(p->candidates, at->in_flight);
             cw_table_prefetch_at(p->candidates, at->history);
             cw_table_prefetch_at(p->carts, at->watched);
             rows[count++] = row;
