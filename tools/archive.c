@@ -1,4 +1,4 @@
-#define _GNU_SOURCE /* nftw */
+#define _GNU_SOURCE /* nftw, sync_file_range */
 #include "tools/archive.h"
 
 #include "core/snapshot.h"
@@ -20,7 +20,8 @@
 enum {
     PATH_BYTES = 4096,
     PIECE_BYTES = 1 << 20,
-    FILES_MAX = 1 << 16 /* of one core */
+    BEHIND_BYTES = 4 << 20, /* written and not on its way to the disk yet */
+    FILES_MAX = 1 << 16     /* of one core */
 };
 
 /* ---- names ---- */
@@ -53,10 +54,34 @@ struct writing {
     const struct cw_archive_source *source;
     struct cw_snapshot_writer writer;
     int file;
+    off_t wrote, begun; /* bytes of the file; of these, on their way to the disk */
     char *piece;
     bool stopped;
     int error;
 };
+
+/*
+ * Gigabytes that the kernel holds back and writes all at once fill the disk's queue, and each flush
+ * of the log waits behind them. So a little is on its way at a time, and the next waits for it. An
+ * error is told here and then not by fsync again; a file system that cannot do it is left alone.
+ */
+static bool write_behind(struct writing *w)
+{
+    off_t bytes = w->wrote - w->begun;
+    if (bytes < BEHIND_BYTES) {
+        return true;
+    }
+    int rc = sync_file_range(w->file, w->begun, bytes,
+                             SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
+                                 SYNC_FILE_RANGE_WAIT_AFTER);
+    if (rc != 0 && errno != ENOSYS && errno != EINVAL && errno != ESPIPE) {
+        w->error = errno;
+        return false;
+    }
+    (void)posix_fadvise(w->file, w->begun, bytes, POSIX_FADV_DONTNEED);
+    w->begun = w->wrote;
+    return true;
+}
 
 static bool put(void *self, const void *data, uint32_t bytes)
 {
@@ -74,6 +99,10 @@ static bool put(void *self, const void *data, uint32_t bytes)
         }
         from += wrote;
         bytes -= (uint32_t)wrote;
+        w->wrote += wrote;
+        if (!write_behind(w)) {
+            return false;
+        }
     }
     return !w->stopped;
 }

@@ -15,6 +15,13 @@ import tempfile
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 SKIP = 77
 DAY_MS = 24 * 3600 * 1000
+# The least that a program can say.
+SMALL_PROGRAM = """programId: p
+eventSources:
+  - config: {eventPattern: {source: [ecommerce.cart]}}
+channels:
+  - {type: sms, config: {delayMinutes: 60, message: "Your cart: {cartLink}"}}
+"""
 
 
 def binary(argv=None):

@@ -8,15 +8,9 @@ import tempfile
 
 import engines
 import harness
-from harness import execute
+from harness import SMALL_PROGRAM, execute
 
 CARTWHEEL = harness.binary()
-PROGRAM = """programId: p
-eventSources:
-  - config: {eventPattern: {source: [ecommerce.cart]}}
-channels:
-  - {type: sms, config: {delayMinutes: 60, message: "Your cart: {cartLink}"}}
-"""
 ENGINE = """programs: [p.yaml]
 credentials:
   - {type: sigv4, id: AKIDSHOP, secretFile: shop.secret, role: ingest}
@@ -70,7 +64,7 @@ def unlike_lines(results, work, program):
     pattern = write(work, "pattern.json", '{"source": ["ecommerce.cart"]}')
     for text, seems, remedy in ((json.dumps(EVENT, indent=2), b"over several lines", b"jq -c ."),
                                 (json.dumps([EVENT, EVENT]), b"JSON array", b"jq -c '.[]'"),
-                                (PROGRAM, b"YAML", b".yaml")):
+                                (SMALL_PROGRAM, b"YAML", b".yaml")):
         events = write(work, "events.ndjson", "\n" + text + "\n")
         lines = len(text.splitlines())
         code, output, said = execute([CARTWHEEL, "replay", program, events])
@@ -79,7 +73,8 @@ def unlike_lines(results, work, program):
                       f"replay of {seems}: told once, each line counted", said)
         _, output, said = execute([CARTWHEEL, "match", pattern, events])
         results.check(said.count(b" seems to be ") == 1 and seems in said and remedy in said and
-                      output.count(b"invalid") == lines + 1 + (text is PROGRAM), f"match of {seems}", said)
+                      output.count(b"invalid") == lines + 1 + (text is SMALL_PROGRAM),
+                      f"match of {seems}", said)
         with engines.HttpEngine() as engine:
             _, _, said = execute([CARTWHEEL, "send", events, "--now", "--to", engine.url])
         results.check(said.count(b" seems to be ") == 1 and seems in said and remedy in said,
@@ -93,7 +88,7 @@ def unlike_lines(results, work, program):
 def main():
     results = harness.Results()
     with tempfile.TemporaryDirectory() as work:
-        program = write(work, "p.yaml", PROGRAM)
+        program = write(work, "p.yaml", SMALL_PROGRAM)
         secrets(results, work)
         engine_as_program(results, work)
         unlike_lines(results, work, program)

@@ -6,15 +6,9 @@ import re
 import subprocess
 
 import harness
-from harness import execute
+from harness import SMALL_PROGRAM, execute
 
 CARTWHEEL = harness.binary()
-PROGRAM = """programId: p
-eventSources:
-  - config: {eventPattern: {source: [ecommerce.cart]}}
-channels:
-  - {type: sms, config: {delayMinutes: 60, message: "Your cart: {cartLink}"}}
-"""
 # What each command must at least offer, from the product's reference.
 WANTED = {
     "replay": ["--until", "--cores", "--json", "PROGRAM.yaml", "EVENTS.ndjson", "exit:"],
@@ -92,7 +86,7 @@ def wrong(results, folder, names):
     for word in ("zzzzzzzzz", "", "--nope", "\x1b[31m", "x" * 5000):
         code, output, said = execute([CARTWHEEL, word])
         results.check(code == 2 and not output and said, f"command {word[:20]!r}", said[:300])
-    program = folder.write("p.yaml", PROGRAM)
+    program = folder.write("p.yaml", SMALL_PROGRAM)
     events = folder.write("e.ndjson", "")
     pattern = folder.write("p.json", '{"source": ["x"]}')
     for name in names:
@@ -126,7 +120,7 @@ def wrong(results, folder, names):
         if arguments[0] in names:
             helped(results, *execute([CARTWHEEL] + arguments),
                    " ".join(arguments)[:60].replace(folder.name, ""), word)
-    code, output, said = execute([CARTWHEEL, "check", folder.write("w.yaml", PROGRAM.replace(
+    code, output, said = execute([CARTWHEEL, "check", folder.write("w.yaml", SMALL_PROGRAM.replace(
         "channels", "chanels").replace("programId", "programID"))])
     text = output.decode()
     results.check(code == 2 and re.search(r'w\.yaml:1:1: error: .*programID', text) and
@@ -168,7 +162,7 @@ def vanishing(results, folder):
     program = os.path.join(folder.name, "p.yaml")
     events = os.path.join(folder.name, "shrinks.ndjson")
     with open(program, "w", encoding="utf-8") as file:
-        file.write(PROGRAM)
+        file.write(SMALL_PROGRAM)
     with open(events, "wb") as file:  # more lines of output than pipes hold
         file.write(execute([CARTWHEEL, "gen", "--events", "100000"])[1])
     run = subprocess.Popen([CARTWHEEL, "replay", "--quiet", program, events],

@@ -1,5 +1,6 @@
 #include "core/checkpoint.h"
 #include "core/checkpoint_priv.h"
+#include "tests/core/checkpoint_table.h"
 #include "tests/core/memory_disk.h"
 
 #include <criterion/criterion.h>
@@ -12,21 +13,6 @@ enum {
     KEYS = 400,
     FRAMES_MAX = 4096
 };
-
-static const uint8_t store[16] = "a store of tests";
-static struct cw_fault fault;
-
-static struct cw_table *open_table(void)
-{
-    struct cw_table *table;
-    struct cw_table_options options = {.name = "test",
-                                       .rows_max = 10000,
-                                       .bytes_max = 64 << 20,
-                                       .hash = {.k0 = 1, .k1 = 2},
-                                       .value_bytes_hint = 64};
-    cr_assert(eq(int, cw_table_open(&table, &options, &fault), CW_ERR_OK));
-    return table;
-}
 
 static void open_tables(struct cw_table *tables[TABLES])
 {

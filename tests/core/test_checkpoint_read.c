@@ -1,5 +1,6 @@
 /* Reading by who can take back what was applied; all else about reading is in test_checkpoint.c. */
 #include "core/checkpoint.h"
+#include "tests/core/checkpoint_table.h"
 #include "tests/core/memory_disk.h"
 
 #include <criterion/criterion.h>
@@ -11,18 +12,9 @@ enum {
     ROWS = 33
 };
 
-static const uint8_t store[16] = "a store of tests";
-static struct cw_fault fault;
-
 static struct cw_table *make_rows(void)
 {
-    struct cw_table *table;
-    struct cw_table_options options = {.name = "test",
-                                       .rows_max = 10000,
-                                       .bytes_max = 64 << 20,
-                                       .hash = {.k0 = 1, .k1 = 2},
-                                       .value_bytes_hint = 64};
-    cr_assert(eq(int, cw_table_open(&table, &options, &fault), CW_ERR_OK));
+    struct cw_table *table = open_table();
     for (uint32_t i = 0; i < ROWS; i++) {
         bool added;
         uint64_t hash = cw_table_hash(table, &i, sizeof i);

@@ -84,7 +84,11 @@ class Engine:
             raise RuntimeError("the engine did not get ready:\n" + "\n".join(self.words))
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, kind, *_):
+        if kind is not None:  # what it said of itself belongs to what the test says of it
+            ended = self.process.poll()
+            print(f"The engine {'runs' if ended is None else f'had ended with {ended}'} and said:",
+                  *self.words, sep="\n  ", file=sys.stderr)
         self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 
