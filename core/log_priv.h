@@ -292,8 +292,8 @@ void cw_log_reader_deinit(struct cw_log_reader *reader); /* closes too */
 CW_MUST_USE int cw_log_reader_open(struct cw_log_reader *reader, struct cw_disk_op *op);
 void cw_log_reader_close(struct cw_log_reader *reader);
 
-/* Makes `bytes` from `offset` on, which is a block's, readable until the next call; *to is NULL when
-   the file has fewer. 0 or errno (ENOMEM: for so many bytes). */
+/* Makes `bytes` from `offset` on, which is a block's, readable until the next call; *to is NULL
+   when the file has fewer. 0 or errno (ENOMEM: for so many bytes). */
 CW_MUST_USE int cw_log_reader_need(struct cw_log_reader *reader, uint64_t offset, uint64_t bytes,
                                    void **to);
 

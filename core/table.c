@@ -462,12 +462,13 @@ cw_row cw_table_next(const struct cw_table *table, uint64_t *cursor)
         steps = UINT32_MAX;
         row = cw_table_next_within(table, cursor, &steps);
     } while (row == CW_ROW_NONE && steps == 0);
-    /* Walkers of whole tables look at each row: the next ones' lines, a few rows early. Past the
-       last row it is the mapping's own room, or not even that: a prefetch does no harm. */
-    const uint8_t *ahead = table->rows + *cursor + WALKED_AHEAD;
+    /* Walkers of whole tables look at each row: the next ones' lines, a few rows early. */
+    uint64_t from = *cursor + WALKED_AHEAD;
     uint64_t bytes = row == CW_ROW_NONE ? 0 : *cursor - row;
-    for (uint64_t at = 0; at < bytes && at < WALKED_MAX; at += CW_CACHE_LINE) {
-        __builtin_prefetch(ahead + at);
+    uint64_t end = from + (bytes < WALKED_MAX ? bytes : WALKED_MAX);
+    end = end < table->head->carved ? end : table->head->carved;
+    for (uint64_t at = from; at < end; at += CW_CACHE_LINE) {
+        __builtin_prefetch(table->rows + at);
     }
     return row;
 }
