@@ -113,7 +113,7 @@ struct cw_checkpoint_apply {
 
 /* Finds the newest one that is whole and applies its records, a block at a time; removes what is
    left of unfinished ones unless read_only. Records come in no order of meaning; those of one row,
-   of which there may be several, in the order in which they were true. Two reads of 2 MiB at a
+   of which there may be several, in the order in which they were true. Four reads of 2 MiB at a
    time. A file is read once, its blocks applied as they are proven; where one is bad, `forget` is
    called before an older file is tried, or CW_ERR_CORRUPT returned. Without `forget` it is read
    twice, all of it proven before anything is applied. Nothing to be found is no failure:

@@ -4,11 +4,11 @@
  * nothing of it. Who cannot has the file read twice: once to prove it, once to apply it, proving
  * each block again, because the disk may give other bytes the second time.
  *
- * Two reads are under way while a third's bytes are looked at. A block that goes over the end of
- * one is moved in front of the next, where there is room for the longest, so that a block is always
- * in one piece:
+ * Reads are under way while another's bytes are looked at. A block that goes over the end of one is
+ * moved in front of the next, where there is room for the longest, so that a block is always in one
+ * piece:
  *
- *     | room: CW_CHECKPOINT_BLOCK_MAX | READ_BYTES |    twice
+ *     | room: CW_CHECKPOINT_BLOCK_MAX | READ_BYTES |    SIDES times
  */
 #define _GNU_SOURCE 1 /* strerrordesc_np */
 #include "core/checkpoint_priv.h"
@@ -18,7 +18,8 @@
 #include <sys/mman.h>
 
 enum {
-    READ_BYTES = 2 << 20
+    READ_BYTES = 2 << 20,
+    SIDES = 4 /* with 2 the disk and who looks wait for each other in turn */
 };
 
 struct side {
@@ -38,7 +39,7 @@ struct reader {
     const uint8_t *store;
     uint32_t shard;
     const struct cw_checkpoint_apply *to;
-    struct side sides[2];
+    struct side sides[SIDES];
     int32_t file;
     uint64_t bytes, asked; /* of the file; up to where it has been asked for */
     uint64_t begin;
@@ -128,13 +129,16 @@ static bool pass(struct reader *r, enum mode mode)
     r->scan = (struct cw_checkpoint_scan){.bytes = r->bytes, .begin = r->begin, .shard = r->shard};
     memcpy(r->scan.store, r->store, sizeof r->scan.store);
     r->asked = 0;
-    ask(r, &r->sides[0]);
-    ask(r, &r->sides[1]);
+    for (uint32_t i = 0; i < SIDES; i++) {
+        ask(r, &r->sides[i]);
+    }
     uint64_t carried = 0;
     bool good = true;
-    for (uint32_t turn = 0; good && r->sides[turn].away; turn ^= 1) { /* once per READ_BYTES */
+    uint32_t turn = 0;
+    while (good && r->sides[turn].away) { /* once per READ_BYTES */
         struct side *side = &r->sides[turn];
-        struct side *next = &r->sides[turn ^ 1];
+        turn = (turn + 1) % SIDES;
+        struct side *next = &r->sides[turn];
         wait_for(r, side);
         good = took(r, side);
         if (good) {
@@ -151,8 +155,9 @@ static bool pass(struct reader *r, enum mode mode)
             ask(r, side);
         }
     }
-    wait_for(r, &r->sides[0]);
-    wait_for(r, &r->sides[1]);
+    for (uint32_t i = 0; i < SIDES; i++) {
+        wait_for(r, &r->sides[i]);
+    }
     if (good && !r->scan.complete) {
         (void)cw_format(r->scan.why, sizeof r->scan.why, "it is cut short");
     }
@@ -292,18 +297,19 @@ cw_err cw_checkpoint_read(const struct cw_disk *disk, const uint8_t store[16], u
     if (err != CW_ERR_OK) {
         return err;
     }
-    char *memory = mmap(NULL, 2 * side_bytes, PROT_READ | PROT_WRITE,
+    char *memory = mmap(NULL, SIDES * side_bytes, PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED) {
         return cw_fail(fault, CW_ERR_IO, "checkpoints: mmap of %llu bytes",
-                       (unsigned long long)(2 * side_bytes));
+                       (unsigned long long)(SIDES * side_bytes));
     }
     struct reader reader = {
         .disk = disk, .store = store, .shard = shard, .to = to, .file = CW_DISK_FILE_NONE};
-    reader.sides[0].at = memory + CW_CHECKPOINT_BLOCK_MAX;
-    reader.sides[1].at = reader.sides[0].at + side_bytes;
+    for (uint32_t i = 0; i < SIDES; i++) {
+        reader.sides[i].at = memory + i * side_bytes + CW_CHECKPOINT_BLOCK_MAX;
+    }
     err = try_all(&reader, &names, found, fault);
-    (void)munmap(memory, 2 * side_bytes);
+    (void)munmap(memory, SIDES * side_bytes);
     if (err == CW_ERR_OK && !read_only) {
         remove_unfinished(disk, &names);
     }

@@ -259,6 +259,47 @@ CW_MUST_USE cw_err cw_log_new(struct cw_log **log, const struct cw_log_options *
                               struct cw_fault *fault);
 void cw_log_free(struct cw_log *log);
 
+/* log_read.c: a segment's bytes for recovery. */
+enum {
+    CW_LOG_SIDES = 4
+};
+
+struct cw_log_side {
+    char *at;
+    bool away; /* asked for, and not looked at yet */
+    struct cw_disk_op op;
+};
+
+struct cw_log_reader {
+    const struct cw_disk *disk;
+    int32_t file;  /* CW_DISK_FILE_NONE: none is open */
+    uint64_t size; /* of the file, whole blocks */
+    char *memory;
+    struct cw_log_side sides[CW_LOG_SIDES]; /* in a ring: behind the one at hand, those ahead */
+    uint32_t side;                          /* at hand */
+    uint64_t asked;                         /* up to where it has been asked for ahead */
+    char *large;
+    uint64_t large_bytes;
+    char *window; /* what is there of the file */
+    uint64_t window_at, window_bytes;
+};
+
+/* False: there is no memory. */
+CW_MUST_USE bool cw_log_reader_init(struct cw_log_reader *reader, const struct cw_disk *disk);
+void cw_log_reader_deinit(struct cw_log_reader *reader); /* closes too */
+
+/* op: an OPEN, with its results afterwards. 0 or errno. */
+CW_MUST_USE int cw_log_reader_open(struct cw_log_reader *reader, struct cw_disk_op *op);
+void cw_log_reader_close(struct cw_log_reader *reader);
+
+/* Makes `bytes` from `offset` on, which is a block's, readable until the next call; *to is NULL
+   when the file has fewer. 0 or errno (ENOMEM: for so many bytes). */
+CW_MUST_USE int cw_log_reader_need(struct cw_log_reader *reader, uint64_t offset, uint64_t bytes,
+                                   void **to);
+
+/* The same for the first block, with nothing ahead: of a file of which no more is wanted. */
+CW_MUST_USE int cw_log_reader_head(struct cw_log_reader *reader, void **to);
+
 /* Begins a segment that a frame of so many bytes fits in; the flying frame, if any, is written
    into it. */
 void cw_log_rotate(struct cw_log *log, uint64_t frame_bytes);

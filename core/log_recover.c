@@ -65,7 +65,6 @@ const struct cw_log_row *cw_log_judge(const struct cw_log_facts *facts)
 }
 
 enum {
-    WINDOW_BYTES = 1 << 20,
     TRASH_MAX = 64 /* what is left over goes with the next recoveries */
 };
 
@@ -92,13 +91,10 @@ struct cw_log_recovery {
     } trash[TRASH_MAX];
     uint32_t trash_count;
 
-    /* The segment that is read, and the part of it that is in memory. */
+    /* The segment that is read. */
     uint32_t index;
     char name[CW_DISK_NAME_BYTES];
-    int32_t file;
-    uint64_t size;
-    char *window;
-    uint64_t window_room, window_at, window_bytes;
+    struct cw_log_reader reader;
 
     /* Where in the log. */
     uint64_t at, expected, chain;
@@ -119,68 +115,36 @@ static cw_err open_segment(struct cw_log_recovery *r, uint32_t index, bool sync)
     struct cw_disk_op op = {.kind = CW_DISK_OPEN};
     cw_log_name(op.name, r->log->segments[index].seq);
     memcpy(r->name, op.name, sizeof r->name);
-    if (cw_disk_do(r->disk, &op) != 0) {
+    if (cw_log_reader_open(&r->reader, &op) != 0) {
         return io_failed(r, &op, "opening");
     }
     r->index = index;
-    r->file = op.file;
-    r->size = op.size & ~(uint64_t)(CW_DISK_BLOCK - 1);
     r->log->segments[index].file_bytes = op.size;
-    r->window_bytes = 0;
-    op = (struct cw_disk_op){.kind = CW_DISK_WRITE, .file = r->file, .sync = true};
+    op = (struct cw_disk_op){.kind = CW_DISK_WRITE, .file = r->reader.file, .sync = true};
     if (sync && cw_disk_do(r->disk, &op) != 0) {
         return io_failed(r, &op, "flushing");
     }
     return CW_ERR_OK;
 }
 
-static void close_segment(struct cw_log_recovery *r)
+/* What reading came to. */
+static cw_err read_failed(struct cw_log_recovery *r, int error, uint64_t bytes)
 {
-    if (r->file != CW_DISK_FILE_NONE) {
-        struct cw_disk_op op = {.kind = CW_DISK_CLOSE, .file = r->file};
-        (void)cw_disk_do(r->disk, &op);
-        r->file = CW_DISK_FILE_NONE;
+    if (error == 0) {
+        return CW_ERR_OK;
     }
+    if (error == ENOMEM) {
+        return cw_fail(r->fault, CW_ERR_IO, "memory for a frame of %llu bytes",
+                       (unsigned long long)bytes);
+    }
+    const struct cw_disk_op op = {.error = error};
+    return io_failed(r, &op, "reading");
 }
 
 /* Makes `bytes` from `offset` on readable; *to is NULL when the file has fewer. */
 static cw_err need(struct cw_log_recovery *r, uint64_t offset, uint64_t bytes, void **to)
 {
-    *to = NULL;
-    CW_ASSERT(offset % CW_DISK_BLOCK == 0 && bytes > 0);
-    if (offset >= r->size || bytes > r->size - offset) {
-        return CW_ERR_OK;
-    }
-    bool have = offset >= r->window_at && offset - r->window_at <= r->window_bytes &&
-                bytes <= r->window_bytes - (offset - r->window_at);
-    if (!have) {
-        uint64_t want = cw_log_blocks(bytes > WINDOW_BYTES ? bytes : WINDOW_BYTES);
-        if (want > r->window_room) {
-            cw_log_unmap(r->window, r->window_room);
-            r->window_bytes = 0;
-            r->window_room = 0;
-            r->window = cw_log_map(want);
-            if (r->window == NULL) {
-                return cw_fail(r->fault, CW_ERR_IO, "memory for a frame of %llu bytes",
-                               (unsigned long long)bytes);
-            }
-            r->window_room = want;
-        }
-        uint64_t rest = r->size - offset;
-        struct cw_disk_op op = {.kind = CW_DISK_READ, .file = r->file, .offset = offset,
-                                .into = r->window,
-                                .bytes = (uint32_t)(want < rest ? want : rest)};
-        if (cw_disk_do(r->disk, &op) != 0) {
-            return io_failed(r, &op, "reading");
-        }
-        r->window_at = offset;
-        r->window_bytes = op.got;
-        if (op.got < bytes) { /* it was cut off since it was opened */
-            return CW_ERR_OK;
-        }
-    }
-    *to = r->window + (offset - r->window_at);
-    return CW_ERR_OK;
+    return read_failed(r, cw_log_reader_need(&r->reader, offset, bytes, to), bytes);
 }
 
 /* ---- what is there ---- */
@@ -230,7 +194,7 @@ static cw_err sync_names(struct cw_log_recovery *r)
 static cw_err read_head(struct cw_log_recovery *r, uint32_t i)
 {
     void *at = NULL;
-    cw_err err = need(r, 0, CW_DISK_BLOCK, &at);
+    cw_err err = read_failed(r, cw_log_reader_head(&r->reader, &at), CW_DISK_BLOCK);
     if (err != CW_ERR_OK) {
         return err;
     }
@@ -282,7 +246,7 @@ static cw_err look(struct cw_log_recovery *r)
     for (uint32_t i = 0; i < log->segment_count; i++) {
         cw_err err = open_segment(r, i, sync);
         err = err == CW_ERR_OK ? read_head(r, i) : err;
-        close_segment(r);
+        cw_log_reader_close(&r->reader);
         if (err != CW_ERR_OK) {
             return err;
         }
@@ -321,7 +285,7 @@ static cw_err look_at(struct cw_log_recovery *r, uint64_t at, enum cw_log_frame_
 static cw_err is_later_there(struct cw_log_recovery *r, bool *later)
 {
     *later = false;
-    for (uint64_t at = r->at + CW_DISK_BLOCK; at < r->size && !*later; at += CW_DISK_BLOCK) {
+    for (uint64_t at = r->at + CW_DISK_BLOCK; at < r->reader.size && !*later; at += CW_DISK_BLOCK) {
         void *there = NULL;
         cw_err err = need(r, at, CW_DISK_BLOCK, &there);
         if (err != CW_ERR_OK) {
@@ -382,7 +346,7 @@ static cw_err gather(struct cw_log_recovery *r, struct cw_log_facts *facts)
         err = need(r, r->at, CW_DISK_BLOCK, &there);
         const struct cw_log_frame *torn = there;
         uint64_t bytes = torn == NULL ? 0 : cw_log_blocks(torn->len);
-        r->found->torn_bytes = bytes < r->size - r->at ? bytes : r->size - r->at;
+        r->found->torn_bytes = bytes < r->reader.size - r->at ? bytes : r->reader.size - r->at;
     }
     return err != CW_ERR_OK || cw_log_bugs.no_scan ? err : is_later_there(r, &facts->later);
 }
@@ -405,7 +369,7 @@ static uint64_t last_there(struct cw_log_recovery *r)
     for (uint32_t i = log->segment_count; i-- > from && last == r->expected;) {
         uint64_t at = i == from ? r->at + CW_DISK_BLOCK : CW_DISK_BLOCK;
         if (i != from) {
-            close_segment(r);
+            cw_log_reader_close(&r->reader);
             if (open_segment(r, i, false) != CW_ERR_OK) {
                 break;
             }
@@ -413,7 +377,7 @@ static uint64_t last_there(struct cw_log_recovery *r)
                        ? r->begins[i].first_lsn - 1
                        : last;
         }
-        while (at < r->size) { /* on by a block or a frame each turn */
+        while (at < r->reader.size) { /* on by a block or a frame each turn */
             enum cw_log_frame_is is;
             if (look_at(r, at, &is) != CW_ERR_OK) {
                 break;
@@ -470,7 +434,7 @@ static cw_err take(struct cw_log_recovery *r)
 
 static cw_err enter(struct cw_log_recovery *r, uint32_t index)
 {
-    close_segment(r);
+    cw_log_reader_close(&r->reader);
     cw_err err = open_segment(r, index, false);
     if (err != CW_ERR_OK) {
         return err;
@@ -614,7 +578,7 @@ static cw_err recover(struct cw_log_recovery *r)
     r->expected = 1;
     if (log->segment_count > 0) {
         err = follow(r, start);
-        close_segment(r);
+        cw_log_reader_close(&r->reader);
         if (err != CW_ERR_OK) {
             return err;
         }
@@ -649,8 +613,7 @@ cw_err cw_log_recover(struct cw_log **log, const struct cw_log_options *options,
                                 .apply = apply,
                                 .with = with,
                                 .found = found,
-                                .fault = fault,
-                                .file = CW_DISK_FILE_NONE};
+                                .fault = fault};
     memset(found, 0, sizeof *found);
     *log = NULL;
     cw_err err = cw_log_new(&r.log, options, fault);
@@ -659,10 +622,11 @@ cw_err cw_log_recover(struct cw_log **log, const struct cw_log_options *options,
     }
     uint64_t begins_bytes = CW_LOG_SEGMENTS_MAX * sizeof *r.begins;
     r.begins = cw_log_map(begins_bytes);
-    err = r.begins == NULL ? cw_fail(fault, CW_ERR_IO, "memory for a log's recovery") : recover(&r);
-    close_segment(&r);
+    bool room = cw_log_reader_init(&r.reader, r.disk);
+    err = r.begins == NULL || !room ? cw_fail(fault, CW_ERR_IO, "memory for a log's recovery")
+                                    : recover(&r);
+    cw_log_reader_deinit(&r.reader);
     cw_log_unmap(r.begins, begins_bytes);
-    cw_log_unmap(r.window, r.window_room);
     if (err != CW_ERR_OK) {
         cw_log_close(r.log, false);
         return err;

@@ -91,6 +91,9 @@ void cw_table_prefetch_row(const struct cw_table *table, uint64_t hash);
 /* The first line of a row the caller will touch in a moment; CW_ROW_NONE is allowed. */
 void cw_table_prefetch_at(const struct cw_table *table, cw_row row);
 
+/* The same, with as many lines as value_bytes_hint says. */
+void cw_table_prefetch_all_at(const struct cw_table *table, cw_row row);
+
 /* CW_ROW_NONE when the key is not there. */
 cw_row cw_table_find(const struct cw_table *table, uint64_t hash, const void *key,
                      uint32_t key_bytes);

@@ -69,47 +69,60 @@ static void follow_programs(struct cw_pipeline *p, struct cw_core_before *core)
 }
 
 /*
- * Each row of a customer asks for that customer, who lies anywhere: so rows are taken so many at a
- * time, their customers' places asked for, then the customers, before the first is looked at.
+ * Rows that lead to rows of another table (a cart to its customer), which lie anywhere. So rows are
+ * taken so many at a time: the places of those that they lead to are asked for, then these
+ * themselves, and they are found, before the first is looked at. Finding moves nothing.
  */
-struct owned {
+struct led {
     cw_row rows[CW_LOAD_BATCH];
-    uint64_t hashes[CW_LOAD_BATCH]; /* of the customers; of who has none: anything */
+    cw_row to[CW_LOAD_BATCH]; /* CW_ROW_NONE: not there, or the row leads to none */
+    uint64_t hashes[CW_LOAD_BATCH];
     uint32_t count;
 };
 
-/* The next rows of a table; `owner` says whose a row is by its key. False: there are none left. */
-static bool next_owned(const struct cw_pipeline *p, const struct cw_table *table, uint64_t *cursor,
-                       struct cw_view (*owner)(struct cw_view key), struct owned *owned)
+enum {
+    LED_KEY_BYTES = CW_ID_BYTES_MAX + sizeof(uint32_t) /* of the longest that is put together */
+};
+
+struct lead {
+    const struct cw_table *from, *to;
+    /* The key of what a row leads to, of no bytes: nothing; room has LED_KEY_BYTES. */
+    struct cw_view (*key)(const struct cw_table *from, cw_row row, char *room);
+};
+
+/* The next rows; false: there are none left. */
+static bool next_led(const struct lead *lead, uint64_t *cursor, struct led *led)
 {
-    owned->count = 0;
-    while (owned->count < CW_LOAD_BATCH) {
-        cw_row row = cw_table_next(table, cursor);
+    char room[LED_KEY_BYTES];
+    led->count = 0;
+    while (led->count < CW_LOAD_BATCH) {
+        cw_row row = cw_table_next(lead->from, cursor);
         if (row == CW_ROW_NONE) {
             break;
         }
-        struct cw_view id = owner(cw_table_key(table, row));
-        uint64_t hash = cw_table_hash(p->customers, id.data, id.bytes);
-        cw_table_prefetch(p->customers, hash);
-        owned->rows[owned->count] = row;
-        owned->hashes[owned->count++] = hash;
+        struct cw_view key = lead->key(lead->from, row, room);
+        uint64_t hash = cw_table_hash(lead->to, key.data, key.bytes);
+        cw_table_prefetch(lead->to, hash);
+        led->rows[led->count] = row;
+        led->hashes[led->count++] = hash;
     }
-    for (uint32_t i = 0; i < owned->count; i++) {
-        cw_table_prefetch_row(p->customers, owned->hashes[i]);
+    for (uint32_t i = 0; i < led->count; i++) {
+        cw_table_prefetch_row(lead->to, led->hashes[i]);
     }
-    return owned->count > 0;
+    for (uint32_t i = 0; i < led->count; i++) {
+        struct cw_view key = lead->key(lead->from, led->rows[i], room);
+        led->to[i] = key.bytes == 0
+                         ? CW_ROW_NONE
+                         : cw_table_find(lead->to, led->hashes[i], key.data, key.bytes);
+    }
+    return led->count > 0;
 }
 
-static bool find_owner(const struct cw_pipeline *p, struct cw_view id, uint64_t hash,
-                       struct cw_customer *customer)
+static struct cw_customer customer_at(const struct cw_pipeline *p, cw_row row)
 {
-    *customer = (struct cw_customer){.id = id};
-    customer->row = cw_table_find(p->customers, hash, id.data, id.bytes);
-    if (customer->row == CW_ROW_NONE) {
-        return false;
-    }
-    customer->at = cw_table_value(p->customers, customer->row);
-    return true;
+    return (struct cw_customer){.id = cw_table_key(p->customers, row),
+                                .row = row,
+                                .at = cw_table_value(p->customers, row)};
 }
 
 static const struct cw_core_before *core_of(const struct relink *r, struct cw_view customer)
@@ -174,22 +187,23 @@ static bool lead_to_products(struct cw_pipeline *p, cw_row row)
     return true;
 }
 
-static struct cw_view candidate_owner(struct cw_view key)
+static struct cw_view candidate_owner(const struct cw_table *candidates, cw_row row, char *room)
 {
+    (void)room;
+    struct cw_view key = cw_table_key(candidates, row);
     return (struct cw_view){key.data, key.bytes - (uint32_t)sizeof(uint32_t)};
 }
 
-static cw_err link_candidate(struct relink *r, cw_row row, uint64_t hash)
+static cw_err link_candidate(struct relink *r, cw_row row, cw_row customer)
 {
     struct cw_pipeline *p = r->p;
-    struct cw_customer customer;
     struct cw_candidate_row *at = cw_table_link(p->candidates, row);
-    if (!find_owner(p, candidate_owner(cw_table_key(p->candidates, row)), hash, &customer) ||
-        at->serial > customer.at->candidate_serial || at->listed > customer.at->listings) {
+    struct cw_customer_row *owner =
+        customer == CW_ROW_NONE ? NULL : cw_table_link(p->customers, customer);
+    if (owner == NULL || at->serial > owner->candidate_serial || at->listed > owner->listings) {
         return cw_damaged(r->fault, "a candidate that its customer does not know");
     }
     bool in_flight = at->status < CW_STATUS_CONVERTED;
-    struct cw_customer_row *owner = cw_table_link(p->customers, customer.row);
     cw_row *head = in_flight ? &owner->in_flight : &owner->history;
     at->slot = CW_SLOT_GONE; /* of those in flight it follows */
     at->score_bucket = at->value_bucket = CW_BUCKET_NONE;
@@ -214,11 +228,12 @@ static cw_err link_candidate(struct relink *r, cw_row row, uint64_t hash)
 /* Candidates go to their customers' lists, in any order yet. */
 static cw_err link_candidates(struct relink *r)
 {
-    struct owned owned;
+    const struct lead lead = {r->p->candidates, r->p->customers, candidate_owner};
+    struct led led;
     uint64_t cursor = 0;
-    while (next_owned(r->p, r->p->candidates, &cursor, candidate_owner, &owned)) {
-        for (uint32_t i = 0; i < owned.count; i++) {
-            cw_err err = link_candidate(r, owned.rows[i], owned.hashes[i]);
+    while (next_led(&lead, &cursor, &led)) {
+        for (uint32_t i = 0; i < led.count; i++) {
+            cw_err err = link_candidate(r, led.rows[i], led.to[i]);
             if (err != CW_ERR_OK) {
                 return err;
             }
@@ -247,6 +262,10 @@ static cw_row merge(struct cw_pipeline *p, cw_row a, cw_row b)
 /* Sorts a list, by runs of 1, 2, 4, ... that wait in their places to be merged. */
 static cw_row sort(struct cw_pipeline *p, cw_row list)
 {
+    /* Most lists are of one or none, and stand as they were linked. */
+    if (list == CW_ROW_NONE || cw_candidate_at(p, list)->next == CW_ROW_NONE) {
+        return list;
+    }
     cw_row runs[64] = {CW_ROW_NONE};
     while (list != CW_ROW_NONE) {
         cw_row run = list;
@@ -290,22 +309,23 @@ static cw_err sessions_now(struct relink *r, const struct cw_core_before *core, 
     return CW_ERR_OK;
 }
 
-static struct cw_view cart_owner(struct cw_view key)
+static struct cw_view cart_owner(const struct cw_table *carts, cw_row row, char *room)
 {
+    (void)room;
+    struct cw_view key = cw_table_key(carts, row);
     uint16_t bytes;
     memcpy(&bytes, key.data, sizeof bytes);
     return (struct cw_view){key.data + sizeof bytes, bytes};
 }
 
-static cw_err link_cart(struct relink *r, cw_row row, uint64_t hash)
+static cw_err link_cart(struct relink *r, cw_row row, cw_row of)
 {
     struct cw_pipeline *p = r->p;
-    struct cw_customer customer;
-    if (!find_owner(p, cart_owner(cw_table_key(p->carts, row)), hash, &customer)) {
+    if (of == CW_ROW_NONE) {
         return cw_damaged(r->fault, "a cart of no customer");
     }
     struct cw_cart_row *at = cw_table_link(p->carts, row);
-    struct cw_customer_row *owner = cw_table_link(p->customers, customer.row);
+    struct cw_customer_row *owner = cw_table_link(p->customers, of);
     at->prev = at->watched_next = at->watched_prev = CW_ROW_NONE;
     at->next = owner->carts;
     if (at->next != CW_ROW_NONE) {
@@ -314,6 +334,10 @@ static cw_err link_cart(struct relink *r, cw_row row, uint64_t hash)
     owner->carts = row;
     uint64_t sessions;
     uint64_t before = at->sessions;
+    if (before == 0) {
+        return CW_ERR_OK;
+    }
+    struct cw_customer customer = customer_at(p, of);
     cw_err err = sessions_now(r, core_of(r, customer.id), before, &sessions);
     if (err != CW_ERR_OK) {
         return err;
@@ -330,11 +354,17 @@ static cw_err link_cart(struct relink *r, cw_row row, uint64_t hash)
 
 static cw_err link_carts(struct relink *r)
 {
-    struct owned owned;
+    const struct lead lead = {r->p->carts, r->p->customers, cart_owner};
+    struct led led;
     uint64_t cursor = 0;
-    while (next_owned(r->p, r->p->carts, &cursor, cart_owner, &owned)) {
-        for (uint32_t i = 0; i < owned.count; i++) {
-            cw_err err = link_cart(r, owned.rows[i], owned.hashes[i]);
+    while (next_led(&lead, &cursor, &led)) {
+        for (uint32_t i = 0; i < led.count; i++) { /* what each will be put in front of */
+            if (led.to[i] != CW_ROW_NONE) {
+                cw_table_prefetch_at(r->p->carts, customer_at(r->p, led.to[i]).at->carts);
+            }
+        }
+        for (uint32_t i = 0; i < led.count; i++) {
+            cw_err err = link_cart(r, led.rows[i], led.to[i]);
             if (err != CW_ERR_OK) {
                 return err;
             }
@@ -344,27 +374,27 @@ static cw_err link_carts(struct relink *r)
 }
 
 /* Of no bytes: it is a product's. */
-static struct cw_view seen_owner(struct cw_view key)
+static struct cw_view seen_owner(const struct cw_table *seen, cw_row row, char *room)
 {
+    (void)room;
+    struct cw_view key = cw_table_key(seen, row);
     uint16_t bytes;
     memcpy(&bytes, key.data + 1, sizeof bytes);
     return (struct cw_view){key.data + 1 + sizeof bytes, bytes};
 }
 
-static cw_err link_one_seen(struct relink *r, cw_row row, uint64_t hash)
+static cw_err link_one_seen(struct relink *r, cw_row row, cw_row customer)
 {
     struct cw_pipeline *p = r->p;
-    struct cw_view id = seen_owner(cw_table_key(p->seen, row));
     struct cw_seen_row *at = cw_table_link(p->seen, row);
-    struct cw_customer customer;
     at->next = at->prev = CW_ROW_NONE;
-    if (id.bytes == 0) {
-        return CW_ERR_OK;
+    if (customer == CW_ROW_NONE) {
+        char room[LED_KEY_BYTES];
+        return seen_owner(p->seen, row, room).bytes == 0
+                   ? CW_ERR_OK
+                   : cw_damaged(r->fault, "an id that was seen of no customer");
     }
-    if (!find_owner(p, id, hash, &customer)) {
-        return cw_damaged(r->fault, "an id that was seen of no customer");
-    }
-    struct cw_customer_row *owner = cw_table_link(p->customers, customer.row);
+    struct cw_customer_row *owner = cw_table_link(p->customers, customer);
     at->next = owner->seen;
     if (at->next != CW_ROW_NONE) {
         ((struct cw_seen_row *)cw_table_link(p->seen, at->next))->prev = row;
@@ -375,11 +405,17 @@ static cw_err link_one_seen(struct relink *r, cw_row row, uint64_t hash)
 
 static cw_err link_seen(struct relink *r)
 {
-    struct owned owned;
+    const struct lead lead = {r->p->seen, r->p->customers, seen_owner};
+    struct led led;
     uint64_t cursor = 0;
-    while (next_owned(r->p, r->p->seen, &cursor, seen_owner, &owned)) {
-        for (uint32_t i = 0; i < owned.count; i++) {
-            cw_err err = link_one_seen(r, owned.rows[i], owned.hashes[i]);
+    while (next_led(&lead, &cursor, &led)) {
+        for (uint32_t i = 0; i < led.count; i++) { /* what each will be put in front of */
+            if (led.to[i] != CW_ROW_NONE) {
+                cw_table_prefetch_at(r->p->seen, customer_at(r->p, led.to[i]).at->seen);
+            }
+        }
+        for (uint32_t i = 0; i < led.count; i++) {
+            cw_err err = link_one_seen(r, led.rows[i], led.to[i]);
             if (err != CW_ERR_OK) {
                 return err;
             }
@@ -389,21 +425,19 @@ static cw_err link_seen(struct relink *r)
 }
 
 /* The key of the candidate that a message is of. */
-static uint32_t message_key(const struct cw_message_row *message,
-                            char key[CW_ID_BYTES_MAX + sizeof message->serial])
+static struct cw_view message_candidate(const struct cw_table *messages, cw_row row, char *room)
 {
+    const struct cw_message_row *message = cw_table_value(messages, row);
     struct cw_view customer = cw_message_owner(message);
-    memcpy(key, customer.data, customer.bytes);
-    memcpy(key + customer.bytes, &message->serial, sizeof message->serial);
-    return customer.bytes + (uint32_t)sizeof message->serial;
+    memcpy(room, customer.data, customer.bytes);
+    memcpy(room + customer.bytes, &message->serial, sizeof message->serial);
+    return (struct cw_view){room, customer.bytes + (uint32_t)sizeof message->serial};
 }
 
 /* Whether it leads to a touch that was tried, under the id that follows from that. */
-static bool message_good(struct cw_pipeline *p, cw_row row, uint64_t hash)
+static bool message_good(struct cw_pipeline *p, cw_row row, cw_row of)
 {
     const struct cw_message_row *message = cw_table_value(p->messages, row);
-    char key[CW_ID_BYTES_MAX + sizeof message->serial];
-    cw_row of = cw_table_find(p->candidates, hash, key, message_key(message, key));
     if (of == CW_ROW_NONE) {
         return false;
     }
@@ -419,52 +453,50 @@ static bool message_good(struct cw_pipeline *p, cw_row row, uint64_t hash)
     return cw_view_equal(cw_table_key(p->messages, row), (struct cw_view){id, sizeof id});
 }
 
-/* As next_owned, with the candidates that messages are of. */
-static bool next_messages(const struct cw_pipeline *p, uint64_t *cursor, struct owned *owned)
-{
-    owned->count = 0;
-    while (owned->count < CW_LOAD_BATCH) {
-        cw_row row = cw_table_next(p->messages, cursor);
-        if (row == CW_ROW_NONE) {
-            break;
-        }
-        const struct cw_message_row *message = cw_table_value(p->messages, row);
-        char key[CW_ID_BYTES_MAX + sizeof message->serial];
-        uint64_t hash = cw_table_hash(p->candidates, key, message_key(message, key));
-        cw_table_prefetch(p->candidates, hash);
-        owned->rows[owned->count] = row;
-        owned->hashes[owned->count++] = hash;
-    }
-    for (uint32_t i = 0; i < owned->count; i++) {
-        cw_table_prefetch_row(p->candidates, owned->hashes[i]);
-    }
-    return owned->count > 0;
-}
-
-/* A short link whose message is no more goes: it was left where links were not configured when its
-   message went. */
 static cw_err look_at_messages(struct relink *r)
 {
     struct cw_pipeline *p = r->p;
-    struct owned owned;
+    const struct lead lead = {p->messages, p->candidates, message_candidate};
+    struct led led;
     uint64_t cursor = 0;
-    while (next_messages(p, &cursor, &owned)) {
-        for (uint32_t i = 0; i < owned.count; i++) {
-            if (!message_good(p, owned.rows[i], owned.hashes[i])) {
+    while (next_led(&lead, &cursor, &led)) {
+        for (uint32_t i = 0; i < led.count; i++) { /* touches and texts are behind what is near */
+            if (led.to[i] != CW_ROW_NONE) {
+                const struct cw_candidate_row *candidate = cw_candidate_at(p, led.to[i]);
+                __builtin_prefetch(cw_candidate_touches(candidate));
+                __builtin_prefetch(cw_candidate_texts(candidate).cart.data);
+            }
+        }
+        for (uint32_t i = 0; i < led.count; i++) {
+            if (!message_good(p, led.rows[i], led.to[i])) {
                 return cw_damaged(r->fault, "a message of a touch that was not sent");
             }
         }
     }
-    cursor = 0;
-    cw_row row;
-    while ((row = cw_table_next(p->links, &cursor)) != CW_ROW_NONE) {
-        const struct cw_link_row *link = cw_table_value(p->links, row);
-        struct cw_view id = {link->message_id, sizeof link->message_id};
-        if (cw_message_find(p, id, 0) == CW_ROW_NONE) {
-            cw_table_remove(p->links, row);
+    return CW_ERR_OK;
+}
+
+static struct cw_view link_message(const struct cw_table *links, cw_row row, char *room)
+{
+    (void)room;
+    const struct cw_link_row *link = cw_table_value(links, row);
+    return (struct cw_view){link->message_id, sizeof link->message_id};
+}
+
+/* A short link whose message is no more goes: it was left where links were not configured when its
+   message went. */
+static void look_at_links(struct cw_pipeline *p)
+{
+    const struct lead lead = {p->links, p->messages, link_message};
+    struct led led;
+    uint64_t cursor = 0;
+    while (next_led(&lead, &cursor, &led)) {
+        for (uint32_t i = 0; i < led.count; i++) {
+            if (led.to[i] == CW_ROW_NONE) {
+                cw_table_remove(p->links, led.rows[i]);
+            }
         }
     }
-    return CW_ERR_OK;
 }
 
 static void sooner(int64_t *due, int64_t next)
@@ -577,7 +609,7 @@ static void wind_up_all(struct cw_pipeline *p)
         while (count < CW_LOAD_BATCH &&
                (row = cw_table_next(p->customers, &cursor)) != CW_ROW_NONE) {
             const struct cw_customer_row *at = cw_table_value(p->customers, row);
-            cw_table_prefetch_at(p->candidates, at->in_flight);
+            cw_table_prefetch_all_at(p->candidates, at->in_flight);
             cw_table_prefetch_at(p->candidates, at->history);
             cw_table_prefetch_at(p->carts, at->watched);
             rows[count++] = row;
@@ -601,6 +633,7 @@ static cw_err link_all(struct relink *r)
     if (err != CW_ERR_OK) {
         return err;
     }
+    look_at_links(r->p);
     wind_up_all(r->p);
     return share_fates(r);
 }
