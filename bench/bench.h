@@ -44,7 +44,8 @@ extern const struct cw_bench_case cw_bench_json[], cw_bench_pattern[], cw_bench_
     cw_bench_wheel[], cw_bench_table[], cw_bench_ring[], cw_bench_model[], cw_bench_message[],
     cw_bench_form[], cw_bench_checkpoint[], cw_bench_restart[], cw_bench_pipeline[],
     cw_bench_server[], cw_bench_limit[], cw_bench_disk[];
-extern const struct cw_bench_probe cw_bench_beside[], cw_bench_engine[], cw_bench_again[];
+extern const struct cw_bench_probe cw_bench_beside[], cw_bench_engine[], cw_bench_engine_restart[],
+    cw_bench_again[];
 
 /* Where benches make their files: --dir, else beside the program. */
 extern const char *cw_bench_dir;

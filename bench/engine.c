@@ -276,13 +276,12 @@ static bool wait_until_ready(struct cw_bench_engine *engine, const char *errors)
     return ready;
 }
 
-bool cw_bench_engine_open(struct cw_bench_engine *engine, const char *durability,
-                          enum cw_bench_cores cores, struct cw_bench_report *report)
+bool cw_bench_engine_make(struct cw_bench_engine *engine, const char *durability,
+                          enum cw_bench_cores cores, const char *settings,
+                          struct cw_bench_report *report)
 {
     char program[CW_BENCH_PATH_BYTES];
     char file[CW_BENCH_PATH_BYTES];
-    char state[CW_BENCH_PATH_BYTES];
-    char errors[CW_BENCH_PATH_BYTES];
     *engine = (struct cw_bench_engine){.pid = -1};
     cw_bench_program("cartwheel", program);
     if (access(program, X_OK) != 0) {
@@ -293,35 +292,75 @@ bool cw_bench_engine_open(struct cw_bench_engine *engine, const char *durability
         return false;
     }
     (void)snprintf(file, sizeof file, "%.3900s/engine.yaml", engine->directory);
-    (void)snprintf(state, sizeof state, "%.3900s/state", engine->directory);
-    (void)snprintf(errors, sizeof errors, "%.3900s/errors", engine->directory);
     FILE *yaml = fopen(file, "we");
     if (yaml != NULL) {
         long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-        (void)fprintf(yaml, "durability: %s\n", durability);
+        (void)fprintf(yaml, "durability: %s\n%s", durability, settings);
         if (cores == CW_BENCH_SPARE_CPU) {
             (void)fprintf(yaml, "cores: %ld\n", cpus > 1 ? cpus - 1 : 1);
         }
         (void)fclose(yaml);
     }
+    return true;
+}
+
+bool cw_bench_engine_start(struct cw_bench_engine *engine, struct cw_bench_report *report)
+{
+    char program[CW_BENCH_PATH_BYTES];
+    char file[CW_BENCH_PATH_BYTES];
+    char state[CW_BENCH_PATH_BYTES];
+    char errors[CW_BENCH_PATH_BYTES];
+    cw_bench_program("cartwheel", program);
+    (void)snprintf(file, sizeof file, "%.3900s/engine.yaml", engine->directory);
+    (void)snprintf(state, sizeof state, "%.3900s/state", engine->directory);
+    (void)snprintf(errors, sizeof errors, "%.3900s/errors", engine->directory);
     const char *argv[] = {program, "run",         "-c",      file,  "--http", "127.0.0.1:0",
                           "--tcp", "127.0.0.1:0", "--state", state, NULL};
+    (void)unlink(errors); /* or what the one before said would be read until this one runs */
     engine->pid = cw_bench_start(argv, NULL, errors);
     if (engine->pid < 0 || !wait_until_ready(engine, errors)) {
-        cw_bench_fail(report, "the engine did not start (durability %s)", durability);
+        cw_bench_fail(report, "the engine did not start: standard error has what it said");
+        return false;
+    }
+    return true;
+}
+
+bool cw_bench_engine_open(struct cw_bench_engine *engine, const char *durability,
+                          enum cw_bench_cores cores, struct cw_bench_report *report)
+{
+    if (!cw_bench_engine_make(engine, durability, cores, "", report)) {
+        return false;
+    }
+    if (!cw_bench_engine_start(engine, report)) {
+        cw_bench_note(report, "its durability was %s", durability);
         cw_bench_engine_close(engine, report);
         return false;
     }
     return true;
 }
 
+void cw_bench_engine_said(const struct cw_bench_engine *engine, struct cw_text *said)
+{
+    char errors[CW_BENCH_PATH_BYTES];
+    (void)snprintf(errors, sizeof errors, "%.3900s/errors", engine->directory);
+    read_file(errors, said);
+}
+
+void cw_bench_engine_kill(struct cw_bench_engine *engine)
+{
+    if (engine->pid > 0) { /* kill() takes -1 for everybody */
+        (void)kill(engine->pid, SIGKILL);
+        while (waitpid(engine->pid, NULL, 0) < 0 && errno == EINTR) {
+        }
+    }
+    engine->pid = -1;
+}
+
 void cw_bench_engine_close(struct cw_bench_engine *engine, struct cw_bench_report *report)
 {
     if (engine->pid > 0 && !cw_bench_stop(engine->pid)) {
-        char errors[CW_BENCH_PATH_BYTES];
         struct cw_text said = {0};
-        (void)snprintf(errors, sizeof errors, "%.3900s/errors", engine->directory);
-        read_file(errors, &said);
+        cw_bench_engine_said(engine, &said);
         (void)fprintf(stderr, "%s", cw_text_terminate(&said));
         cw_text_deinit(&said);
         cw_bench_fail(report, "the engine did not end well");
@@ -344,6 +383,18 @@ double cw_bench_cpu_seconds(pid_t pid)
     }
     cw_text_deinit(&stat);
     return ticks / (double)sysconf(_SC_CLK_TCK);
+}
+
+double cw_bench_resident_bytes(pid_t pid)
+{
+    char path[64];
+    struct cw_text statm = {0};
+    (void)snprintf(path, sizeof path, "/proc/%d/statm", (int)pid);
+    read_file(path, &statm);
+    const char *at = strchr(cw_text_terminate(&statm), ' '); /* behind the whole size */
+    double pages = at != NULL ? strtod(at, NULL) : 0;
+    cw_text_deinit(&statm);
+    return pages * (double)sysconf(_SC_PAGESIZE);
 }
 
 /* ---- JSON ---- */

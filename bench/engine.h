@@ -62,8 +62,20 @@ bool cw_bench_engine_open(struct cw_bench_engine *engine, const char *durability
 /* Stops it and removes its directory; an engine that failed is a failure of the report. */
 void cw_bench_engine_close(struct cw_bench_engine *engine, struct cw_bench_report *report);
 
+/* The same in parts. make: its directory, with further lines of the engine file, each ended; start:
+   it, on the state that is in there; a crash, after which the directory is left as it is. */
+bool cw_bench_engine_make(struct cw_bench_engine *engine, const char *durability,
+                          enum cw_bench_cores cores, const char *settings,
+                          struct cw_bench_report *report);
+bool cw_bench_engine_start(struct cw_bench_engine *engine, struct cw_bench_report *report);
+void cw_bench_engine_kill(struct cw_bench_engine *engine);
+/* What it has written on standard error since its start. */
+void cw_bench_engine_said(const struct cw_bench_engine *engine, struct cw_text *said);
+
 /* CPU time that a process has taken so far, all its threads. */
 double cw_bench_cpu_seconds(pid_t pid);
+/* Memory that it has now; 0: it is not there. */
+double cw_bench_resident_bytes(pid_t pid);
 
 /* ---- load on it ---- */
 

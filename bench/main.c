@@ -25,8 +25,8 @@ static const struct suite {
 };
 
 /* They take minutes: run when --filter names them, and a few of them with --tiny. */
-static const struct cw_bench_probe *const probes[] = {cw_bench_beside, cw_bench_engine,
-                                                      cw_bench_again, NULL};
+static const struct cw_bench_probe *const probes[] = {
+    cw_bench_beside, cw_bench_engine, cw_bench_engine_restart, cw_bench_again, NULL};
 
 const char *cw_bench_dir;
 

@@ -259,11 +259,29 @@ static cw_row merge(struct cw_pipeline *p, cw_row a, cw_row b)
     return head;
 }
 
-/* Sorts a list, by runs of 1, 2, 4, ... that wait in their places to be merged. */
+/* Puts `prev` right; false: the list is not sorted, and `next` alone is right. */
+static bool take_as_sorted(struct cw_pipeline *p, cw_row list)
+{
+    cw_row prev = CW_ROW_NONE;
+    uint32_t before = UINT32_MAX;
+    while (list != CW_ROW_NONE) {
+        struct cw_candidate_row *at = cw_table_link(p->candidates, list);
+        if (at->listed > before) {
+            return false;
+        }
+        before = at->listed;
+        at->prev = prev;
+        prev = list;
+        list = at->next;
+    }
+    return true;
+}
+
+/* Sorts a list, by runs of 1, 2, 4, ... that wait in their places to be merged. Mostly it is sorted:
+   rows lie in the order in which they were made, and each was put in front. */
 static cw_row sort(struct cw_pipeline *p, cw_row list)
 {
-    /* Most lists are of one or none, and stand as they were linked. */
-    if (list == CW_ROW_NONE || cw_candidate_at(p, list)->next == CW_ROW_NONE) {
+    if (take_as_sorted(p, list)) {
         return list;
     }
     cw_row runs[64] = {CW_ROW_NONE};
@@ -282,13 +300,8 @@ static cw_row sort(struct cw_pipeline *p, cw_row list)
     for (uint32_t i = 0; i < CW_COUNTOF(runs); i++) {
         list = merge(p, runs[i], list);
     }
-    cw_row prev = CW_ROW_NONE;
-    for (cw_row row = list; row != CW_ROW_NONE;) {
-        struct cw_candidate_row *at = cw_table_link(p->candidates, row);
-        at->prev = prev;
-        prev = row;
-        row = at->next;
-    }
+    bool sorted = take_as_sorted(p, list);
+    CW_ASSERT(sorted);
     return list;
 }
 

@@ -324,6 +324,19 @@ static cw_err begin_epoch(struct cw_durable *durable, struct cw_pipeline *const 
     return err;
 }
 
+/* The first thing that a state holds is a manifest, of epoch 0: so files without one are never taken
+   for what a first start left that was cut short. */
+static cw_err begin_state(struct cw_durable *durable, struct cw_fault *fault)
+{
+    const struct cw_durable_files *files = &durable->options.files;
+    struct cw_manifest begun = durable->manifest;
+    CW_ASSERT(durable->fresh && begun.epoch == 0);
+    begun.cores = durable->options.cores;
+    cw_err err = files->store(files->self, &begun, fault);
+    durable->manifest.generation = begun.generation;
+    return err;
+}
+
 /* Each core's checkpoint of all that it has; then the manifest goes over to them. */
 static cw_err end_epoch(struct cw_durable *durable, struct cw_fault *fault)
 {
@@ -424,6 +437,9 @@ cw_err cw_durable_recover(struct cw_durable *durable, struct cw_pipeline *const 
     if (err == CW_ERR_OK) { /* of starts that a crash cut short: the old one, or half a new one */
         err = files->keep(files->self, durable->manifest.epoch, fault);
     }
+    if (err == CW_ERR_OK && durable->fresh) {
+        err = begin_state(durable, fault);
+    }
     if (err == CW_ERR_OK && !same) {
         err = begin_epoch(durable, pipelines, fault);
     }
@@ -455,8 +471,9 @@ cw_err cw_durable_open(struct cw_durable **durable, const struct cw_durable_opti
     made->options = *options;
     made->memory_lock = -1;
     cw_err err = options->files.load(options->files.self, &made->manifest, fault);
-    if (err == CW_ERR_NOT_FOUND) {
-        /* No cores, no epoch yet: the first one is written as any change of cores is. */
+    if (err == CW_ERR_NOT_FOUND || (err == CW_ERR_OK && made->manifest.epoch == 0)) {
+        /* No cores, no epoch yet: the first one is written as any change of cores is. Or a first
+           start was cut short: what it left of epoch 1 goes. */
         made->fresh = true;
         made->manifest = (struct cw_manifest){.partitions = options->partitions};
         name_store(made);

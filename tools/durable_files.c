@@ -55,8 +55,8 @@ static bool is_epoch(const char *name, uint64_t *epoch)
     return strcmp(name, same) == 0;
 }
 
-/* The lowest number of an epoch above 1 that is there; 0: there is none, or nobody can look. */
-static uint64_t later_epoch(const char *directory)
+/* The lowest number of an epoch that is there; 0: there is none, or nobody can look. */
+static uint64_t any_epoch(const char *directory)
 {
     uint64_t lowest = 0;
     DIR *names = opendir(directory);
@@ -65,7 +65,7 @@ static uint64_t later_epoch(const char *directory)
     }
     for (const struct dirent *entry; (entry = readdir(names)) != NULL;) {
         uint64_t found;
-        if (is_epoch(entry->d_name, &found) && found > 1 && (lowest == 0 || found < lowest)) {
+        if (is_epoch(entry->d_name, &found) && (lowest == 0 || found < lowest)) {
             lowest = found;
         }
     }
@@ -102,13 +102,14 @@ static cw_err load(void *self, struct cw_manifest *manifest, struct cw_fault *fa
         }
     }
     if (errs[0] != CW_ERR_OK && errs[1] != CW_ERR_OK) {
-        /* A first start that was cut short leaves epoch 1 alone. A later one had a manifest, and
-           who took this for a first start would remove what is there. */
-        uint64_t later = later_epoch(directory);
-        if (later > 0) {
+        /* A state begins with its manifest. Who took this for a first start would remove what is
+           there. */
+        uint64_t epoch = any_epoch(directory);
+        if (epoch > 0) {
             return cw_fail(fault, CW_ERR_CORRUPT,
-                           "both manifests are missing in %.150s, and epoch %llu is there",
-                           directory, (unsigned long long)later);
+                           "both manifests are missing in %.150s, and epoch %llu is there: bring "
+                           "manifest.a or manifest.b back, or restore a snapshot elsewhere",
+                           directory, (unsigned long long)epoch);
         }
         *fault = faults[0];
         return errs[0];

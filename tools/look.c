@@ -115,7 +115,10 @@ static cw_err open_state(struct cw_look *look, const struct cw_look_options *opt
     }
     struct cw_durable_directory directory = {.path = look->path};
     struct cw_durable_files files = cw_durable_files(&directory);
-    return files.load(files.self, &look->manifest, fault);
+    cw_err err = files.load(files.self, &look->manifest, fault);
+    return err == CW_ERR_OK && look->manifest.epoch == 0
+               ? cw_fail(fault, CW_ERR_NOT_FOUND, "its first start did not come to its end")
+               : err;
 }
 
 static int is_program(const struct dirent *entry)
