@@ -277,8 +277,8 @@ static bool take_as_sorted(struct cw_pipeline *p, cw_row list)
     return true;
 }
 
-/* Sorts a list, by runs of 1, 2, 4, ... that wait in their places to be merged. Mostly it is sorted:
-   rows lie in the order in which they were made, and each was put in front. */
+/* Sorts a list, by runs of 1, 2, 4, ... that wait in their places to be merged. Mostly it is
+   sorted: rows lie in the order in which they were made, and each was put in front. */
 static cw_row sort(struct cw_pipeline *p, cw_row list)
 {
     if (take_as_sorted(p, list)) {

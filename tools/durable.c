@@ -324,8 +324,8 @@ static cw_err begin_epoch(struct cw_durable *durable, struct cw_pipeline *const 
     return err;
 }
 
-/* The first thing that a state holds is a manifest, of epoch 0: so files without one are never taken
-   for what a first start left that was cut short. */
+/* The first thing that a state holds is a manifest, of epoch 0: so files without one are never
+   taken for what a first start left that was cut short. */
 static cw_err begin_state(struct cw_durable *durable, struct cw_fault *fault)
 {
     const struct cw_durable_files *files = &durable->options.files;
