@@ -61,10 +61,12 @@ static void put_manifest(struct cw_text *out, const struct cw_look *look, bool j
     if (json) {
         cw_text_printf(out,
                        "\",\"generation\":%llu,\"epoch\":%llu,\"coreCount\":%u,\"partitions\":%u,"
-                       "\"clean\":%s,\"held\":%s,\"writer\":",
+                       "\"clean\":%s,\"held\":%s,\"heldFor\":[",
                        (unsigned long long)m->generation, (unsigned long long)m->epoch, m->cores,
                        m->partitions, m->clean ? "true" : "false",
                        m->held != CW_HOLD_NONE ? "true" : "false");
+        cw_holds_write(m->held, "\"", out);
+        cw_text_puts(out, "],\"writer\":");
     } else {
         cw_text_printf(out,
                        "\n  generation %llu, epoch %llu, %u cores, %u partitions\n  stopped in "

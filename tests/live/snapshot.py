@@ -147,7 +147,8 @@ def at_rest(results, folder, state, program):
     results.check(code == 0, "the state verifies", output + said)
     code, output, said = run("inspect", "--state", state, "--json", program)
     told = json.loads(output)
-    results.check(told["clean"] and not told["held"] and len(told["cores"]) == 2,
+    results.check(told["clean"] and not told["held"] and told["heldFor"] == [] and
+                  len(told["cores"]) == 2,
                   "inspect --json tells the manifest and each core", told)
     text = dump("--state", state, program)
     out = os.path.join(folder, "rest.cwsnap")
@@ -155,6 +156,9 @@ def at_rest(results, folder, state, program):
     results.check(code == 0, "a snapshot at rest", output + said)
     results.equal(digest(state), before, "none of them changed a byte")
     results.equal(dump(out), text, "it holds the same")
+    told = json.loads(run("inspect", out, "--json", program)[1])
+    results.equal((told["held"], told["heldFor"]), (True, ["restored"]),
+                  "restored from it, sends are held, and why")
     code, _, said = run("snapshot", "--state", state, "--out", out, program)
     results.check(code == 2 and "already" in said, "no file is written over", said)
 
