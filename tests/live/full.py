@@ -159,6 +159,21 @@ def full_memory(results, folder, program):
         mounted("-o", "remount,size=512m", place)
         over(results, live, "memory", "there is memory again")
         results.equal(live.stop(), 0, "it stops in order")
+    for size, ready in ((24, False), (512, True)):  # and comes back where there is less
+        subprocess.run(["umount", place], capture_output=True, check=True)
+        mounted("-t", "tmpfs", "-o", f"size={size}m", "none", place)
+        path = os.path.join(folder, "engine.json")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(config)
+        if ready:
+            with engine.Engine(programs=[program], state=state, cores=1, config=config) as live:
+                results.equal(live.get(f"/v1/candidates/{kept[0]}:kept")[0], 200, "all is there")
+            continue
+        code, _, said = engine.execute([engine.binary(), "run", "-c", path, "--state", state,
+                                        "--cores", "1", "--http", "127.0.0.1:0", program],
+                                       timeout=60)
+        results.check(code == 1 and b"no room is left for tables" in said,
+                      "too little for what there is ends a start in words", (code, said))
 
 
 def main():
