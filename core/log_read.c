@@ -109,8 +109,8 @@ static void ask_ahead(struct cw_log_reader *reader)
     }
 }
 
-/* Goes over to what was asked for ahead. False: there is none, it failed, or is not what is
-   wanted. */
+/* Goes over to what was asked for ahead. False: there is none, it failed, was cut off, or is not
+   what is wanted. */
 static bool take_ahead(struct cw_log_reader *reader, uint64_t offset, uint64_t bytes)
 {
     struct cw_log_side *next = ahead_by(reader, 1);
@@ -121,7 +121,8 @@ static bool take_ahead(struct cw_log_reader *reader, uint64_t offset, uint64_t b
     CW_ASSERT(next->op.offset == end);
     wait_for(reader, next);
     uint64_t carried = end - offset;
-    if (next->op.error != 0 || carried + next->op.got < bytes) {
+    if (next->op.error != 0 || next->op.got < next->op.bytes ||
+        carried + next->op.got < bytes) {
         return false;
     }
     char *to = next->at - carried;
@@ -144,6 +145,10 @@ static int read_into(struct cw_log_reader *reader, char *into, uint64_t offset, 
         reader->window = into;
         reader->window_at = offset;
         reader->window_bytes = op.got;
+    }
+    if (error == 0 && op.got < op.bytes) { /* it was cut off since it was opened: it ends there */
+        reader->size = (offset + op.got) & ~(uint64_t)(CW_DISK_BLOCK - 1);
+        reader->window_bytes = reader->size - offset;
     }
     return error;
 }

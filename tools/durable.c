@@ -337,6 +337,17 @@ static cw_err begin_state(struct cw_durable *durable, struct cw_fault *fault)
     return err;
 }
 
+/* Both slots from the first: one may be damaged. Begun and gone over to its first epoch, a state
+   has one that says so; the other one is of epoch 0, and who went on with that would remove all. */
+static cw_err fill_slots(struct cw_durable *durable, struct cw_fault *fault)
+{
+    const uint64_t generations = 3;
+    return durable->manifest.generation >= generations
+               ? CW_ERR_OK
+               : durable->options.files.store(durable->options.files.self, &durable->manifest,
+                                              fault);
+}
+
 /* Each core's checkpoint of all that it has; then the manifest goes over to them. */
 static cw_err end_epoch(struct cw_durable *durable, struct cw_fault *fault)
 {
@@ -357,9 +368,7 @@ static cw_err end_epoch(struct cw_durable *durable, struct cw_fault *fault)
         durable->manifest.cores = durable->options.cores;
         err = files->store(files->self, &durable->manifest, fault);
     }
-    if (err == CW_ERR_OK && durable->fresh) { /* both slots from the first: one may be damaged */
-        err = files->store(files->self, &durable->manifest, fault);
-    }
+    err = err == CW_ERR_OK ? fill_slots(durable, fault) : err;
     return err == CW_ERR_OK ? files->keep(files->self, durable->manifest.epoch, fault) : err;
 }
 
@@ -434,6 +443,9 @@ cw_err cw_durable_recover(struct cw_durable *durable, struct cw_pipeline *const 
     err = same ? recover_same(durable, pipelines, found, fault)
                : recover_dealt(durable, pipelines, found, fault);
     err = err == CW_ERR_OK ? cw_durable_unclean(durable, fault) : err;
+    if (err == CW_ERR_OK && !durable->fresh) { /* a crash may have come between the two */
+        err = fill_slots(durable, fault);
+    }
     if (err == CW_ERR_OK) { /* of starts that a crash cut short: the old one, or half a new one */
         err = files->keep(files->self, durable->manifest.epoch, fault);
     }

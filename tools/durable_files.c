@@ -89,11 +89,12 @@ static cw_err load(void *self, struct cw_manifest *manifest, struct cw_fault *fa
     /* Slots are renamed into place, so a crash leaves none half written: it is damage, and which of
        the two was the newer is not known. */
     for (uint32_t i = 0; i < 2; i++) {
-        if (errs[i] == CW_ERR_CORRUPT && errs[1 - i] == CW_ERR_NOT_FOUND) {
+        bool begun = errs[1 - i] == CW_ERR_OK && found[1 - i].epoch == 0; /* says of no rows */
+        if (errs[i] == CW_ERR_CORRUPT && (errs[1 - i] == CW_ERR_NOT_FOUND || begun)) {
             return cw_fail(fault, CW_ERR_CORRUPT,
-                           "%.150s; there is no other one: do not remove it, without one a start "
-                           "begins a new state here",
-                           faults[i].text);
+                           "%.150s; there is no other one%s: do not remove it, without one a "
+                           "start begins a new state here",
+                           faults[i].text, begun ? " that says of rows" : "");
         }
         if (errs[i] == CW_ERR_CORRUPT) {
             return cw_fail(fault, CW_ERR_CORRUPT,

@@ -164,3 +164,34 @@ Test(log_read, a_file_that_was_cut_off_ends_there)
     cr_assert(eq(int, cw_log_reader_need(&reader, cut - CW_DISK_BLOCK, CW_DISK_BLOCK, &there), 0));
     cr_assert(eq(ptr, there, NULL));
 }
+
+/* As by whoever tidies up in a state that an engine starts on: an end, nothing worse. */
+Test(log_read, a_file_may_be_cut_off_anywhere_at_any_time)
+{
+    for (uint32_t i = 0; i < 200; i++) {
+        uint64_t full = (uint64_t)BLOCKS * CW_DISK_BLOCK;
+        uint64_t cut = random_below(&chance, (uint32_t)full);
+        uint64_t when = random_below(&chance, BLOCKS) * (uint64_t)CW_DISK_BLOCK;
+        cut &= random_below(&chance, 2) == 0 ? UINT64_MAX : ~(uint64_t)(CW_DISK_BLOCK - 1);
+        bool ended = false;
+        for (uint64_t at = CW_DISK_BLOCK; at < full && !ended;) {
+            if (at >= when) {
+                memory_file(&disk, "log")->bytes = cut;
+            }
+            uint64_t bytes = some_bytes();
+            bytes = bytes < full - at ? bytes : full - at;
+            void *there;
+            cr_assert(eq(int, cw_log_reader_need(&reader, at, bytes, &there), 0));
+            ended = there == NULL;
+            if (ended) {
+                cr_assert(gt(u64, at + bytes, cut));
+            } else {
+                look(there, at, bytes);
+            }
+            at += bytes;
+        }
+        memory_file(&disk, "log")->bytes = full;
+        cw_log_reader_close(&reader);
+        open_log();
+    }
+}

@@ -123,7 +123,8 @@ def look(live, accepted):
 
 
 def check(results, live, mailbox, accepted, numbers):
-    engine.until(lambda: all(got is None or got["touches"][0]["status"] != "pending"
+    engine.until(lambda: all(got is None or
+                             got["touches"][0]["status"] not in ("pending", "sending")
                              for _, got in look(live, accepted)), 60, 0.5)
     time.sleep(1)  # for what would come once too often
     counts = {}

@@ -537,10 +537,19 @@ void sim_check_erased(struct sim *sim)
 }
 
 /* Whoever was erased is looked for by checkpoints of the epoch that counts alone: so a start leaves
-   no other, whatever became of the starts before it. */
+   no other, whatever became of the starts before it. And no slot says of an epoch that is none. */
 void sim_check_epochs(struct sim *sim)
 {
     uint64_t epoch = cw_durable_manifest(sim->machine.durable)->epoch;
+    for (uint32_t i = 0; i < 2; i++) {
+        struct cw_manifest slot;
+        struct cw_fault fault;
+        struct cw_view text = {sim->storage.slots[i], sim->storage.slot_bytes[i]};
+        if (cw_manifest_read(&slot, text, &fault) == CW_ERR_OK && slot.epoch == 0) {
+            sim_fail(sim, "manifest", "epoch %llu counts, and slot %u is of none",
+                     (unsigned long long)epoch, i);
+        }
+    }
     for (uint32_t i = 0; i < sim->storage.count; i++) {
         if (sim->storage.dirs[i].epoch != epoch) {
             sim_fail(sim, "erased", "epoch %llu counts, and files of epoch %llu are left",

@@ -112,6 +112,28 @@ Test(durable_files, the_only_manifest_is_not_to_be_removed)
     clean_up();
 }
 
+/* What a crash leaves in the middle of a first start's last step. */
+Test(durable_files, the_only_manifest_that_says_of_rows_is_not_to_be_removed)
+{
+    make_state();
+    cr_assert(unlink(path("manifest.a")) == 0);
+    struct cw_durable_directory of = {.path = directory};
+    struct cw_durable_files files = cw_durable_files(&of);
+    struct cw_manifest manifest = {.cores = 1, .partitions = 1, .writer = "test"};
+    struct cw_fault fault = {.code = CW_ERR_OK};
+    cr_assert(files.store(files.self, &manifest, &fault) == CW_ERR_OK);
+    manifest.epoch = 1;
+    cr_assert(files.store(files.self, &manifest, &fault) == CW_ERR_OK);
+    cr_assert(files.load(files.self, &manifest, &fault) == CW_ERR_OK);
+    cr_assert(manifest.epoch == 1);
+    cr_assert(unlink(path("manifest.a")) == 0);
+    make("manifest.a", false);
+    cr_assert(files.load(files.self, &manifest, &fault) == CW_ERR_CORRUPT);
+    cr_assert(strstr(fault.text, "do not remove it") != NULL);
+    cr_assert(unlink(path("manifest.b")) == 0);
+    clean_up();
+}
+
 /* Else it would be taken for a first start, which removes what an earlier one left. */
 Test(durable_files, epochs_without_a_manifest_are_no_first_start)
 {
