@@ -257,9 +257,12 @@ static bool wait_until_ready(struct cw_bench_engine *engine, const char *errors)
     struct cw_text said = {0};
     uint64_t until = cw_clock_monotonic_ns() + READY_NS;
     bool ready = false;
-    int status;
-    while (!ready && cw_clock_monotonic_ns() < until &&
-           waitpid(engine->pid, &status, WNOHANG) == 0) {
+    while (!ready && cw_clock_monotonic_ns() < until) {
+        if (waitpid(engine->pid, NULL, WNOHANG) != 0) {
+            engine->pid = -1; /* it has ended, and its number may be another's soon */
+            read_file(errors, &said);
+            break;
+        }
         (void)poll(NULL, 0, POLL_MS);
         read_file(errors, &said);
         const char *line = strstr(cw_text_terminate(&said), "\nready ");
