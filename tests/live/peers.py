@@ -1,8 +1,11 @@
-"""Real clients from the package registries, installed once into a folder beside the build.
+"""Real clients from the package registries, installed once into a folder beside the build: by the
+first test that asks for them, while others that run beside it wait.
 
 A peer that cannot be had (no registry, no npm) is None; whoever wanted it says so and counts it as
 skipped.
 """
+import contextlib
+import fcntl
 import os
 import shutil
 import subprocess
@@ -45,14 +48,33 @@ def stamp(folder, wanted):
         file.write("\n".join(wanted))
 
 
+@contextlib.contextmanager
+def alone():
+    """One process at a time; a lock goes with whoever is killed."""
+    os.makedirs(FOLDER, exist_ok=True)
+    with open(os.path.join(FOLDER, "lock"), "w", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 def python():
     """The interpreter that has PYTHON's packages, or None."""
+    with alone():
+        return python_alone()
+
+
+def node():
+    """A folder whose node_modules has NODE's packages, or None."""
+    with alone():
+        return node_alone()
+
+
+def python_alone():
     folder = os.path.join(FOLDER, "python")
     program = os.path.join(folder, "bin", "python3")
     if stamped(folder, PYTHON):
         return program
     shutil.rmtree(folder, ignore_errors=True)
-    os.makedirs(FOLDER, exist_ok=True)
     if not quiet(["/usr/bin/python3", "-m", "venv", folder]):
         return None
     if not quiet([program, "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
@@ -62,8 +84,7 @@ def python():
     return program
 
 
-def node():
-    """A folder whose node_modules has NODE's packages, or None."""
+def node_alone():
     folder = os.path.join(FOLDER, "node")
     if stamped(folder, NODE):
         return folder
