@@ -88,6 +88,10 @@ struct lead {
     const struct cw_table *from, *to;
     /* The key of what a row leads to, of no bytes: nothing; room has LED_KEY_BYTES. */
     struct cw_view (*key)(const struct cw_table *from, cw_row row, char *room);
+    /* Asks for what the row that was found leads to in turn; NULL: for nothing. */
+    void (*ask)(const struct cw_pipeline *p, cw_row to);
+    /* What is made of a row; it may remove that one, and moves or removes none of `to`. */
+    cw_err (*link)(struct relink *r, cw_row row, cw_row to);
 };
 
 /* The next rows; false: there are none left. */
@@ -116,6 +120,27 @@ static bool next_led(const struct lead *lead, uint64_t *cursor, struct led *led)
                          : cw_table_find(lead->to, led->hashes[i], key.data, key.bytes);
     }
     return led->count > 0;
+}
+
+/* All rows of a table, each with what it leads to. */
+static cw_err follow(struct relink *r, const struct lead *lead)
+{
+    struct led led;
+    uint64_t cursor = 0;
+    while (next_led(lead, &cursor, &led)) {
+        for (uint32_t i = 0; lead->ask != NULL && i < led.count; i++) {
+            if (led.to[i] != CW_ROW_NONE) {
+                lead->ask(r->p, led.to[i]);
+            }
+        }
+        for (uint32_t i = 0; i < led.count; i++) {
+            cw_err err = lead->link(r, led.rows[i], led.to[i]);
+            if (err != CW_ERR_OK) {
+                return err;
+            }
+        }
+    }
+    return CW_ERR_OK;
 }
 
 static struct cw_customer customer_at(const struct cw_pipeline *p, cw_row row)
@@ -221,23 +246,6 @@ static cw_err link_candidate(struct relink *r, cw_row row, cw_row customer)
     owner->in_flight_count += in_flight;
     if (in_flight) {
         take_over(p, row);
-    }
-    return CW_ERR_OK;
-}
-
-/* Candidates go to their customers' lists, in any order yet. */
-static cw_err link_candidates(struct relink *r)
-{
-    const struct lead lead = {r->p->candidates, r->p->customers, candidate_owner};
-    struct led led;
-    uint64_t cursor = 0;
-    while (next_led(&lead, &cursor, &led)) {
-        for (uint32_t i = 0; i < led.count; i++) {
-            cw_err err = link_candidate(r, led.rows[i], led.to[i]);
-            if (err != CW_ERR_OK) {
-                return err;
-            }
-        }
     }
     return CW_ERR_OK;
 }
@@ -365,25 +373,10 @@ static cw_err link_cart(struct relink *r, cw_row row, cw_row of)
     return CW_ERR_OK;
 }
 
-static cw_err link_carts(struct relink *r)
+/* What the next one will be put in front of. */
+static void ask_carts(const struct cw_pipeline *p, cw_row customer)
 {
-    const struct lead lead = {r->p->carts, r->p->customers, cart_owner};
-    struct led led;
-    uint64_t cursor = 0;
-    while (next_led(&lead, &cursor, &led)) {
-        for (uint32_t i = 0; i < led.count; i++) { /* what each will be put in front of */
-            if (led.to[i] != CW_ROW_NONE) {
-                cw_table_prefetch_at(r->p->carts, customer_at(r->p, led.to[i]).at->carts);
-            }
-        }
-        for (uint32_t i = 0; i < led.count; i++) {
-            cw_err err = link_cart(r, led.rows[i], led.to[i]);
-            if (err != CW_ERR_OK) {
-                return err;
-            }
-        }
-    }
-    return CW_ERR_OK;
+    cw_table_prefetch_at(p->carts, customer_at(p, customer).at->carts);
 }
 
 /* Of no bytes: it is a product's. */
@@ -396,7 +389,7 @@ static struct cw_view seen_owner(const struct cw_table *seen, cw_row row, char *
     return (struct cw_view){key.data + 1 + sizeof bytes, bytes};
 }
 
-static cw_err link_one_seen(struct relink *r, cw_row row, cw_row customer)
+static cw_err link_seen(struct relink *r, cw_row row, cw_row customer)
 {
     struct cw_pipeline *p = r->p;
     struct cw_seen_row *at = cw_table_link(p->seen, row);
@@ -416,25 +409,9 @@ static cw_err link_one_seen(struct relink *r, cw_row row, cw_row customer)
     return CW_ERR_OK;
 }
 
-static cw_err link_seen(struct relink *r)
+static void ask_seen(const struct cw_pipeline *p, cw_row customer)
 {
-    const struct lead lead = {r->p->seen, r->p->customers, seen_owner};
-    struct led led;
-    uint64_t cursor = 0;
-    while (next_led(&lead, &cursor, &led)) {
-        for (uint32_t i = 0; i < led.count; i++) { /* what each will be put in front of */
-            if (led.to[i] != CW_ROW_NONE) {
-                cw_table_prefetch_at(r->p->seen, customer_at(r->p, led.to[i]).at->seen);
-            }
-        }
-        for (uint32_t i = 0; i < led.count; i++) {
-            cw_err err = link_one_seen(r, led.rows[i], led.to[i]);
-            if (err != CW_ERR_OK) {
-                return err;
-            }
-        }
-    }
-    return CW_ERR_OK;
+    cw_table_prefetch_at(p->seen, customer_at(p, customer).at->seen);
 }
 
 /* The key of the candidate that a message is of. */
@@ -466,27 +443,19 @@ static bool message_good(struct cw_pipeline *p, cw_row row, cw_row of)
     return cw_view_equal(cw_table_key(p->messages, row), (struct cw_view){id, sizeof id});
 }
 
-static cw_err look_at_messages(struct relink *r)
+/* Touches and texts are behind what is near. */
+static void ask_candidate(const struct cw_pipeline *p, cw_row row)
 {
-    struct cw_pipeline *p = r->p;
-    const struct lead lead = {p->messages, p->candidates, message_candidate};
-    struct led led;
-    uint64_t cursor = 0;
-    while (next_led(&lead, &cursor, &led)) {
-        for (uint32_t i = 0; i < led.count; i++) { /* touches and texts are behind what is near */
-            if (led.to[i] != CW_ROW_NONE) {
-                const struct cw_candidate_row *candidate = cw_candidate_at(p, led.to[i]);
-                __builtin_prefetch(cw_candidate_touches(candidate));
-                __builtin_prefetch(cw_candidate_texts(candidate).cart.data);
-            }
-        }
-        for (uint32_t i = 0; i < led.count; i++) {
-            if (!message_good(p, led.rows[i], led.to[i])) {
-                return cw_damaged(r->fault, "a message of a touch that was not sent");
-            }
-        }
-    }
-    return CW_ERR_OK;
+    const struct cw_candidate_row *candidate = cw_candidate_at(p, row);
+    __builtin_prefetch(cw_candidate_touches(candidate));
+    __builtin_prefetch(cw_candidate_texts(candidate).cart.data);
+}
+
+static cw_err look_at_message(struct relink *r, cw_row row, cw_row of)
+{
+    return message_good(r->p, row, of)
+               ? CW_ERR_OK
+               : cw_damaged(r->fault, "a message of a touch that was not sent");
 }
 
 static struct cw_view link_message(const struct cw_table *links, cw_row row, char *room)
@@ -498,18 +467,12 @@ static struct cw_view link_message(const struct cw_table *links, cw_row row, cha
 
 /* A short link whose message is no more goes: it was left where links were not configured when its
    message went. */
-static void look_at_links(struct cw_pipeline *p)
+static cw_err look_at_link(struct relink *r, cw_row row, cw_row message)
 {
-    const struct lead lead = {p->links, p->messages, link_message};
-    struct led led;
-    uint64_t cursor = 0;
-    while (next_led(&lead, &cursor, &led)) {
-        for (uint32_t i = 0; i < led.count; i++) {
-            if (led.to[i] == CW_ROW_NONE) {
-                cw_table_remove(p->links, led.rows[i]);
-            }
-        }
+    if (message == CW_ROW_NONE) {
+        cw_table_remove(r->p->links, row);
     }
+    return CW_ERR_OK;
 }
 
 static void sooner(int64_t *due, int64_t next)
@@ -638,15 +601,20 @@ static void wind_up_all(struct cw_pipeline *p)
 
 static cw_err link_all(struct relink *r)
 {
+    const struct cw_pipeline *p = r->p;
+    const struct lead leads[] = {
+        {p->candidates, p->customers, candidate_owner, NULL, link_candidate},
+        {p->carts, p->customers, cart_owner, ask_carts, link_cart},
+        {p->seen, p->customers, seen_owner, ask_seen, link_seen},
+        {p->messages, p->candidates, message_candidate, ask_candidate, look_at_message},
+        {p->links, p->messages, link_message, NULL, look_at_link}};
     cw_err err = clear_customers(r);
-    err = err == CW_ERR_OK ? link_candidates(r) : err;
-    err = err == CW_ERR_OK ? link_carts(r) : err;
-    err = err == CW_ERR_OK ? link_seen(r) : err;
-    err = err == CW_ERR_OK ? look_at_messages(r) : err;
+    for (uint32_t i = 0; i < CW_COUNTOF(leads) && err == CW_ERR_OK; i++) {
+        err = follow(r, &leads[i]);
+    }
     if (err != CW_ERR_OK) {
         return err;
     }
-    look_at_links(r->p);
     wind_up_all(r->p);
     return share_fates(r);
 }
