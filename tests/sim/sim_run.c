@@ -223,13 +223,14 @@ static bool fall(struct sim *sim)
 
 /* Idle steps after which time is skipped although something is under way. A disk that is full stays
    so. Once there is space, a log that has run out of it looks again after so many polls, which a
-   real core makes in seconds: days must not pass between two of them. */
+   real core makes in seconds: days must not pass between two of them. Nor between two operations of
+   a slow disk, once faults have stopped and everything has to come to its end. */
 static uint32_t most_idle_steps(const struct sim *sim)
 {
     bool waits = false;
     for (uint32_t i = 0; i < sim->machine.cores && sim->full_until == 0; i++) {
         struct cw_commit commit = cw_store_commit(sim->machine.core[i].store);
-        waits = waits || (cw_store_full(sim->machine.core[i].store) &&
+        waits = waits || ((sim->quiet || cw_store_full(sim->machine.core[i].store)) &&
                           commit.number(commit.self) > commit.durable(commit.self));
     }
     return waits ? 2 * sim->machine.cores * CW_LOG_RETRY_POLLS : QUIET_STEPS;
