@@ -303,6 +303,8 @@ cw_err cw_checkpoint_read(const struct cw_disk *disk, const uint8_t store[16], u
         return cw_fail(fault, CW_ERR_IO, "checkpoints: mmap of %llu bytes",
                        (unsigned long long)(SIDES * side_bytes));
     }
+    /* The disk takes a huge page in one piece, and hundreds of small ones one by one. */
+    (void)madvise(memory, SIDES * side_bytes, MADV_HUGEPAGE);
     struct reader reader = {
         .disk = disk, .store = store, .shard = shard, .to = to, .file = CW_DISK_FILE_NONE};
     for (uint32_t i = 0; i < SIDES; i++) {

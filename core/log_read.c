@@ -10,6 +10,7 @@
 #include "core/log_priv.h"
 
 #include <errno.h>
+#include <sys/mman.h>
 
 enum {
     WINDOW_BYTES = 1 << 20,
@@ -24,6 +25,7 @@ bool cw_log_reader_init(struct cw_log_reader *reader, const struct cw_disk *disk
     if (reader->memory == NULL) {
         return false;
     }
+    (void)madvise(reader->memory, CW_LOG_SIDES * SIDE_BYTES, MADV_HUGEPAGE);
     for (uint32_t i = 0; i < CW_LOG_SIDES; i++) {
         reader->sides[i].at = reader->memory + (size_t)i * SIDE_BYTES + CARRIED_BYTES;
     }

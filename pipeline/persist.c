@@ -525,12 +525,12 @@ cw_err cw_pipeline_load(struct cw_pipeline *p, const struct cw_record *record,
 
 cw_err cw_pipeline_unload(struct cw_pipeline *p, struct cw_fault *fault)
 {
-    CW_ASSERT(p->kept.base == NULL && p->journal == NULL);
+    CW_ASSERT(p->journal == NULL);
     cw_rows_close(p);
     if (p->loaded.meta != NULL) {
         cw_table_close(p->loaded.meta);
         p->loaded.meta = NULL;
     }
     p->loaded.rows = 0;
-    return cw_rows_open(p, fault);
+    return p->kept.base == NULL ? cw_rows_open(p, fault) : CW_ERR_OK;
 }

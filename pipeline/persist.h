@@ -74,8 +74,8 @@ CW_MUST_USE cw_err cw_pipeline_load_batch(struct cw_pipeline *pipeline,
                                           struct cw_fault *fault);
 
 /* Takes back all that was loaded, before anything else is asked of the pipeline: its tables are
-   opened anew. Not with rows in a memory with a name (cw_pipeline_place). CW_ERR_IO: the system has
-   no room for them, and the pipeline can only be closed. */
+   opened anew. Rows in a memory with a name are gone, and cw_pipeline_place with new memory has to
+   follow. CW_ERR_IO: the system has no room for them, and the pipeline can only be closed. */
 CW_MUST_USE cw_err cw_pipeline_unload(struct cw_pipeline *pipeline, struct cw_fault *fault);
 
 struct cw_relink {

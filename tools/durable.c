@@ -147,7 +147,8 @@ static void *read_same(void *self)
     struct cw_durable *durable = reader->durable;
     struct cw_durable_core *core = &durable->cores[reader->core];
     struct cw_fault why = {.code = CW_ERR_OK};
-    struct cw_durable_load load = {.options = &durable->options,
+    struct cw_durable_load load = {.durable = durable,
+                                   .options = &durable->options,
                                    .pipelines = reader->pipelines,
                                    .from = reader->core,
                                    .same = true,
@@ -156,10 +157,8 @@ static void *read_same(void *self)
         cw_durable_open_disk(durable, durable->manifest.epoch, reader->core, &reader->fault);
     if (reader->err == CW_ERR_OK) {
         struct cw_log_options options;
-        struct cw_checkpoint_apply to = {.apply = cw_durable_load_records, .with = &load};
-        if (durable->options.memory == NULL) { /* what has a name cannot be opened anew */
-            to.forget = cw_durable_load_forget;
-        }
+        const struct cw_checkpoint_apply to = {
+            .apply = cw_durable_load_records, .forget = cw_durable_load_forget, .with = &load};
         cw_durable_log_options(durable, &core->disk, reader->core, &options);
         reader->err = read_core(&options, to, &reader->checkpoint, &reader->log, &core->log,
                                 &load.phases, &reader->fault);

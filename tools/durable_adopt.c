@@ -81,15 +81,34 @@ void cw_durable_forget_memory(struct cw_durable *durable)
     }
 }
 
+static cw_err open_core(struct cw_durable *durable, uint32_t core, uint64_t mark,
+                        struct cw_fault *fault)
+{
+    char path[4096];
+    folder_of(durable, core, path);
+    return cw_keep_open(&durable->cores[core].memory, path, mark, fault);
+}
+
 static cw_err open_memory(struct cw_durable *durable, uint64_t mark, struct cw_fault *fault)
 {
     cw_err err = CW_ERR_OK;
     for (uint32_t i = 0; i < durable->options.cores && err == CW_ERR_OK; i++) {
-        char path[4096];
-        folder_of(durable, i, path);
-        err = cw_keep_open(&durable->cores[i].memory, path, mark, fault);
+        err = open_core(durable, i, mark, fault);
     }
     return err;
+}
+
+cw_err cw_durable_renew_memory(struct cw_durable *durable, uint32_t core,
+                               struct cw_pipeline *pipeline, struct cw_fault *fault)
+{
+    struct cw_durable_core *of = &durable->cores[core];
+    if (of->memory == NULL) {
+        return CW_ERR_OK;
+    }
+    cw_keep_close(of->memory);
+    of->memory = NULL;
+    cw_err err = open_core(durable, core, 0, fault);
+    return err == CW_ERR_OK ? cw_pipeline_place(pipeline, of->memory, fault) : err;
 }
 
 static cw_err place(struct cw_durable *durable, struct cw_pipeline *const *pipelines,

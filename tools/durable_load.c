@@ -84,5 +84,7 @@ bool cw_durable_load_forget(void *with)
     CW_ASSERT(load->same);
     load->rows = 0;
     load->fault->code = CW_ERR_OK;
-    return cw_pipeline_unload(load->pipelines[load->from], load->fault) == CW_ERR_OK;
+    struct cw_pipeline *pipeline = load->pipelines[load->from];
+    return cw_pipeline_unload(pipeline, load->fault) == CW_ERR_OK &&
+           cw_durable_renew_memory(load->durable, load->from, pipeline, load->fault) == CW_ERR_OK;
 }

@@ -37,6 +37,7 @@ struct cw_durable_phases {
 
 /* One old core's records on their way into the new cores' pipelines. */
 struct cw_durable_load {
+    struct cw_durable *durable; /* with `same` alone */
     const struct cw_durable_options *options;
     struct cw_pipeline *const *pipelines;
     uint32_t from;          /* the old core */
@@ -49,7 +50,7 @@ struct cw_durable_load {
 /* For cw_checkpoint_read and frames of a log; `with` is a struct cw_durable_load. */
 bool cw_durable_load_records(void *with, struct cw_view records);
 
-/* Takes back all of them; only with `same`, and where the pipeline's memory has no name. */
+/* Takes back all of them; only with `same`. */
 bool cw_durable_load_forget(void *with);
 
 /* durable.c */
@@ -74,6 +75,11 @@ CW_MUST_USE cw_err cw_durable_adopt(struct cw_durable *durable,
 /* At the very end of a clean stop; lsns: of each core's log, 0: it could not be ended. */
 void cw_durable_seal(struct cw_durable *durable, const uint64_t *lsns);
 void cw_durable_forget_memory(struct cw_durable *durable);
+
+/* The memory of one core, if there is one, empty again, and its pipeline in it. Any thread that has
+   the core to itself. */
+CW_MUST_USE cw_err cw_durable_renew_memory(struct cw_durable *durable, uint32_t core,
+                                           struct cw_pipeline *pipeline, struct cw_fault *fault);
 
 /* durable_seal.c: what the memory's seal says. */
 #define CW_SEAL_FORMAT 1u

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Tables in memory with a name: taken over after a clean stop, with the same rows and timers, and
 nothing sent twice; after anything else the state is read from the disk, and the start says why."""
+import glob
 import json
 import os
 import random
@@ -151,6 +152,37 @@ def changed(results, place):
     read_instead(results, place, "no seal", lambda: os.unlink(place.seal), again=False)
 
 
+def newest_checkpoint(place, core):
+    folder = glob.glob(os.path.join(place.state, "epoch-*", f"core-{core:03}"))
+    names = sorted(glob.glob(os.path.join(folder[0], "checkpoint-*")))
+    return names[-1] if len(names) > 1 else None
+
+
+def damaged(results, place):
+    """The end of a checkpoint is damaged, which shows when nearly all of it is in the tables: they
+    are made anew, in the same memory, from the one before."""
+    for turn in range(2):
+        with place.start() as live:
+            feed(live, f"d{turn}", 400)
+            results.equal(live.stop(), 0, "it stops in order, with a checkpoint")
+    before = place.dump()
+    for core in range(2):
+        newest = newest_checkpoint(place, core)
+        results.check(newest is not None, f"core {core} has two checkpoints")
+        flip(newest, os.path.getsize(newest) - 4096 - 8)
+    os.unlink(place.seal)
+    with place.start() as live:
+        results.check(said(live, "not adopted") and said(live, "damaged"),
+                      "the damage is told, and what was taken instead", live.words)
+        results.equal(place.now_in_memory(live), before, "nothing is lost, nothing is there twice")
+        feed(live, "after", 50)
+        results.equal(live.stop(), 0, "it stops in order")
+    with place.start() as live:
+        results.check(said(live, "adopted ") and not said(live, "not adopted"),
+                      "and is adopted then", live.words)
+        results.equal(live.stop(), 0, "it stops in order")
+
+
 def flip(path, at):
     with open(path, "r+b") as file:
         file.seek(at)
@@ -233,6 +265,7 @@ def main():
         adopted(results, place)
         crashed(results, place)
         changed(results, place)
+        damaged(results, place)
         old_seal(results, place)
         refused(results, place)
         timers(results, folder, os.path.join(shared))
