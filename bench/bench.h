@@ -49,6 +49,8 @@ extern const struct cw_bench_probe cw_bench_beside[], cw_bench_engine[], cw_benc
 
 /* Where benches make their files: --dir, else beside the program. */
 extern const char *cw_bench_dir;
+/* Where the engine of engine.restart has its tables (`memory:`): --tables; NULL: it has no such. */
+extern const char *cw_bench_tables;
 
 /* Keeps the compiler from proving a value unused. */
 static inline void cw_bench_use(const void *p)

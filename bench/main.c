@@ -29,6 +29,7 @@ static const struct cw_bench_probe *const probes[] = {
     cw_bench_beside, cw_bench_engine, cw_bench_engine_restart, cw_bench_again, NULL};
 
 const char *cw_bench_dir;
+const char *cw_bench_tables;
 
 enum {
     REPEATS = 7,
@@ -126,7 +127,7 @@ static void print_help(void)
 {
     (void)printf(
         "usage: cartwheel-bench [--filter TEXT] [--repeats N] [--tiny] [--json]\n"
-        "                       [--list] [--no-pin] [--dir DIRECTORY]\n\n"
+        "                       [--list] [--no-pin] [--dir DIRECTORY] [--tables DIRECTORY]\n\n"
         "Prints the median time per unit over N repeats (default 7, after one warm-up),\n"
         "[smallest-largest], the rate, and beside it the physical or a peer's limit.\n"
         "  --filter TEXT  only cases whose name contains TEXT; engine.*, which take\n"
@@ -134,6 +135,9 @@ static void print_help(void)
         "  --dir DIRECTORY\n"
         "                 where disk.* and engine.* make their files (default: beside\n"
         "                 the program)\n"
+        "  --tables DIRECTORY\n"
+        "                 on tmpfs or hugetlbfs, where the engine of engine.restart\n"
+        "                 has its tables (its `memory:`)\n"
         "  --tiny         small inputs, one repeat: a test that the benches work\n"
         "  --no-pin       do not pin the thread to the last CPU\n");
 }
@@ -154,6 +158,8 @@ static bool parse(struct options *options, int argc, char **argv)
             options->filter = argv[++i];
         } else if (strcmp(argv[i], "--dir") == 0 && i + 1 < argc) {
             cw_bench_dir = argv[++i];
+        } else if (strcmp(argv[i], "--tables") == 0 && i + 1 < argc) {
+            cw_bench_tables = argv[++i];
         } else if (strcmp(argv[i], "--repeats") == 0 && i + 1 < argc) {
             long n = strtol(argv[++i], NULL, 10);
             if (n < 1 || n > CW_BENCH_REPEATS_MAX) {

@@ -17,7 +17,8 @@ static const uint64_t mapping_bytes_max = (1ull << 32) * TABLE_ROW_UNIT;
 
 enum {
     WALKED_AHEAD = 1024, /* bytes that cw_table_next asks for early */
-    WALKED_MAX = 1024    /* of a row */
+    WALKED_MAX = 1024,   /* of a row */
+    KEY_LINES = 2        /* a key and what stands in front in a value */
 };
 
 /* How many lines of a row to prefetch: a third line for 128-byte values costs 4 ns when it is not
@@ -162,7 +163,8 @@ void cw_table_prefetch_put(const struct cw_table *table, uint64_t hash)
                        1);
 }
 
-void cw_table_prefetch_row(const struct cw_table *table, uint64_t hash)
+static inline __attribute__((always_inline)) void
+prefetch_row(const struct cw_table *table, uint64_t hash, uint32_t lines)
 {
     const struct table_group *groups = segment_groups(table, hash);
     uint32_t at = table_home(hash);
@@ -173,7 +175,7 @@ void cw_table_prefetch_row(const struct cw_table *table, uint64_t hash)
         if (mask != 0) {
             const uint8_t *row =
                 table->rows + (cw_row)group->refs[__builtin_ctz(mask)] * TABLE_ROW_UNIT;
-            for (uint32_t line = 0; line < table->row_lines; line++) {
+            for (uint32_t line = 0; line < lines; line++) {
                 __builtin_prefetch(row + (size_t)line * CW_CACHE_LINE);
             }
             return;
@@ -182,6 +184,16 @@ void cw_table_prefetch_row(const struct cw_table *table, uint64_t hash)
             return;
         }
     }
+}
+
+void cw_table_prefetch_row(const struct cw_table *table, uint64_t hash)
+{
+    prefetch_row(table, hash, table->row_lines);
+}
+
+void cw_table_prefetch_key(const struct cw_table *table, uint64_t hash)
+{
+    prefetch_row(table, hash, table->row_lines < KEY_LINES ? table->row_lines : KEY_LINES);
 }
 
 void cw_table_prefetch_at(const struct cw_table *table, cw_row row)

@@ -88,6 +88,9 @@ void cw_table_prefetch(const struct cw_table *table, uint64_t hash);
 void cw_table_prefetch_put(const struct cw_table *table, uint64_t hash);
 void cw_table_prefetch_row(const struct cw_table *table, uint64_t hash);
 
+/* Instead of that where only the row's key and the first bytes of its value are wanted. */
+void cw_table_prefetch_key(const struct cw_table *table, uint64_t hash);
+
 /* The first line of a row the caller will touch in a moment; CW_ROW_NONE is allowed. */
 void cw_table_prefetch_at(const struct cw_table *table, cw_row row);
 

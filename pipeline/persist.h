@@ -65,7 +65,7 @@ CW_MUST_USE cw_err cw_pipeline_load(struct cw_pipeline *pipeline, const struct c
                                     struct cw_fault *fault);
 
 /* So many at a time hide the memory's latency; the longest batch. */
-#define CW_LOAD_BATCH 32u
+#define CW_LOAD_BATCH 64u
 
 /* The same for `count` records, at most CW_LOAD_BATCH, as if each were loaded after the one before:
    what they will touch is asked for in front. Where one is refused, those before it are applied. */

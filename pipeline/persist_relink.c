@@ -111,7 +111,7 @@ static bool next_led(const struct lead *lead, uint64_t *cursor, struct led *led)
         led->hashes[led->count++] = hash;
     }
     for (uint32_t i = 0; i < led->count; i++) {
-        cw_table_prefetch_row(lead->to, led->hashes[i]);
+        cw_table_prefetch_key(lead->to, led->hashes[i]); /* of a customer, the ends of lists */
     }
     for (uint32_t i = 0; i < led->count; i++) {
         struct cw_view key = lead->key(lead->from, led->rows[i], room);
@@ -248,6 +248,12 @@ static cw_err link_candidate(struct relink *r, cw_row row, cw_row customer)
         take_over(p, row);
     }
     return CW_ERR_OK;
+}
+
+/* They stand at the end of a customer. */
+static void ask_counts(const struct cw_pipeline *p, cw_row customer)
+{
+    __builtin_prefetch(&customer_at(p, customer).at->listings, 1);
 }
 
 /* Merges two lists by `listed`, highest first; only `next` is right in them. */
@@ -603,7 +609,7 @@ static cw_err link_all(struct relink *r)
 {
     const struct cw_pipeline *p = r->p;
     const struct lead leads[] = {
-        {p->candidates, p->customers, candidate_owner, NULL, link_candidate},
+        {p->candidates, p->customers, candidate_owner, ask_counts, link_candidate},
         {p->carts, p->customers, cart_owner, ask_carts, link_cart},
         {p->seen, p->customers, seen_owner, ask_seen, link_seen},
         {p->messages, p->candidates, message_candidate, ask_candidate, look_at_message},

@@ -20,10 +20,21 @@ static bool flush(struct batches *batches, uint32_t to)
                                   batches->load->fault) == CW_ERR_OK;
 }
 
+/* The next of that pipeline was read to where it belongs. */
+static bool added(struct batches *batches, uint32_t to)
+{
+    return ++batches->counts[to] < CW_LOAD_BATCH || flush(batches, to);
+}
+
+static struct cw_record *next_of(struct batches *batches, uint32_t to)
+{
+    return &batches->records[to][batches->counts[to]];
+}
+
 static bool add(struct batches *batches, uint32_t to, const struct cw_record *record)
 {
-    batches->records[to][batches->counts[to]++] = *record;
-    return batches->counts[to] < CW_LOAD_BATCH || flush(batches, to);
+    *next_of(batches, to) = *record;
+    return added(batches, to);
 }
 
 /* Where it belongs; what belongs to all cores goes to each. */
@@ -31,9 +42,6 @@ static bool deal(struct batches *batches, const struct cw_record *record)
 {
     const struct cw_durable_load *load = batches->load;
     uint32_t partition = 0;
-    if (load->same) { /* every row is its own core's still */
-        return add(batches, load->from, record);
-    }
     if (cw_persist_owner(record, load->options->partitions, &partition)) {
         return add(batches, partition % load->options->cores, record);
     }
@@ -50,13 +58,19 @@ static bool load_all(struct cw_durable_load *load, struct cw_view records)
     struct batches batches;
     batches.load = load;
     memset(batches.counts, 0, load->options->cores * sizeof batches.counts[0]);
-    struct cw_record record;
+    struct cw_record dealt;
     enum cw_record_read read;
-    while ((read = cw_record_next(&records, &record)) == CW_RECORD_READ) {
-        if (!deal(&batches, &record)) {
-            return false;
+    for (;;) { /* bounded: a record each time */
+        /* Where there are as many cores as before, every row is its own core's still. */
+        struct cw_record *record = load->same ? next_of(&batches, load->from) : &dealt;
+        read = cw_record_next(&records, record);
+        if (read != CW_RECORD_READ) {
+            break;
         }
         load->rows++;
+        if (!(load->same ? added(&batches, load->from) : deal(&batches, record))) {
+            return false;
+        }
     }
     for (uint32_t i = 0; i < load->options->cores; i++) {
         if (batches.counts[i] > 0 && !flush(&batches, i)) {
