@@ -106,8 +106,12 @@ const char *cw_log_fault(const struct cw_log *log);
 /* True while no segment can be made for what comes after the ones that are there (the disk is
    full): what is not needed must be refused now. One segment is kept in reserve for the rest.
    When that is used up too, the log stays busy until there is space or a segment is released:
-   nothing is lost, and it is no fault. A full disk is tried again now and then by cw_log_poll. */
+   nothing is lost, and it is no fault. A full disk is tried again by cw_log_poll after many polls,
+   and at the next one after cw_log_look_again. */
 bool cw_log_full(const struct cw_log *log);
+
+/* There may be space now: for who knows the time, which polls do not tell. */
+void cw_log_look_again(struct cw_log *log);
 
 /* Frames up to that LSN, a durable one, are not needed for recovery any more. erase: their segments
    are removed instead of written anew, since something in them has to go; so are those that were

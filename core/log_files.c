@@ -22,6 +22,11 @@ bool cw_log_full(const struct cw_log *log)
            log->segment_count == CW_LOG_SEGMENTS_MAX;
 }
 
+void cw_log_look_again(struct cw_log *log)
+{
+    log->polls_full = CW_LOG_RETRY_POLLS;
+}
+
 bool cw_log_take_spare(struct cw_log *log, uint64_t bytes, struct cw_log_spare *spare)
 {
     uint32_t best = log->spare_count;
@@ -150,7 +155,7 @@ static void released(struct cw_log *log)
     log->segment_count--;
     memmove(&log->segments[0], &log->segments[1], log->segment_count * sizeof log->segments[0]);
     log->unsettled = true;
-    log->polls_full = CW_LOG_RETRY_POLLS; /* perhaps there is space now: it is tried at once */
+    cw_log_look_again(log);
 }
 
 static bool erase_spare(struct cw_log *log)

@@ -2,6 +2,10 @@
 
 #include "core/arena.h"
 
+enum {
+    FULL_LOOK_MS = 500 /* between two looks at a full disk */
+};
+
 struct cw_store {
     struct cw_store_options options;
     struct cw_arena own;
@@ -19,6 +23,7 @@ struct cw_store {
     bool noted;     /* all that `before` has to say, at the end */
     uint64_t made;
     uint64_t begun_bytes; /* log->bytes when the last one began */
+    int64_t looked_ms;    /* when a full disk was last tried again */
 };
 
 cw_err cw_store_open(struct cw_store **store, const struct cw_store_options *options,
@@ -201,9 +206,22 @@ static void see_left(struct cw_store *store)
     }
 }
 
+/* An idle core polls seldom: then it would take many seconds until space is seen. */
+static void look_for_space(struct cw_store *store)
+{
+    if (CW_UNLIKELY(cw_log_full(store->options.log))) {
+        int64_t now_ms = store->options.now_ms(store->options.self);
+        if (now_ms - store->looked_ms >= FULL_LOOK_MS || now_ms < store->looked_ms) {
+            store->looked_ms = now_ms;
+            cw_log_look_again(store->options.log);
+        }
+    }
+}
+
 static bool turn(void *self)
 {
     struct cw_store *store = self;
+    look_for_space(store);
     bool worked = cw_log_poll(store->options.log);
     check_fault(store);
     worked |= release(store);

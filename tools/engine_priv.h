@@ -180,7 +180,8 @@ struct cw_engine {
     pthread_t writer, memory;
     bool writes, memory_runs;
     atomic_bool memory_stopping, memory_low;
-    _Atomic uint64_t memory_left; /* bytes, when that was looked at last */
+    _Atomic uint64_t memory_left; /* bytes of what was nearest its end, when that was looked at */
+    _Atomic uint32_t memory_of;   /* what that was: engine_room.c */
     uint32_t short_of_told;       /* set of CW_SHORTAGE_* */
     int wake;
     int64_t start_ms;

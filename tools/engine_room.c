@@ -7,6 +7,7 @@
  * acknowledged is lost then, but the next start needs the same pages and more. So a reserve is left
  * for what is taken all the same: orders, opt-outs, results, erasures.
  */
+#include "tools/cgroup.h"
 #include "tools/engine_priv.h"
 
 #include <stdlib.h>
@@ -63,29 +64,40 @@ static bool mount_room(const char *directory, const struct room *huge, struct ro
     return sized || of_huge;
 }
 
+/* Each of what memory can be short of, in words for the warning. */
+static const char *const owners[] = {"of the machine", "under the limit of its control group",
+                                     "in the file system of its tables"};
+
 void cw_engine_room_look(struct cw_engine *engine)
 {
-    struct room rooms[2], huge;
-    uint32_t count = 0;
-    if (!machine_room(&rooms[count++], &huge)) {
+    struct room rooms[CW_COUNTOF(owners)] = {{0, 0}}; /* all 0: not known, or there is none */
+    struct room huge;
+    struct cw_cgroup_room group;
+    if (!machine_room(&rooms[0], &huge)) {
         return; /* nobody knows: as before */
     }
+    if (cw_cgroup_room("/proc/self/cgroup", "/sys/fs/cgroup", &group)) {
+        rooms[1] = (struct room){group.all, group.left};
+    }
     const char *directory = engine->live->memory;
-    if (directory != NULL && mount_room(directory, &huge, &rooms[count])) {
-        count++;
+    if (directory != NULL && !mount_room(directory, &huge, &rooms[2])) {
+        rooms[2] = (struct room){0, 0};
     }
     bool was = atomic_load(&engine->memory_low);
-    bool low = false;
-    uint64_t left = UINT64_MAX;
-    for (uint32_t i = 0; i < count; i++) {
+    int64_t least = INT64_MAX; /* above the reserve, or below it */
+    for (uint32_t i = 0; i < CW_COUNTOF(owners); i++) {
         uint64_t reserve = (uint64_t)RESERVE_OF_CORE * engine->count;
         uint64_t part = rooms[i].all / RESERVE_PART;
         reserve = reserve < part ? reserve : part;
-        low |= rooms[i].left < (was ? reserve / 4 * AGAIN_QUARTERS : reserve);
-        left = rooms[i].left < left ? rooms[i].left : left;
+        int64_t above =
+            (int64_t)rooms[i].left - (int64_t)(was ? reserve / 4 * AGAIN_QUARTERS : reserve);
+        if (rooms[i].all > 0 && above < least) {
+            least = above;
+            atomic_store(&engine->memory_left, rooms[i].left);
+            atomic_store(&engine->memory_of, i);
+        }
     }
-    atomic_store(&engine->memory_left, left);
-    atomic_store(&engine->memory_low, low);
+    atomic_store(&engine->memory_low, least < 0);
 }
 
 void cw_engine_room_turn(struct cw_core *core)
@@ -120,12 +132,11 @@ void cw_engine_room_tick(struct cw_engine *engine)
     }
     if ((begun & CW_SHORTAGE_MEMORY) != 0) {
         (void)fprintf(stderr,
-                      "cartwheel: WARNING: memory is nearly out (%llu MiB left%s%s): new carts are "
+                      "cartwheel: WARNING: memory is nearly out (%llu MiB left %s): new carts are "
                       "answered 503; orders, opt-outs and results are taken. Give it more, or keep "
                       "less: it goes on by itself\n",
                       (unsigned long long)(atomic_load(&engine->memory_left) >> 20),
-                      engine->live->memory != NULL ? ", the least of the machine's and of " : "",
-                      engine->live->memory != NULL ? engine->live->memory : "");
+                      owners[atomic_load(&engine->memory_of)]);
     }
     if ((ended & CW_SHORTAGE_DISK) != 0) {
         (void)fputs("cartwheel: the disk has room again; new carts are taken\n", stderr);

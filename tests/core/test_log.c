@@ -292,6 +292,24 @@ Test(log, is_full_before_it_stops_and_goes_on_when_there_is_space)
     cr_assert(not(cw_log_full(wal)), "it is tried again now and then");
 }
 
+Test(log, looks_for_space_when_it_is_told_to)
+{
+    open_log();
+    settle();
+    cw_fault_disk_space(disk, cw_fault_disk_used(disk));
+    append_all(16, 100);
+    cr_assert(cw_log_full(wal));
+    cw_log_look_again(wal);
+    settle();
+    cr_assert(cw_log_full(wal), "there is none");
+    cw_fault_disk_space(disk, 0);
+    settle();
+    cr_assert(cw_log_full(wal), "it was not tried again so soon");
+    cw_log_look_again(wal);
+    settle();
+    cr_assert(not(cw_log_full(wal)));
+}
+
 Test(log, closes_while_it_waits_for_space)
 {
     open_log();

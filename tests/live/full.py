@@ -176,6 +176,57 @@ def full_memory(results, folder, program):
                       "too little for what there is ends a start in words", (code, said))
 
 
+def make_group():
+    """A control group of the test's own: its folder and the name of its limit; (None, why not)."""
+    with open("/proc/self/cgroup", encoding="utf-8") as file:
+        lines = [line.strip().split(":", 2) for line in file]
+    group = next((path for _, controllers, path in lines if "memory" in controllers.split(",")), None)
+    root, limit = "/sys/fs/cgroup/memory", "memory.limit_in_bytes"
+    if group is None:
+        group = next((path for number, _, path in lines if number == "0"), "/")
+        root, limit = "/sys/fs/cgroup", "memory.max"
+    for parent in (root + group, root):
+        folder = os.path.join(parent.rstrip("/"), f"cartwheel-test-{os.getpid()}")
+        try:
+            os.mkdir(folder)
+            if os.path.exists(os.path.join(folder, limit)):
+                return folder, limit
+            os.rmdir(folder)
+        except OSError:
+            continue
+    return None, "no control group with a memory limit can be made here"
+
+
+def write(folder, name, text):
+    with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+def full_group(results, folder, program):
+    """A container's limit: the machine has plenty, and the kernel would end the engine."""
+    group, limit = make_group()
+    if group is None:
+        print("skipped:", limit)
+        return
+    try:
+        state = os.path.join(folder, "grouped")
+        with engine.Engine(programs=[program], state=state, cores=1) as live:
+            write(group, "cgroup.procs", str(live.process.pid))
+            write(group, limit, str(192 * MIB))
+            kept, answer = fill(live, "g", 400)
+            results.check(REFUSED in answer, "a group's limit that is near refuses new carts",
+                          answer[:300])
+            told(results, live, "memory", "under the limit of its control group",
+                 "cartwheel_memory_low")
+            goes_on(results, live, kept[0], "memory")
+            results.equal(live.process.poll(), None, "and it lives")
+            write(group, limit, str(1024 * MIB))
+            over(results, live, "memory", "there is memory again")
+            results.equal(live.stop(), 0, "it stops in order")
+    finally:
+        os.rmdir(group)
+
+
 def main():
     enter()
     results = engine.Results()
@@ -185,6 +236,7 @@ def main():
         engine.write_kept(program, 60)
         full_disk(results, folder, program)
         full_memory(results, folder, program)
+        full_group(results, folder, program)
     finally:
         for name in ("disk", "memory"):
             subprocess.run(["umount", os.path.join(folder, name)], capture_output=True, check=False)
