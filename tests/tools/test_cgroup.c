@@ -1,6 +1,7 @@
 #include "tools/cgroup.h"
 
 #include <criterion/criterion.h>
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
