@@ -212,7 +212,7 @@ def full_group(results, folder, program):
         state = os.path.join(folder, "grouped")
         with engine.Engine(programs=[program], state=state, cores=1) as live:
             write(group, "cgroup.procs", str(live.process.pid))
-            write(group, limit, str(192 * MIB))
+            write(group, limit, str(384 * MIB))
             kept, answer = fill(live, "g", 400)
             results.check(REFUSED in answer, "a group's limit that is near refuses new carts",
                           answer[:300])
