@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <limits.h>
 #include <math.h>
 #include <poll.h>
 #include <pthread.h>
@@ -294,8 +295,9 @@ static void close_crash(void *self)
 
 static bool make_tables(struct crash *crash)
 {
+    char whole[PATH_MAX]; /* the engine takes others from its file's folder */
     (void)snprintf(crash->tables, sizeof crash->tables, "%.3900s/bench-tables-XXXXXX",
-                   cw_bench_tables);
+                   realpath(cw_bench_tables, whole) != NULL ? whole : cw_bench_tables);
     if (mkdtemp(crash->tables) == NULL) {
         cw_bench_fail(crash->report, "no directory can be made in %.80s: %m", cw_bench_tables);
         crash->tables[0] = '\0';

@@ -3,7 +3,7 @@
 #include "core/arena.h"
 
 enum {
-    FULL_LOOK_MS = 500 /* between two looks at a full disk */
+    FULL_LOOK_MS = 2000 /* between two looks at a full disk: each writes what space there is */
 };
 
 struct cw_store {
@@ -23,7 +23,7 @@ struct cw_store {
     bool noted;     /* all that `before` has to say, at the end */
     uint64_t made;
     uint64_t begun_bytes; /* log->bytes when the last one began */
-    int64_t looked_ms;    /* when a full disk was last tried again */
+    int64_t looked_ms;    /* when it was last looked for space on a full disk */
 };
 
 cw_err cw_store_open(struct cw_store **store, const struct cw_store_options *options,

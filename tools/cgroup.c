@@ -10,7 +10,7 @@ struct version {
     const char *folder;     /* under the mount */
     const char *limits[2];  /* NULL: there is only one */
     const char *used;
-    const char *given_up[2]; /* lines of memory.stat */
+    const char *given_up[3]; /* lines of memory.stat; NULL: no more */
 };
 
 static const struct version versions[] = {
@@ -18,12 +18,27 @@ static const struct version versions[] = {
      "/memory",
      {"memory.limit_in_bytes", NULL},
      "memory.usage_in_bytes",
-     {"total_inactive_file", "total_active_file"}},
-    {"", "", {"memory.max", "memory.high"}, "memory.current", {"inactive_file", "active_file"}},
+     {"total_inactive_file", "total_active_file", NULL}},
+    {"",
+     "",
+     {"memory.max", "memory.high"},
+     "memory.current",
+     {"inactive_file", "active_file", "slab_reclaimable"}},
+    {"", /* where version 1 is mounted beside it */
+     "/unified",
+     {"memory.max", "memory.high"},
+     "memory.current",
+     {"inactive_file", "active_file", "slab_reclaimable"}},
 };
 
 enum {
-    PATH_BYTES = 4096
+    PATH_BYTES = 4096,
+    STAT_PART = 4 /* of all, left: more than any reserve; the kernel sums memory.stat up anew */
+};
+
+struct walk {
+    void (*limited)(void *with, struct cw_room room);
+    void *with;
 };
 
 static const uint64_t no_limit = UINT64_C(1) << 60; /* version 1 says none by a number above */
@@ -67,28 +82,28 @@ static uint64_t line_of(const char *text, const char *name)
     return 0;
 }
 
-static void look_at(const struct version *version, const char *folder, struct cw_cgroup_room *room)
+static void look_at(const struct walk *walk, const struct version *version, const char *folder)
 {
     char stat[8192];
     uint64_t most = no_limit;
     uint64_t used = 0;
-    for (uint32_t i = 0; i < 2 && version->limits[i] != NULL; i++) {
+    for (uint32_t i = 0; i < CW_COUNTOF(version->limits) && version->limits[i] != NULL; i++) {
         uint64_t limit;
-        if (read_number(folder, version->limits[i], &limit)) {
+        if (read_number(folder, version->limits[i], &limit) && limit > 0) {
             most = limit < most ? limit : most;
         }
     }
     if (most == no_limit || !read_number(folder, version->used, &used)) {
         return;
     }
-    if (read_text(folder, "memory.stat", stat, sizeof stat)) {
-        uint64_t file = line_of(stat, version->given_up[0]) + line_of(stat, version->given_up[1]);
-        used -= file < used ? file : used;
+    bool little = used > most - most / STAT_PART;
+    if (little && read_text(folder, "memory.stat", stat, sizeof stat)) {
+        for (uint32_t i = 0; i < CW_COUNTOF(version->given_up); i++) {
+            uint64_t more = version->given_up[i] == NULL ? 0 : line_of(stat, version->given_up[i]);
+            used -= more < used ? more : used;
+        }
     }
-    uint64_t left = used < most ? most - used : 0;
-    if (left < room->left) {
-        *room = (struct cw_cgroup_room){most, left};
-    }
+    walk->limited(walk->with, (struct cw_room){most, used < most ? most - used : 0});
 }
 
 /* Whether a comma separated list has it. */
@@ -120,36 +135,42 @@ static const char *group_of(const struct version *version, const char *line)
                : NULL;
 }
 
-bool cw_cgroup_room(const char *groups, const char *mount, struct cw_cgroup_room *room)
+/* From the group itself up to the mount; bounded by its depth. */
+static void look_up(const struct walk *walk, const struct version *version, const char *mount,
+                    const char *group)
+{
+    char folder[2 * PATH_BYTES];
+    int root = snprintf(folder, PATH_BYTES, "%s%s", mount, version->folder);
+    if (root < 0 || root >= PATH_BYTES) {
+        return;
+    }
+    (void)snprintf(folder + root, sizeof folder - (size_t)root, "%s", group);
+    for (;;) {
+        look_at(walk, version, folder);
+        char *slash = strrchr(folder + root, '/');
+        if (slash == NULL) {
+            return;
+        }
+        *slash = '\0';
+    }
+}
+
+void cw_cgroup_rooms(const char *groups, const char *mount,
+                     void (*limited)(void *with, struct cw_room room), void *with)
 {
     char line[PATH_BYTES];
+    const struct walk walk = {limited, with};
     FILE *file = fopen(groups, "re");
-    *room = (struct cw_cgroup_room){0, UINT64_MAX};
-    while (file != NULL && fgets(line, sizeof line, file) != NULL) {
+    while (file != NULL && fgets(line, sizeof line, file) != NULL) { /* a few lines */
         line[strcspn(line, "\n")] = '\0';
         for (uint32_t i = 0; i < CW_COUNTOF(versions); i++) {
-            char folder[2 * PATH_BYTES];
             const char *group = group_of(&versions[i], line);
-            if (group == NULL || group[0] != '/') {
-                continue;
-            }
-            int root = snprintf(folder, PATH_BYTES, "%s%s", mount, versions[i].folder);
-            if (root < 0 || root >= PATH_BYTES) {
-                continue;
-            }
-            (void)snprintf(folder + root, sizeof folder - (size_t)root, "%s", group);
-            for (;;) { /* up from the group itself; bounded by its depth */
-                look_at(&versions[i], folder, room);
-                char *slash = strrchr(folder + root, '/');
-                if (slash == NULL) {
-                    break;
-                }
-                *slash = '\0';
+            if (group != NULL && group[0] == '/') {
+                look_up(&walk, &versions[i], mount, group);
             }
         }
     }
     if (file != NULL) {
         (void)fclose(file);
     }
-    return room->left != UINT64_MAX;
 }

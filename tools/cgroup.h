@@ -4,6 +4,10 @@
  *
  * Where a limit is reached the kernel ends the process, however much the machine has left.
  *
+ * What is given up before anybody is ended counts as left: file pages, and of version 2 slab that
+ * can be reclaimed, which version 1 does not tell. In a container groups around its own are not to
+ * be seen, and where it sees their names alone, what is mounted is its own.
+ *
  * Threads: any. Fails: what cannot be read has no limit.
  * Source: Linux, admin-guide/cgroup-v2 (memory.max, memory.high, memory.current, memory.stat) and
  * cgroup-v1/memory.
@@ -11,16 +15,12 @@
 #ifndef CW_TOOLS_CGROUP_H
 #define CW_TOOLS_CGROUP_H
 
-#include "core/base.h"
+#include "tools/room.h"
 
-struct cw_cgroup_room {
-    uint64_t all, left; /* bytes, of the limit that leaves least */
-};
-
-/* `groups` says which groups they are ("/proc/self/cgroup"), `mount` is where all of them are found
-   ("/sys/fs/cgroup"). False: there is no limit. File pages count as left: they are given up before
-   anybody is ended. In a container `groups` may name groups as they are called outside; then what
-   is mounted is its own. */
-bool cw_cgroup_room(const char *groups, const char *mount, struct cw_cgroup_room *room);
+/* Calls `limited` for each limit there is. `groups` says which groups they are
+   ("/proc/self/cgroup"), `mount` is where all of them are found ("/sys/fs/cgroup"). Reads a few
+   small files; what is given up only where little is left without it. */
+void cw_cgroup_rooms(const char *groups, const char *mount,
+                     void (*limited)(void *with, struct cw_room room), void *with);
 
 #endif

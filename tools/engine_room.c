@@ -14,16 +14,6 @@
 #include <string.h>
 #include <sys/vfs.h>
 
-enum {
-    RESERVE_OF_CORE = 64 << 20, /* bytes, */
-    RESERVE_PART = 8,           /* but at most this part of all */
-    AGAIN_QUARTERS = 5          /* of the reserve, before new work is taken again */
-};
-
-struct room {
-    uint64_t all, left; /* bytes */
-};
-
 /* A line of /proc/meminfo, "Name:  123 kB", as bytes or pages; 0: there is none. */
 static uint64_t meminfo(const char *text, const char *name)
 {
@@ -31,26 +21,25 @@ static uint64_t meminfo(const char *text, const char *name)
     return line == NULL ? 0 : strtoull(line + strlen(name), NULL, 10);
 }
 
-static bool machine_room(struct room *memory, struct room *huge)
+/* Nothing where it is not to be seen. */
+static void machine_room(struct cw_room *memory, struct cw_room *huge)
 {
     char text[8192];
     FILE *file = fopen("/proc/meminfo", "re");
-    if (file == NULL) {
-        return false;
+    size_t bytes = file == NULL ? 0 : fread(text, 1, sizeof text - 1, file);
+    if (file != NULL) {
+        (void)fclose(file);
     }
-    size_t bytes = fread(text, 1, sizeof text - 1, file);
-    (void)fclose(file);
     text[bytes] = '\0';
     uint64_t page = meminfo(text, "\nHugepagesize:") << 10;
     *memory =
-        (struct room){meminfo(text, "MemTotal:") << 10, meminfo(text, "\nMemAvailable:") << 10};
-    *huge = (struct room){meminfo(text, "\nHugePages_Total:") * page,
-                          meminfo(text, "\nHugePages_Free:") * page};
-    return memory->all > 0;
+        (struct cw_room){meminfo(text, "MemTotal:") << 10, meminfo(text, "\nMemAvailable:") << 10};
+    *huge = (struct cw_room){meminfo(text, "\nHugePages_Total:") * page,
+                             meminfo(text, "\nHugePages_Free:") * page};
 }
 
 /* A mount without a size has no blocks: then it has what the kernel has. */
-static bool mount_room(const char *directory, const struct room *huge, struct room *mount)
+static bool mount_room(const char *directory, const struct cw_room *huge, struct cw_room *mount)
 {
     struct statfs system;
     if (statfs(directory, &system) != 0) {
@@ -58,46 +47,50 @@ static bool mount_room(const char *directory, const struct room *huge, struct ro
     }
     bool sized = system.f_blocks > 0;
     bool of_huge = system.f_bsize >= (long)CW_HUGE_PAGE_BYTES;
-    *mount = sized ? (struct room){(uint64_t)system.f_blocks * (uint64_t)system.f_bsize,
+    *mount = sized ? (struct cw_room){(uint64_t)system.f_blocks * (uint64_t)system.f_bsize,
                                    (uint64_t)system.f_bfree * (uint64_t)system.f_bsize}
                    : *huge;
     return sized || of_huge;
 }
 
-/* Each of what memory can be short of, in words for the warning. */
-static const char *const owners[] = {"of the machine", "under the limit of its control group",
-                                     "in the file system of its tables"};
+enum owner {
+    OF_MACHINE,
+    OF_GROUP,
+    OF_TABLES
+};
+
+static const char *const owners[] = {
+    [OF_MACHINE] = "of the machine",
+    [OF_GROUP] = "under the limit of its control group",
+    [OF_TABLES] = "in the file system of its tables",
+};
+
+struct look {
+    struct cw_room_nearest nearest;
+    uint32_t cores;
+    bool refusing;
+};
+
+static void limited(void *with, struct cw_room room)
+{
+    struct look *look = with;
+    cw_room_consider(&look->nearest, room, OF_GROUP, look->cores, look->refusing);
+}
 
 void cw_engine_room_look(struct cw_engine *engine)
 {
-    struct room rooms[CW_COUNTOF(owners)] = {{0, 0}}; /* all 0: not known, or there is none */
-    struct room huge;
-    struct cw_cgroup_room group;
-    if (!machine_room(&rooms[0], &huge)) {
-        return; /* nobody knows: as before */
-    }
-    if (cw_cgroup_room("/proc/self/cgroup", "/sys/fs/cgroup", &group)) {
-        rooms[1] = (struct room){group.all, group.left};
-    }
+    struct cw_room machine, huge, mount;
+    struct look look = {cw_room_none(), engine->count, atomic_load(&engine->memory_low)};
     const char *directory = engine->live->memory;
-    if (directory != NULL && !mount_room(directory, &huge, &rooms[2])) {
-        rooms[2] = (struct room){0, 0};
+    machine_room(&machine, &huge);
+    cw_room_consider(&look.nearest, machine, OF_MACHINE, look.cores, look.refusing);
+    cw_cgroup_rooms("/proc/self/cgroup", "/sys/fs/cgroup", limited, &look);
+    if (directory != NULL && mount_room(directory, &huge, &mount)) {
+        cw_room_consider(&look.nearest, mount, OF_TABLES, look.cores, look.refusing);
     }
-    bool was = atomic_load(&engine->memory_low);
-    int64_t least = INT64_MAX; /* above the reserve, or below it */
-    for (uint32_t i = 0; i < CW_COUNTOF(owners); i++) {
-        uint64_t reserve = (uint64_t)RESERVE_OF_CORE * engine->count;
-        uint64_t part = rooms[i].all / RESERVE_PART;
-        reserve = reserve < part ? reserve : part;
-        int64_t above =
-            (int64_t)rooms[i].left - (int64_t)(was ? reserve / 4 * AGAIN_QUARTERS : reserve);
-        if (rooms[i].all > 0 && above < least) {
-            least = above;
-            atomic_store(&engine->memory_left, rooms[i].left);
-            atomic_store(&engine->memory_of, i);
-        }
-    }
-    atomic_store(&engine->memory_low, least < 0);
+    atomic_store(&engine->memory_left, look.nearest.left);
+    atomic_store(&engine->memory_of, look.nearest.of);
+    atomic_store(&engine->memory_low, look.nearest.above < 0);
 }
 
 void cw_engine_room_turn(struct cw_core *core)

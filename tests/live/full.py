@@ -107,8 +107,10 @@ def told(results, live, what, words, metric):
 
 
 def over(results, live, what, words):
+    began = time.monotonic()
     results.check(engine.until(lambda: not short(live, what)), f"{what}: there is room again",
                   health(live))
+    print(f"{what}: room again after {time.monotonic() - began:.1f} s")
     results.check(engine.until(lambda: any(words in w for w in live.words)),
                   f"{what}: that is said", live.words)
     # A client does what it was told: it sends again.
@@ -203,7 +205,10 @@ def write(folder, name, text):
 
 
 def full_group(results, folder, program):
-    """A container's limit: the machine has plenty, and the kernel would end the engine."""
+    """A container's limit: the machine has plenty, and the kernel would end the engine. What the
+    machine has is not to be seen, as in many containers."""
+    if not mounted("-t", "proc", "-o", "subset=pid", "none", "/proc"):
+        print("/proc/meminfo is not hidden: no such proc can be mounted here")
     group, limit = make_group()
     if group is None:
         print("skipped:", limit)

@@ -14,6 +14,7 @@ enum {
     MARKED_STEPS = 40,     /* the last of them have marks, of which one is compared */
     PATIENCE = 3000,       /* steps without the marks that a crash waits for */
     QUIET_STEPS = 60,      /* idle steps before time is skipped although a disk is full */
+    SPACE_STEPS = 4000,    /* of a core: more than it takes until space is looked for again */
     SETTLE_STEPS = 400000, /* within which everything must be answered once faults have stopped */
     WORK_OFF_STEPS = 500,  /* of a core: two checkpoints of a small state, on a slow disk */
     END_DAYS = 9           /* longer than any journey */
@@ -222,9 +223,9 @@ static bool fall(struct sim *sim)
 /* ---- time ---- */
 
 /* Idle steps after which time is skipped although something is under way. A disk that is full stays
-   so. Once there is space, a log that has run out of it looks again after so many polls, which a
-   real core makes in seconds: days must not pass between two of them. Nor between two operations of
-   a slow disk, once faults have stopped and everything has to come to its end. */
+   so. Once there is space, a log that has run out of it looks again within seconds: days must not
+   pass before. Nor between two operations of a slow disk, once faults have stopped and everything
+   has to come to its end. */
 static uint32_t most_idle_steps(const struct sim *sim)
 {
     bool waits = false;
@@ -233,7 +234,7 @@ static uint32_t most_idle_steps(const struct sim *sim)
         waits = waits || ((sim->quiet || cw_store_full(sim->machine.core[i].store)) &&
                           commit.number(commit.self) > commit.durable(commit.self));
     }
-    return waits ? 2 * sim->machine.cores * CW_LOG_RETRY_POLLS : QUIET_STEPS;
+    return waits ? sim->machine.cores * SPACE_STEPS : QUIET_STEPS;
 }
 
 static int64_t min(int64_t a, int64_t b)

@@ -1,0 +1,169 @@
+#include "core/store.h"
+#include "tests/core/log_fixture.h"
+
+/* A store over the fixture's disk, with one table; the clock is the test's. */
+static struct cw_table *table;
+static struct cw_table *tables[1];
+static struct cw_journal *journal;
+static struct cw_store *store;
+static int64_t now;
+static uint32_t staged, released;
+
+static void nothing(void *self)
+{
+    (void)self;
+}
+
+static void count(void *self)
+{
+    (*(uint32_t *)self)++;
+}
+
+static void on_staged(void *self)
+{
+    (void)self;
+    count(&staged);
+}
+
+static void on_released(void *self)
+{
+    (void)self;
+    count(&released);
+}
+
+static void on_fault(void *self, const char *why)
+{
+    (void)self;
+    cr_fatal("%s", why);
+}
+
+static int64_t now_ms(void *self)
+{
+    (void)self;
+    return now;
+}
+
+static void open_store(void)
+{
+    struct cw_checkpoint *checkpoint;
+    struct cw_table_options of_table = {
+        .name = "test", .rows_max = 10000, .bytes_max = 64 << 20, .value_bytes_hint = 64};
+    init();
+    open_log();
+    cr_assert(eq(int, cw_table_open(&table, &of_table, &fault), CW_ERR_OK));
+    cr_assert(eq(int, cw_journal_open(&journal, &fault), CW_ERR_OK));
+    cw_table_journal(table, journal, 0);
+    tables[0] = table;
+    struct cw_checkpoint_options of_checkpoint = {
+        .disk = cw_fault_disk_port(disk), .shard = 3, .tables = tables, .table_count = 1};
+    cr_assert(eq(int, cw_checkpoint_open(&checkpoint, &of_checkpoint, &fault), CW_ERR_OK));
+    struct cw_store_options of_store = {.journal = journal,
+                                        .log = wal,
+                                        .checkpoint = checkpoint,
+                                        .before = nothing,
+                                        .staged = on_staged,
+                                        .released = on_released,
+                                        .on_fault = on_fault,
+                                        .now_ms = now_ms};
+    cr_assert(eq(int, cw_store_open(&store, &of_store, &fault), CW_ERR_OK));
+    now = 1000000;
+    staged = released = 0;
+}
+
+static void close_store(void)
+{
+    (void)cw_store_close(store, false);
+    wal = NULL; /* the store closed it */
+    cw_table_close(table);
+    cw_journal_close(journal);
+    fini();
+}
+
+TestSuite(store, .init = open_store, .fini = close_store);
+
+/* As an idle core. */
+static void turns(uint32_t most)
+{
+    struct cw_commit commit = cw_store_commit(store);
+    for (uint32_t i = 0; i < most; i++) {
+        (void)commit.turn(commit.self);
+    }
+}
+
+static void put(uint64_t key)
+{
+    bool added;
+    cw_row row =
+        cw_table_put(table, cw_table_hash(table, &key, sizeof key), &key, sizeof key, 64, &added);
+    cr_assert(row != CW_ROW_NONE && added);
+}
+
+/* A block of the log each. */
+static void commit_rows(uint64_t from, uint64_t to)
+{
+    struct cw_commit commit = cw_store_commit(store);
+    for (uint64_t key = from; key < to; key++) {
+        put(key);
+        uint64_t number = commit.number(commit.self);
+        for (uint32_t i = 0; i < 10000 && commit.durable(commit.self) < number; i++) {
+            turns(1);
+        }
+        cr_assert(commit.durable(commit.self) >= number, "row %lu", (unsigned long)key);
+    }
+}
+
+Test(store, releases_what_was_staged_once_it_is_durable)
+{
+    struct cw_commit commit = cw_store_commit(store);
+    turns(100);
+    cr_assert(eq(u32, staged, 0), "nothing changed");
+    put(1);
+    uint64_t number = commit.number(commit.self);
+    while (staged == 0) {
+        cr_assert(eq(u32, released, 0));
+        turns(1);
+    }
+    for (uint32_t i = 0; i < 100 && released == 0; i++) {
+        turns(1);
+    }
+    cr_assert(eq(u32, released, 1));
+    cr_assert(commit.durable(commit.self) >= number);
+}
+
+Test(store, sees_space_on_a_full_disk_within_seconds)
+{
+    turns(200); /* spares are made */
+    cw_fault_disk_space(disk, cw_fault_disk_used(disk));
+    uint64_t key = 0;
+    for (; key < 200 && !cw_store_full(store); key++) {
+        commit_rows(key, key + 1);
+    }
+    cr_assert(cw_store_full(store));
+    now += 1999;
+    turns(200);
+    now += 1;
+    turns(200); /* tried again, in vain */
+    cr_assert(cw_store_full(store));
+    cw_fault_disk_space(disk, 0);
+    now += 1999;
+    turns(200);
+    cr_assert(cw_store_full(store), "not at every turn");
+    now += 1;
+    turns(200);
+    cr_assert(not(cw_store_full(store)), "after two seconds, however seldom it is idle");
+}
+
+Test(store, sees_space_though_the_clock_went_back)
+{
+    turns(200);
+    cw_fault_disk_space(disk, cw_fault_disk_used(disk));
+    uint64_t key = 0;
+    for (; key < 200 && !cw_store_full(store); key++) {
+        commit_rows(key, key + 1);
+    }
+    turns(200);
+    cw_fault_disk_space(disk, 0);
+    now -= 500000;
+    turns(200);
+    cr_assert(not(cw_store_full(store)));
+}
