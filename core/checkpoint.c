@@ -66,6 +66,7 @@ struct generation {
 struct cw_checkpoint {
     struct cw_checkpoint_options options;
     struct generation generations[CW_CHECKPOINT_GENERATIONS_MAX]; /* oldest first */
+    uint64_t forgotten; /* files, none of them removed, that there was no room for in the list */
     uint32_t generation_count;
     uint32_t dropping; /* index of the one that is being removed */
     bool dropped;
@@ -605,9 +606,19 @@ void cw_checkpoint_begin(struct cw_checkpoint *checkpoint, uint64_t last_lsn, in
     }
     if (c->generation_count == CW_CHECKPOINT_GENERATIONS_MAX) {
         forget_generation(c, 0); /* its file is found again at the next start */
+        c->forgotten++;
     }
     c->step = STEP_CLEAR;
     advance(c, 0);
+}
+
+static uint64_t count_stuck(const struct cw_checkpoint *c)
+{
+    uint64_t count = c->forgotten;
+    for (uint32_t i = 0; i < c->generation_count; i++) {
+        count += c->generations[i].stuck;
+    }
+    return count;
 }
 
 enum cw_checkpoint_state cw_checkpoint_slice(struct cw_checkpoint *checkpoint, uint32_t rows,
@@ -632,6 +643,7 @@ enum cw_checkpoint_state cw_checkpoint_slice(struct cw_checkpoint *checkpoint, u
     }
     if (c->step == STEP_MADE) {
         c->step = STEP_REST;
+        c->stats.stuck = count_stuck(c);
         return CW_CHECKPOINT_DONE;
     }
     if (c->step == STEP_GIVEN_UP) {

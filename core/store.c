@@ -3,7 +3,8 @@
 #include "core/arena.h"
 
 enum {
-    FULL_LOOK_MS = 2000 /* between two looks at a full disk: each writes what space there is */
+    FULL_LOOK_MS = 2000, /* between two looks at a full disk: each writes what space there is */
+    ERASE_AGAIN_MS = 10000 /* before another round where a file could not be made or removed */
 };
 
 struct cw_store {
@@ -15,6 +16,7 @@ struct cw_store {
     uint64_t erasures, erased; /* asked for, through */
     uint64_t erasing;          /* of these, will be through with the rounds below */
     uint32_t rounds;           /* checkpoints that an erasure still needs */
+    int64_t rounds_ms;         /* not before this time */
     bool leaving;              /* they are made, and the log's files have still to go */
     uint64_t begin_lsn;        /* of the last checkpoint */
     bool at_work;
@@ -121,7 +123,7 @@ static bool due(const struct cw_store *store)
         return store->wanted;
     }
     if (store->rounds > 0) {
-        return true;
+        return store->options.now_ms(store->options.self) >= store->rounds_ms;
     }
     cw_log_stats(store->options.log, &stats);
     return stats.bytes - store->begun_bytes >= store->options.checkpoint_bytes;
@@ -191,15 +193,24 @@ static bool slice(struct cw_store *store)
         }
     } else if (state == CW_CHECKPOINT_FAILED) { /* tried again after as much log again */
         store->at_work = false;
+        store->rounds_ms = store->options.now_ms(store->options.self) + ERASE_AGAIN_MS;
     }
     return state != CW_CHECKPOINT_WAITING && state != CW_CHECKPOINT_IDLE;
 }
 
-/* An erasure is through when nothing is left in a file: not before the removals are flushed. */
+/* An erasure is through when nothing is left in a file: not before the removals are flushed, nor
+   while an old checkpoint stands there that could not be removed: the next one tries that again. */
 static void see_left(struct cw_store *store)
 {
+    struct cw_checkpoint_stats stats;
     if (store->leaving && !store->pinned && !cw_log_erasing(store->options.log)) {
         store->leaving = false;
+        cw_checkpoint_stats(store->options.checkpoint, &stats);
+        if (stats.stuck > 0) {
+            store->rounds = 1 + store->at_work;
+            store->rounds_ms = store->options.now_ms(store->options.self) + ERASE_AGAIN_MS;
+            return;
+        }
         store->erased = store->erasing;
         store->erasing = store->erasures;
         store->rounds = store->erasures > store->erased ? 2 + store->at_work : 0;
@@ -249,6 +260,7 @@ void cw_store_erase(struct cw_store *store)
     if (store->rounds == 0 && !store->leaving) {
         store->erasing = store->erasures;
         store->rounds = 2 + store->at_work;
+        store->rounds_ms = INT64_MIN;
     }
 }
 

@@ -47,17 +47,19 @@ bool cw_pipeline_settle_in_doubt(struct cw_pipeline *p, uint32_t most)
 }
 
 /* When the touch may have been sent by who had the newer state: a hold or a pause has put it off
-   here, but not there. */
+   here, but not there; and before the cart was abandoned again, if it was. */
 static int64_t may_have_been(const struct cw_pipeline *p, struct cw_view customer,
                              const struct cw_candidate_row *candidate, uint32_t number)
 {
     const struct cw_touch_row *touch = &cw_candidate_touches(candidate)[number];
     const struct cw_touch *of_program = cw_candidate_touch(p, candidate, number);
-    if (touch->reason != CW_TOUCH_REASON_PAUSED || of_program == NULL) {
+    if (touch->reason != CW_TOUCH_REASON_PAUSED) {
         return touch->due;
     }
-    int64_t planned =
-        candidate->t0 + cw_touch_delay(cw_candidate_program(p, candidate), of_program, customer);
+    int64_t planned = candidate->first_t0;
+    if (of_program != NULL) {
+        planned += cw_touch_delay(cw_candidate_program(p, candidate), of_program, customer);
+    }
     return planned < touch->due ? planned : touch->due;
 }
 

@@ -115,8 +115,8 @@ enum cw_event_fate cw_engage(struct cw_pipeline *p, const struct cw_event *event
     }
     enum cw_event_fate fate =
         cw_engage_note(p, &customer, row, told, event->type, event->time);
-    if (fate == CW_EVENT_FATE_APPLIED &&
-        (event->type == CW_EVENT_UNSUBSCRIBED || event->type == CW_EVENT_COMPLAINED)) {
+    /* Told before or not: the customer may have opted in again in between. */
+    if (event->type == CW_EVENT_UNSUBSCRIBED || event->type == CW_EVENT_COMPLAINED) {
         const struct cw_touch_row *touch = &cw_candidate_touches(candidate)[message->touch - 1];
         cw_profile_opt_out(p, &customer, (enum cw_channel)touch->channel, event->time);
     }

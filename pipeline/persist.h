@@ -123,6 +123,8 @@ uint64_t cw_pipeline_programs(const struct cw_pipeline *pipeline);
 
 /* Brings the rows of `meta` up to date: once before each commit. Writes only what has changed. */
 void cw_pipeline_note(struct cw_pipeline *pipeline);
+/* The counters alone, of events that changed no row since. */
+void cw_pipeline_note_counters(struct cw_pipeline *pipeline);
 
 int64_t cw_pipeline_now(const struct cw_pipeline *pipeline);
 

@@ -124,6 +124,13 @@ static void note_retired(struct cw_pipeline *p)
     }
 }
 
+void cw_pipeline_note_counters(struct cw_pipeline *p)
+{
+    uint8_t fates[CW_FATES_IMAGE_BYTES];
+    cw_fates_write(&p->fates, fates);
+    write_row(p, CW_META_FATES, (struct cw_view){0}, fates, sizeof fates);
+}
+
 void cw_pipeline_note(struct cw_pipeline *p)
 {
     const struct cw_view none = {0};
@@ -132,10 +139,8 @@ void cw_pipeline_note(struct cw_pipeline *p)
                                   .keep_cart_ms = p->keep_cart_ms,
                                   .keep_history_ms = p->keep_history_ms,
                                   .sends_held = p->sends_held != 0};
-    uint8_t fates[CW_FATES_IMAGE_BYTES];
-    cw_fates_write(&p->fates, fates);
     write_row(p, CW_META_CLOCK, none, &clock, sizeof clock);
-    write_row(p, CW_META_FATES, none, fates, sizeof fates);
+    cw_pipeline_note_counters(p);
     if (p->meta_changed) {
         note_programs(p);
         note_retired(p);

@@ -39,7 +39,7 @@ struct cw_service_options {
     /* A request that only the control plane can answer (reload, outbox): it copies what it needs
        and sees to the answer, later; the service is through with it. False: it is busy. */
     bool (*control)(void *self, const struct cw_request *request);
-    /* An event that was refused: its bytes (cut at 64 KiB) and why. */
+    /* An event that was refused: its bytes, good for the call, and why. */
     void (*dead_letter)(void *self, int64_t at, struct cw_view text, struct cw_view reason);
     /* Counters of this core's server, as cw_server_counter; NULL: none. */
     bool (*counter)(void *self, uint32_t index, const char **name, const char **help,

@@ -67,11 +67,6 @@ static void invalidate(struct cw_service *service, struct cw_event *event, struc
 static void dead_letter(struct cw_service *service, struct cw_view text, struct cw_view reason)
 {
     if (service->options.dead_letter != NULL) {
-        enum {
-            KEPT = 64 << 10
-        };
-
-        text.bytes = text.bytes < KEPT ? text.bytes : KEPT;
         service->options.dead_letter(service->options.self, service->clock, text, reason);
     }
 }

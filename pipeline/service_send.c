@@ -51,19 +51,32 @@ static uint32_t list_facts(const struct cw_send *send, char room[2][16], struct 
     return count;
 }
 
-/* An attempt that did not end well is a dead letter, so that its reason can be found. */
+/* An attempt that did not end well is a dead letter, so that its reason can be found. Providers
+   name whom they refuse: it says whose it is, so that an erasure finds it; of a customer who has
+   been erased meanwhile nothing that was said is kept. */
 static void tell_result(struct cw_service *service, const struct cw_post_result *result)
 {
     static const char *const outcomes[] = {"sent", "refused", "later", "unknown"};
-    char text[128];
     if (result->outcome == CW_POSTED_SENT || service->options.dead_letter == NULL) {
         return;
     }
-    uint32_t bytes = cw_format(text, sizeof text, "{\"messageId\":\"%.*s\",\"outcome\":\"%s\"}",
-                               (int)sizeof result->key, result->key, outcomes[result->outcome]);
-    service->options.dead_letter(
-        service->options.self, cw_service_clock(service), (struct cw_view){text, bytes},
-        (struct cw_view){result->reason, (uint32_t)strnlen(result->reason, sizeof result->reason)});
+    struct cw_view key = {result->key, sizeof result->key};
+    struct cw_view reason = {result->reason,
+                             (uint32_t)strnlen(result->reason, sizeof result->reason)};
+    struct cw_text text = {0};
+    cw_text_printf(&text, "{\"messageId\":\"%.*s\",\"outcome\":\"%s\"", (int)key.bytes, key.data,
+                   outcomes[result->outcome]);
+    cw_row row = cw_message_find(service->pipeline, key, 0);
+    if (row == CW_ROW_NONE) {
+        reason = CW_VIEW("of a message that is not remembered any more");
+    } else {
+        cw_text_puts(&text, ",\"customerId\":");
+        cw_text_json(&text, cw_message_owner(cw_message_at(service->pipeline, row)));
+    }
+    cw_text_char(&text, '}');
+    service->options.dead_letter(service->options.self, cw_service_clock(service), view_of(&text),
+                                 reason);
+    cw_text_deinit(&text);
 }
 
 /* One result; in event time nobody waits for it. */

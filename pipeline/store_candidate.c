@@ -391,7 +391,10 @@ cw_row cw_candidate_write(struct cw_pipeline *p, struct cw_item *item, cw_row ro
     for (uint32_t i = 0; i < plan.touch_count; i++) {
         if (plan.pending[i] && touches[i].due != plan.due[i]) {
             touches[i].due = plan.due[i];
-            touches[i].reason = CW_TOUCH_REASON_NONE;
+            /* What has come due in a hold may have been sent elsewhere, for all that is known. */
+            if (p->sends_held == 0 || touches[i].reason != CW_TOUCH_REASON_PAUSED) {
+                touches[i].reason = CW_TOUCH_REASON_NONE;
+            }
         }
     }
     write_texts(p, candidate, item, &shape);

@@ -391,6 +391,21 @@ static enum cw_send_answer hand_over(struct cw_pipeline *p, struct cw_customer *
     return p->options.port.send(p->options.port.self, &send);
 }
 
+/* Against caps and gap, and among the customer's e-mails: at the touch's sent_at. */
+static void count_sent(struct cw_pipeline *p, struct cw_customer *customer,
+                       struct cw_touch_row *touch)
+{
+    if (!cw_sends_add(p, customer, (enum cw_channel)touch->channel, touch->sent_at)) {
+        p->fates.not_remembered++;
+    }
+    struct cw_customer_row *of = cw_customer_edit(p, customer);
+    if (touch->sent_at > of->last_sent) {
+        of->last_sent = touch->sent_at;
+    }
+    of->emails_sent += touch->channel == CW_CHANNEL_EMAIL;
+    touch->flags |= CW_TOUCH_CHARGED;
+}
+
 /* From here on the message is out of hand: whatever becomes of it, it counts. */
 static void charge(struct cw_pipeline *p, struct cw_customer *customer, const struct claim *claim)
 {
@@ -399,17 +414,9 @@ static void charge(struct cw_pipeline *p, struct cw_customer *customer, const st
     if ((touch->flags & CW_TOUCH_CHARGED) != 0) {
         cw_touch_uncharge(p, customer, claim->row, claim->number);
     }
-    if (!cw_sends_add(p, customer, (enum cw_channel)touch->channel, claim->at)) {
-        p->fates.not_remembered++;
-    }
-    struct cw_customer_row *of = cw_customer_edit(p, customer);
-    if (claim->at > of->last_sent) {
-        of->last_sent = claim->at;
-    }
-    of->emails_sent += touch->channel == CW_CHANNEL_EMAIL;
-    touch->flags |= CW_TOUCH_CHARGED;
-    touch->flags &= (uint8_t)~CW_TOUCH_UNIQUE;
     touch->sent_at = claim->at;
+    count_sent(p, customer, touch);
+    touch->flags &= (uint8_t)~CW_TOUCH_UNIQUE;
     touch->attempts++;
     touch->waits = 0;
     touch->discount = claim->discount;
@@ -493,15 +500,24 @@ void cw_touch_fire(struct cw_pipeline *p, struct cw_customer *customer, cw_row r
     CW_ASSERT_HOT(touch->state == CW_TOUCH_PENDING && touch->due <= p->now);
     struct claim claim = {.row = row, .number = number, .at = p->now};
     if (touch->attempts > 0 && cw_touch_arrived(touch)) { /* what was thought lost came through */
+        if ((touch->flags & CW_TOUCH_CHARGED) == 0) {
+            count_sent(p, customer, cw_touch_edit(p, row, number));
+        }
         name_message(p, customer, &claim);
         cw_touch_went_out(p, customer, row, number, claim.id);
         return;
     }
     struct look look = {.reason = CW_TOUCH_REASON_PAUSED, .until = CW_TIME_NONE};
+    if (p->sends_held != 0) { /* asked first: what a held touch came to by other reasons could not
+                                 be assumed to have been sent any more (doubt.c) */
+        look.until = cw_touch_hold(p, customer, row, number, &look.reason);
+        put_off(p, customer, row, number, &look);
+        return;
+    }
     if (cw_candidate_touch(p, candidate, number) != NULL) { /* else for good */
         look = look_again(p, customer, candidate, number);
     }
-    if (look.reason == CW_TOUCH_REASON_NONE && (p->options.live || p->sends_held != 0)) {
+    if (look.reason == CW_TOUCH_REASON_NONE && p->options.live) {
         look.until = cw_touch_hold(p, customer, row, number, &look.reason);
     }
     if (look.reason == CW_TOUCH_REASON_NONE) {

@@ -379,6 +379,7 @@ static cw_err open_parts(struct cw_engine *engine, struct cw_fault *fault)
     }
     if (err == CW_ERR_OK) {
         engine->state_open = true;
+        cw_engine_task_open(engine);
         engine->links.key = engine->state.link;
         if (live->link_secret.data != NULL) {
             uint8_t key[sizeof engine->links.key];

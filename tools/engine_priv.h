@@ -221,6 +221,8 @@ enum cw_task_note {
 
 enum cw_task_note cw_engine_task_note(struct cw_core *core, const struct cw_note *note,
                                       struct cw_reply *reply);
+/* Once the state is this process's alone, before anything is done. */
+void cw_engine_task_open(struct cw_engine *engine);
 /* Each time the control plane looks. */
 void cw_engine_task_tick(struct cw_engine *engine);
 /* Once a turn, on its core. */

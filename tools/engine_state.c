@@ -137,7 +137,8 @@ void cw_engine_look_after_state(struct cw_core *core)
         uint64_t now_ns = cw_clock_monotonic_ns();
         if (now_ns - core->committed_ns > SEAL_AFTER_NS) {
             core->committed_ns = now_ns;
-            cw_store_idle(core->store);
+            cw_pipeline_note_counters(cw_service_pipeline(core->service));
+            cw_store_idle(core->store); /* unless these are to be written first */
         }
         if (now_ns - core->marked_ns > MARK_AFTER_NS) {
             core->marked_ns = now_ns;

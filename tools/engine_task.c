@@ -25,6 +25,7 @@
 enum {
     ANSWER_AFTER_MS = 2000, /* before the server gives up the request */
     WAKE_EVERY_MS = 2,
+    FIRST_AFTER_MS = 60000, /* a start, where a scheduled snapshot is overdue */
     ASSUMED_IN_A_TURN = 64,
     NAME_BYTES_MAX = 100
 };
@@ -241,7 +242,8 @@ static int is_left_over(const struct dirent *entry)
     return bytes > suffix && strcmp(entry->d_name + bytes - suffix, CW_ARCHIVE_SUFFIX ".new") == 0;
 }
 
-/* Of an engine that ended while it made one. */
+/* Of an engine that ended while it made one: nobody can use it, and it may hold customers who are
+   erased. */
 static void remove_left_over(const char *directory)
 {
     struct dirent **list = NULL;
@@ -452,23 +454,69 @@ static int is_snapshot(const struct dirent *entry)
     return cw_archive_is_name(entry->d_name);
 }
 
-/* Those beyond `keep`, the oldest first; names of another form are somebody's own. */
+/*
+ * Those beyond `keep`, the oldest first, as of the one just made; names of another form are
+ * somebody's own. One that is called by a time still to come is of a wall clock that was ahead: it
+ * is no newer than this one, only called so, and stands in no other's place.
+ */
 static void remove_old(const struct cw_engine *engine)
 {
     char room[4096];
     struct dirent **list = NULL;
     const char *directory = directory_of(engine, true, room);
+    const char *made = strrchr(engine->task.file, '/') + 1;
     int count = scandir(directory, &list, is_snapshot, alphasort);
+    int until = count;
+    while (until > 0 && strcmp(list[until - 1]->d_name, made) > 0) {
+        until--;
+        (void)fprintf(stderr,
+                      "cartwheel: the snapshot %s is called by a time to come: it is not counted "
+                      "among those to keep, and not removed\n",
+                      list[until]->d_name);
+    }
     for (int i = 0; i < count; i++) {
         char path[4096];
         (void)snprintf(path, sizeof path, "%.3800s/%.250s", directory, list[i]->d_name);
-        if (count - i > (int)engine->live->snapshots.keep && unlink(path) != 0) {
+        if (until - i > (int)engine->live->snapshots.keep && unlink(path) != 0) {
             (void)fprintf(stderr, "cartwheel: the old snapshot %s cannot be removed: %s\n", path,
                           strerror(errno)); /* NOLINT(concurrency-mt-unsafe) */
         }
         free(list[i]);
     }
     free(list);
+}
+
+/* How long the newest scheduled snapshot has been there; UINT64_MAX: there is none. */
+static uint64_t newest_age_ms(const struct cw_engine *engine)
+{
+    char room[4096];
+    struct dirent **list = NULL;
+    const char *directory = directory_of(engine, true, room);
+    int64_t now_ms = cw_clock_wall_ms();
+    uint64_t age_ms = UINT64_MAX;
+    int count = scandir(directory, &list, is_snapshot, NULL);
+    for (int i = 0; i < count; i++) {
+        char path[4096];
+        struct stat found;
+        (void)snprintf(path, sizeof path, "%.3800s/%.250s", directory, list[i]->d_name);
+        if (stat(path, &found) == 0 && found.st_mtim.tv_sec <= now_ms / 1000) {
+            uint64_t age = (uint64_t)(now_ms - (int64_t)found.st_mtim.tv_sec * 1000);
+            age_ms = age < age_ms ? age : age_ms;
+        }
+        free(list[i]);
+    }
+    free(list);
+    return age_ms;
+}
+
+/* When the first of this process is due: as if the engine had never been away, but not at once. */
+static uint64_t first_ns(const struct cw_engine *engine)
+{
+    uint64_t every_ms = engine->live->snapshots.every_ms;
+    uint64_t age_ms = newest_age_ms(engine);
+    uint64_t left_ms = age_ms < every_ms ? every_ms - age_ms : 0;
+    uint64_t least_ms = every_ms < FIRST_AFTER_MS ? every_ms : FIRST_AFTER_MS;
+    return cw_clock_monotonic_ns() + (left_ms > least_ms ? left_ms : least_ms) * 1000000;
 }
 
 static void end(struct cw_engine *engine)
@@ -506,7 +554,7 @@ static void begin_scheduled(struct cw_engine *engine)
     uint64_t every_ns = engine->live->snapshots.every_ms * 1000000;
     uint64_t now = cw_clock_monotonic_ns();
     if (task->next_ns == 0) {
-        task->next_ns = now + every_ns;
+        task->next_ns = first_ns(engine);
     }
     if (now < task->next_ns) {
         return;
@@ -522,6 +570,13 @@ static void begin_scheduled(struct cw_engine *engine)
         atomic_fetch_add(&task->failed, 1);
         (void)fprintf(stderr, "cartwheel: the snapshot failed: %s\n", fault.text);
     }
+}
+
+void cw_engine_task_open(struct cw_engine *engine)
+{
+    char room[4096];
+    remove_left_over(directory_of(engine, false, room));
+    remove_left_over(directory_of(engine, true, room));
 }
 
 void cw_engine_task_tick(struct cw_engine *engine)
@@ -581,6 +636,9 @@ bool cw_engine_counter(const struct cw_core *core, uint32_t index, const char **
         {"store_pending_bytes", "Bytes of changes that wait for a commit.", stats.pending_bytes},
         {"store_checkpoints_total", "Checkpoints made.", stats.checkpoint.made},
         {"store_checkpoints_failed_total", "Checkpoints that failed.", stats.checkpoint.failed},
+        {"store_checkpoint_files_stuck",
+         "Files of older checkpoints that could not be removed: no erasure is through meanwhile.",
+         stats.checkpoint.stuck},
         {"store_checkpoint_bytes", "Bytes of the last checkpoint made.", stats.checkpoint.bytes},
         {"store_disk_full", "Cores that refuse new work since the disk is full.", stats.full},
         {"store_sends_held", "Cores whose sends are held until they are resumed.",

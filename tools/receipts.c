@@ -13,7 +13,8 @@
 
 #define FILE_NAME "erasures.ndjson"
 
-static const char suffix[] = ".cwsnap";
+/* Of a snapshot, and of one that is not whole, since who made it was ended. */
+static const char *const suffixes[] = {".cwsnap", ".cwsnap.new"};
 
 /* ---- dead letters ---- */
 
@@ -99,7 +100,6 @@ bool cw_letter_names(struct cw_view line, struct cw_view customer)
     struct cw_text wanted = {0};
     unquote(&plain, line);
     unquote(&wanted, customer);
-    cw_text_char(&wanted, '"');
     bool found = false;
     const char *at = plain.data;
     const char *end = at == NULL ? NULL : at + plain.bytes;
@@ -110,8 +110,11 @@ bool cw_letter_names(struct cw_view line, struct cw_view customer)
         while (value < end && (*value == ' ' || *value == ':' || *value == '"')) {
             value++;
         }
-        found =
-            (size_t)(end - value) >= wanted.bytes && memcmp(value, wanted.data, wanted.bytes) == 0;
+        /* A number is no customerId, which may be why it is here, but it is somebody's. */
+        const char *ends = value > at && value[-1] == '"' ? "\"" : " ,]}";
+        found = (size_t)(end - value) > wanted.bytes &&
+                memcmp(value, wanted.data, wanted.bytes) == 0 &&
+                memchr(ends, value[wanted.bytes], strlen(ends)) != NULL;
     }
     cw_text_deinit(&plain);
     cw_text_deinit(&wanted);
@@ -179,7 +182,12 @@ static cw_err remove_letters(const struct cw_receipts *receipts, struct cw_view 
 static int is_snapshot(const struct dirent *entry)
 {
     size_t bytes = strlen(entry->d_name);
-    return bytes >= sizeof suffix && strcmp(entry->d_name + bytes - sizeof suffix + 1, suffix) == 0;
+    bool is = false;
+    for (size_t i = 0; i < CW_COUNTOF(suffixes); i++) {
+        size_t suffix = strlen(suffixes[i]);
+        is = is || (bytes > suffix && strcmp(entry->d_name + bytes - suffix, suffixes[i]) == 0);
+    }
+    return is;
 }
 
 static void put_snapshots(struct cw_text *out, const char *directory)

@@ -1,3 +1,4 @@
+#define _GNU_SOURCE 1 /* memmem */ /* NOLINT */
 #include "tools/state.h"
 
 #include <errno.h>
@@ -10,7 +11,8 @@
 #include <unistd.h>
 
 enum {
-    WAITING_BYTES_MAX = 4 << 20
+    WAITING_BYTES_MAX = 4 << 20,
+    ID_ROOM = 1024 /* of a customer's id, escaped, and what stands before it */
 };
 
 static cw_err open_lock(struct cw_state *state, struct cw_fault *fault)
@@ -201,6 +203,15 @@ static void put_any(struct cw_text *out, struct cw_view bytes)
     cw_text_char(out, '"');
 }
 
+/* True of a long text that names its customer, if at all, only where it will be cut or beyond: what
+   is kept of it could not be found when that customer is erased. */
+static bool names_nobody(struct cw_view text)
+{
+    static const char name[] = "customerId";
+    return text.bytes > CW_LETTER_BYTES_MAX &&
+           memmem(text.data, CW_LETTER_BYTES_MAX - ID_ROOM, name, sizeof name - 1) == NULL;
+}
+
 void cw_letters_put(struct cw_letters *letters, int64_t at, struct cw_view text,
                     struct cw_view reason)
 {
@@ -215,9 +226,13 @@ void cw_letters_put(struct cw_letters *letters, int64_t at, struct cw_view text,
         put_any(out, reason);
         cw_text_puts(out, ",\"bytes\":");
         cw_text_u64(out, text.bytes);
-        cw_text_puts(out, ",\"event\":");
-        put_any(out, cut(text, CW_LETTER_BYTES_MAX));
-        cw_text_puts(out, "}\n");
+        if (names_nobody(text)) {
+            cw_text_puts(out, ",\"event\":null}\n");
+        } else {
+            cw_text_puts(out, ",\"event\":");
+            put_any(out, cut(text, CW_LETTER_BYTES_MAX));
+            cw_text_puts(out, "}\n");
+        }
     }
     (void)pthread_mutex_unlock(&letters->mutex);
 }

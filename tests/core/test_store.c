@@ -167,3 +167,45 @@ Test(store, sees_space_though_the_clock_went_back)
     turns(200);
     cr_assert(not(cw_store_full(store)));
 }
+
+/* Until an erasure is through, at most `most` turns. */
+static bool erases(uint32_t most)
+{
+    for (uint32_t i = 0; i < most && cw_store_erased(store) == 0; i++) {
+        turns(1);
+    }
+    return cw_store_erased(store) == 1;
+}
+
+Test(store, an_erasure_is_not_through_while_an_old_checkpoint_cannot_be_removed)
+{
+    struct cw_store_stats stats;
+    commit_rows(0, 10);
+    for (uint32_t i = 1; i <= 2; i++) {
+        cw_store_checkpoint(store);
+        for (uint32_t j = 0; j < 10000 && cw_store_checkpoints(store) < i; j++) {
+            turns(1);
+        }
+        commit_rows(10 * i, 10 * i + 10);
+    }
+    cr_assert(eq(u64, cw_store_checkpoints(store), 2));
+    struct cw_fault_plan refuse = {.at = cw_fault_disk_count(disk),
+                                   .kinds = 1u << CW_DISK_REMOVE,
+                                   .error = EPERM,
+                                   .names = "checkpoint-"};
+    cw_fault_disk_plan(disk, &refuse);
+    cw_store_erase(store);
+    cr_assert(not(erases(20000)), "the rounds are made, and nothing is gone");
+    cw_store_stats(store, &stats);
+    cr_assert(eq(u64, stats.checkpoint.made, 4));
+    cr_assert(eq(u64, stats.checkpoint.stuck, 2));
+    now += 10000;
+    cr_assert(not(erases(20000)));
+    cw_store_stats(store, &stats);
+    cr_assert(eq(u64, stats.checkpoint.made, 5), "one more, not one after the other");
+    cw_fault_disk_plan(disk, &(struct cw_fault_plan){.error = 0});
+    now += 10000;
+    cr_assert(erases(20000), "it is as soon as they can be");
+    cw_store_stats(store, &stats);
+    cr_assert(eq(u64, stats.checkpoint.stuck, 0));
+}

@@ -676,6 +676,10 @@ class Replay:
         customer, _, t = found
         if self.repeated(customer, event):
             return
+        if event.kind in ("Unsubscribed", "Complained"):
+            # SILENT: out of that touch's channel, at the event's own time, each time that it is told
+            customer.opt(event.at, t.channel.type, True)
+            self.cancel_opted_out(customer)
         key = (event.detail["messageId"], event.kind)
         if key in customer.told:        # "the same (messageId, type) again"
             return
@@ -687,10 +691,6 @@ class Replay:
             t.bounced = True
         elif event.kind == "Clicked":
             t.clicked.append(event.at)
-        elif event.kind in ("Unsubscribed", "Complained"):
-            # SILENT: out of that touch's channel, at the event's own time
-            customer.opt(event.at, t.channel.type, True)
-            self.cancel_opted_out(customer)
 
 
 # --------------------------------------------------------------------------------- command line

@@ -835,6 +835,13 @@ class Endings(unittest.TestCase):
         shop = Shop(program(channels=touches(60))).healthy().leave(T0)
         shop.message("Unsubscribed", T0 + 2 * HOUR, 1)
         self.assertEqual(shop.brief()[1:], ["+1h touch 1 sent", "+2h cancelled opted-out"])
+        # in again, and out once more by the same message
+        shop = Shop(program(channels=touches(60))).healthy().leave(T0)
+        shop.message("Unsubscribed", T0 + 2 * HOUR, 1)
+        shop.customer(T0 + 3 * HOUR, optedOut={"email": False})
+        shop.message("Unsubscribed", T0 + 4 * HOUR, 1)
+        shop.leave(T0 + 5 * HOUR, cart="other")
+        self.assertEqual(shop.brief()[3:], ["+5h rejected opted-out"])
 
     def test_erasure(self) -> None:
         shop = Shop().healthy().leave(T0)

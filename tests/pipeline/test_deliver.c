@@ -241,6 +241,20 @@ Test(deliver, a_delivery_is_surer_than_what_the_provider_said)
     close_sound();
 }
 
+Test(deliver, what_came_through_although_it_was_refused_counts_again)
+{
+    open_sending(PROGRAM_OF("1", "", "minGapMinutes: 0\n"));
+    shop_result(&shop, 0, CW_POSTED_LATER, 0);
+    told("Delivered", HOUR + 1);
+    shop_advance(&shop, 2 * HOUR);
+    cr_assert(eq(u64, shop.sends, 1));
+    cr_assert(eq(u32, shop_count(&shop, "\"outcome\":\"sent\""), 1));
+    (void)shop_abandon(&shop, 2 * HOUR, "c", "other", 90);
+    shop_advance(&shop, 4 * HOUR);
+    cr_assert(eq(u64, shop.sends, 1), "one a week");
+    close_sound();
+}
+
 Test(deliver, a_full_channel_charges_nothing_and_is_asked_again_soon)
 {
     open_with(PROGRAM("", ""), &(struct shop_options){0});

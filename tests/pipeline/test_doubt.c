@@ -41,6 +41,13 @@ static void restart(void)
     cr_assert(eq(i64, cw_pipeline_now(shop.pipelines[0]), shop.clock));
 }
 
+/* As at a start: what was due meanwhile is overdue now. */
+static void leap(int64_t after)
+{
+    cw_pipeline_leap(shop.pipelines[0], SHOP_START + after);
+    shop_advance(&shop, after);
+}
+
 static void settle(void)
 {
     while (!cw_pipeline_settle_in_doubt(shop.pipelines[0], 1)) {
@@ -183,6 +190,56 @@ Test(doubt, sends_of_a_newer_state_are_assumed)
     shop_advance(&shop, DAY);
     cr_assert(eq(u64, shop.sends, 2), "the other's first, this one's second");
     cr_assert(eq(u32, (uint32_t)shop.posts[1].channel, CW_CHANNEL_SMS));
+    close_sound();
+}
+
+Test(doubt, what_quiet_hours_would_put_off_in_a_hold_is_assumed_too)
+{
+    /* Planned for 1 h, sent then by who had the newer state; here looked at in quiet hours only. */
+    open_with(PROGRAM_OF("1", ", onUnknown: drop", "",
+                         "quietHours: {start: \"16:30\", end: \"17:30\"}\n"));
+    cw_pipeline_hold_sends(shop.pipelines[0], true);
+    leap(5 * HOUR);
+    assume_until(2 * HOUR);
+    cr_assert(eq(u64, shop_fates(&shop)->unknown, 1));
+    cw_pipeline_hold_sends(shop.pipelines[0], false);
+    shop_advance(&shop, 20 * HOUR);
+    cr_assert(eq(u64, shop.sends, 0), "it does not go when they end");
+    close_sound();
+}
+
+Test(doubt, a_later_touch_in_a_hold_does_not_end_the_earlier_one)
+{
+    open_with("programId: p\neventSources: [{config: {eventPattern: {source: [ecommerce.cart]}}}]\n"
+              "filterChain: [{filterId: t, type: trust}, {filterId: e, type: eligibility}, "
+              "{filterId: c, type: business-rule, parameters: {maxRecoveryEmailsPerWeek: 1}}]\n"
+              "minGapMinutes: 0\nchannels: ["
+              "{channelId: a, type: email, config: {delayMinutes: 60, templateId: "
+              "cart-recovery-v3, subject: S, onUnknown: drop}}, "
+              "{channelId: b, type: email, config: {delayMinutes: 180, templateId: "
+              "cart-recovery-v3, subject: S, onUnknown: drop}}]\n");
+    cw_pipeline_hold_sends(shop.pipelines[0], true);
+    leap(5 * HOUR);
+    assume_until(2 * HOUR);
+    cr_assert(eq(u64, shop_fates(&shop)->unknown, 1), "the first was sent then");
+    cw_pipeline_hold_sends(shop.pipelines[0], false);
+    shop_advance(&shop, 6 * HOUR);
+    cr_assert(eq(u64, shop.sends, 0));
+    cr_assert(eq(u32, shop_count(&shop, "\"reason\":\"frequency-cap\""), 1), "one a week");
+    close_sound();
+}
+
+Test(doubt, a_cart_abandoned_again_in_a_hold_does_not_begin_anew_what_was_sent)
+{
+    open_with(PROGRAM_OF("1", ", onUnknown: drop", "", "onReabandon: restart\n"));
+    cw_pipeline_hold_sends(shop.pipelines[0], true);
+    leap(5 * HOUR);
+    (void)shop_abandon(&shop, 4 * HOUR + 30 * MINUTE, "c", "k", 120); /* sent again */
+    assume_until(4 * HOUR + 45 * MINUTE);
+    cr_assert(eq(u64, shop_fates(&shop)->unknown, 1));
+    cw_pipeline_hold_sends(shop.pipelines[0], false);
+    shop_advance(&shop, 7 * HOUR);
+    cr_assert(eq(u64, shop.sends, 0));
     close_sound();
 }
 

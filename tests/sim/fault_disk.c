@@ -441,7 +441,8 @@ static int planned(struct cw_fault_disk *disk, const struct cw_disk_op *op)
         return EIO;
     }
     uint32_t kinds = plan->kinds == 0 ? (1u << KINDS) - 1 : plan->kinds;
-    if (plan->error == 0 || disk->count <= plan->at || (kinds >> op->kind & 1) == 0) {
+    bool of_it = plan->names == NULL || strncmp(op->name, plan->names, strlen(plan->names)) == 0;
+    if (plan->error == 0 || disk->count <= plan->at || (kinds >> op->kind & 1) == 0 || !of_it) {
         return 0;
     }
     int error = plan->error;

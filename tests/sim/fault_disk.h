@@ -39,10 +39,11 @@ void cw_fault_disk_hook(struct cw_fault_disk *disk, void (*hook)(void *with, uin
 /* ---- faults ---- */
 
 struct cw_fault_plan {
-    uint64_t at;    /* the first operation from this index on ... */
-    uint32_t kinds; /* ... whose kind has its bit (1 << CW_DISK_READ ...) here, 0: any, ... */
-    int error;      /* ... fails so. 0: no plan */
-    bool once;      /* only that one; else all of those kinds after it too */
+    uint64_t at;       /* the first operation from this index on ... */
+    uint32_t kinds;    /* ... whose kind has its bit (1 << CW_DISK_READ ...) here, 0: any, ... */
+    int error;         /* ... fails so. 0: no plan */
+    const char *names; /* and whose file's name, as it is given with it, begins so; NULL: any */
+    bool once;         /* only that one; else all of those kinds after it too */
 };
 
 void cw_fault_disk_plan(struct cw_fault_disk *disk, const struct cw_fault_plan *plan);
