@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """Delivery by the live engine: e-mail to a real SMTP server, SMS and push to a webhook's receiver,
 on an accelerated clock; peers that answer badly, late or never; and the way back by the links."""
+import json
 import logging
+import os
 import re
 import statistics
 import sys
@@ -281,6 +283,16 @@ def smtp_answers():
         cartwheel.leave("ada")
         until(lambda: cartwheel.outcomes("ada"))
         results.equal(cartwheel.outcomes("ada"), [("failed", "provider")], "550")
+        letters = os.path.join(cartwheel.state, "dead-letters.ndjson")
+        told = until(lambda: [json.loads(line) for line in open(letters, encoding="utf-8")])
+        results.equal([(json.loads(one["event"])["customerId"], "nobody here" in one["reason"])
+                       for one in told], [("ada", True)], "its dead letter says whose it is")
+        cartwheel.post_events([{"version": "0", "id": "gone", "source": "ecommerce.customer",
+                                "detail-type": "CustomerErased", "detail": {"customerId": "ada"},
+                                "time": engine.stamp(cartwheel.now())}])
+        receipt = until(lambda: cartwheel.get("/v1/erasures")[2])
+        results.equal(json.loads(receipt)["deadLetters"], 1, "an erasure finds it")
+        results.equal(open(letters, encoding="utf-8").read(), "", "it is gone")
         ended(cartwheel, "550")
     hard.close()
 
