@@ -87,7 +87,7 @@ struct cw_checkpoint_stats {
     uint64_t begin;       /* of that too */
     uint64_t made, failed;
     uint64_t rows_done; /* of the one at work */
-    uint64_t stuck;     /* files of older ones that the last one made could not remove: each tries */
+    uint64_t stuck;     /* files of older ones that it could not remove: the next one tries */
 };
 
 void cw_checkpoint_stats(const struct cw_checkpoint *checkpoint, struct cw_checkpoint_stats *stats);
