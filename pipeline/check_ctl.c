@@ -133,6 +133,20 @@ static void sooner(int64_t *due, bool *any, int64_t next)
     *any = true;
 }
 
+/* When it is looked at next. */
+static int64_t wakes(const struct look *look, const struct cw_candidate_row *candidate)
+{
+    const struct cw_touch_row *touches = cw_candidate_touches(candidate);
+    int64_t due = candidate->expires_at;
+    for (uint32_t i = 0; i < candidate->touch_count; i++) {
+        if (touches[i].state == CW_TOUCH_PENDING) {
+            int64_t next = cw_touch_wakes(look->p, look->customer.id, &touches[i]);
+            due = next < due ? next : due;
+        }
+    }
+    return due;
+}
+
 /* What a candidate in flight keeps of its touches, against the touches. */
 static bool check_waiting(const struct look *look, const struct cw_candidate_row *candidate)
 {
@@ -173,7 +187,7 @@ static bool check_candidates(struct look *look, cw_row head, bool in_flight, int
             if (!check_waiting(look, candidate)) {
                 return false;
             }
-            sooner(due, any, candidate->next_due);
+            sooner(due, any, wakes(look, candidate));
             in_list++;
         }
         prev = row;

@@ -59,7 +59,7 @@ static void offer(const struct cw_pipeline *p, struct due *best, bool *found,
     }
 }
 
-static void offer_candidate(const struct cw_pipeline *p, cw_row row,
+static void offer_candidate(const struct cw_pipeline *p, struct cw_view customer, cw_row row,
                             const struct cw_candidate_row *candidate, struct due *best, bool *found)
 {
     const struct cw_touch_row *touches = cw_candidate_touches(candidate);
@@ -73,7 +73,7 @@ static void offer_candidate(const struct cw_pipeline *p, cw_row row,
     for (uint32_t i = 0; i < candidate->touch_count; i++) {
         if (touches[i].state == CW_TOUCH_PENDING) {
             next.touch = i + 1;
-            next.due = touches[i].due;
+            next.due = cw_touch_wakes(p, customer, &touches[i]);
             offer(p, best, found, &next);
         }
     }
@@ -87,7 +87,7 @@ static bool earliest(const struct cw_pipeline *p, const struct cw_customer *cust
     for (cw_row row = customer->at->in_flight; row != CW_ROW_NONE;) {
         const struct cw_candidate_row *candidate = cw_candidate_at(p, row);
         if (!found || candidate->next_due <= best->due) {
-            offer_candidate(p, row, candidate, best, &found);
+            offer_candidate(p, customer->id, row, candidate, best, &found);
         }
         row = candidate->next;
     }
@@ -125,8 +125,8 @@ static void expire(struct cw_pipeline *p, struct cw_customer *customer, cw_row r
 void cw_customer_fire(struct cw_pipeline *p, struct cw_customer *customer)
 {
     struct due next;
-    /* Bounded: each turn ends a session, a candidate or a pending touch, or moves a touch to a
-       time after now. */
+    /* Bounded: each turn ends a session, a candidate or a pending touch, or moves a touch, or the
+       look at one that is held, to a time after now. */
     while (earliest(p, customer, &next)) {
         if (next.due > p->now) {
             cw_customer_arm(p, customer, next.due);

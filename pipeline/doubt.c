@@ -46,23 +46,7 @@ bool cw_pipeline_settle_in_doubt(struct cw_pipeline *p, uint32_t most)
     return walk(p, most, settle, 0);
 }
 
-/* When the touch may have been sent by who had the newer state: a hold or a pause has put it off
-   here, but not there; and before the cart was abandoned again, if it was. */
-static int64_t may_have_been(const struct cw_pipeline *p, struct cw_view customer,
-                             const struct cw_candidate_row *candidate, uint32_t number)
-{
-    const struct cw_touch_row *touch = &cw_candidate_touches(candidate)[number];
-    const struct cw_touch *of_program = cw_candidate_touch(p, candidate, number);
-    if (touch->reason != CW_TOUCH_REASON_PAUSED) {
-        return touch->due;
-    }
-    int64_t planned = candidate->first_t0;
-    if (of_program != NULL) {
-        planned += cw_touch_delay(cw_candidate_program(p, candidate), of_program, customer);
-    }
-    return planned < touch->due ? planned : touch->due;
-}
-
+/* Due times have stood still in the hold: who had the newer state may have sent what was due. */
 static void assume(struct cw_pipeline *p, struct cw_customer *customer, cw_row row, int64_t until)
 {
     const struct cw_candidate_row *candidate = cw_candidate_at(p, row);
@@ -70,12 +54,9 @@ static void assume(struct cw_pipeline *p, struct cw_customer *customer, cw_row r
         return;
     }
     for (uint32_t i = 0; i < candidate->touch_count; i++) {
-        if (cw_candidate_touches(candidate)[i].state != CW_TOUCH_PENDING) {
-            continue;
-        }
-        int64_t at = may_have_been(p, customer->id, candidate, i);
-        if (at < until && at <= p->now) {
-            cw_touch_assume(p, customer, row, i, at);
+        const struct cw_touch_row *touch = &cw_candidate_touches(candidate)[i];
+        if (touch->state == CW_TOUCH_PENDING && touch->due < until && touch->due <= p->now) {
+            cw_touch_assume(p, customer, row, i, touch->due);
             cw_touch_settle_unknown(p, customer, row, i);
         }
     }

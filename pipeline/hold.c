@@ -1,6 +1,6 @@
 /*
  * hold: what keeps a live channel from sending now: it is paused, or over its rate; or all sends
- * are held, which counts as a pause of everything.
+ * are held.
  *
  * A touch over a rate is given a moment of its own (a slot, by the generic cell rate algorithm) and
  * comes back then, once: a backlog of any size is spread over the time that it takes and never
@@ -11,6 +11,9 @@
  *
  * A paused touch looks again once a minute, at a moment of its customer's own: so nothing comes in
  * waves, and what is overdue of one customer is due at one instant, where the later touch wins.
+ *
+ * In a hold of all sends a touch looks again as if it was paused, but stays due when it was: who
+ * has the newer state may have sent it then, and a resume asks for just that (doubt.c).
  */
 #include "pipeline/persist.h"
 #include "pipeline/pipeline_priv.h"
@@ -27,6 +30,14 @@ static int64_t pause_ends(const struct cw_pipeline *p, struct cw_view customer)
     int64_t own = cw_murmur2(customer.data, customer.bytes) % PAUSE_MS;
     int64_t wait = (own - p->now % PAUSE_MS + PAUSE_MS) % PAUSE_MS;
     return p->now + (wait == 0 ? PAUSE_MS : wait);
+}
+
+int64_t cw_touch_wakes(const struct cw_pipeline *p, struct cw_view customer,
+                       const struct cw_touch_row *touch)
+{
+    bool waits = p->sends_held != 0 && touch->reason == CW_TOUCH_REASON_PAUSED &&
+                 touch->due <= p->now;
+    return waits ? pause_ends(p, customer) : touch->due;
 }
 
 /*
@@ -65,7 +76,7 @@ int64_t cw_touch_hold(struct cw_pipeline *p, const struct cw_customer *customer,
     const struct cw_candidate_row *candidate = cw_candidate_at(p, row);
     const struct cw_touch *of_program = cw_candidate_touch(p, candidate, number);
     const struct cw_touch_row *touch = &cw_candidate_touches(candidate)[number];
-    if (p->sends_held != 0 || (p->paused[candidate->slot] >> touch->channel & 1u) != 0) {
+    if ((p->paused[candidate->slot] >> touch->channel & 1u) != 0) {
         *reason = CW_TOUCH_REASON_PAUSED;
         return pause_ends(p, customer->id);
     }

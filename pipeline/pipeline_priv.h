@@ -439,6 +439,9 @@ void cw_touch_assume(struct cw_pipeline *p, struct cw_customer *customer, cw_row
                      uint32_t touch, int64_t at);
 
 /* hold.c: when a touch that may be sent can be; CW_TIME_NONE: now. Only asked for when live. */
+/* When a pending touch is looked at next: when it is due, but for one that waits in a hold. */
+int64_t cw_touch_wakes(const struct cw_pipeline *p, struct cw_view customer,
+                       const struct cw_touch_row *touch);
 int64_t cw_touch_hold(struct cw_pipeline *p, const struct cw_customer *customer, cw_row candidate,
                       uint32_t touch, enum cw_touch_reason *reason);
 

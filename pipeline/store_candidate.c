@@ -346,6 +346,8 @@ struct cw_plan cw_candidate_plan(const struct cw_pipeline *p, const struct cw_it
         const struct cw_touch *touch =
             fresh ? &program->touches[i]
                   : cw_candidate_touch(p, cw_candidate_at(p, item->candidate), i);
+        /* What has come due in a hold may have been sent elsewhere: it does not begin anew. */
+        moves = moves && (fresh || p->sends_held == 0 || touches[i].due > p->now);
         plan.due[i] = moves && touch != NULL
                           ? plan.t0 + cw_touch_delay(program, touch, item->customer->id)
                           : touches[i].due;
@@ -391,10 +393,7 @@ cw_row cw_candidate_write(struct cw_pipeline *p, struct cw_item *item, cw_row ro
     for (uint32_t i = 0; i < plan.touch_count; i++) {
         if (plan.pending[i] && touches[i].due != plan.due[i]) {
             touches[i].due = plan.due[i];
-            /* What has come due in a hold may have been sent elsewhere, for all that is known. */
-            if (p->sends_held == 0 || touches[i].reason != CW_TOUCH_REASON_PAUSED) {
-                touches[i].reason = CW_TOUCH_REASON_NONE;
-            }
+            touches[i].reason = CW_TOUCH_REASON_NONE;
         }
     }
     write_texts(p, candidate, item, &shape);

@@ -493,6 +493,23 @@ static void put_off(struct cw_pipeline *p, struct cw_customer *customer, cw_row 
     cw_decide(p, &decision, CW_DECISION_TOUCH, texts.program, customer->id, texts.cart);
 }
 
+/* Deferred as one that is paused, told once; due as it was. */
+static void hold(struct cw_pipeline *p, struct cw_customer *customer, cw_row row, uint32_t number)
+{
+    struct cw_touch_row *touch = cw_touch_edit(p, row, number);
+    struct cw_candidate_texts texts = cw_candidate_texts(cw_candidate_at(p, row));
+    CW_ASSERT(touch->reason != CW_TOUCH_REASON_PAUSED);
+    touch->reason = CW_TOUCH_REASON_PAUSED;
+    p->fates.deferred[CW_TOUCH_REASON_PAUSED]++;
+    struct cw_decision decision = {
+        .u.touch = {.touch = number + 1,
+                    .channel = (enum cw_channel)touch->channel,
+                    .outcome = CW_OUTCOME_DEFERRED,
+                    .reason = CW_TOUCH_REASON_PAUSED,
+                    .until = cw_touch_wakes(p, customer->id, touch)}};
+    cw_decide(p, &decision, CW_DECISION_TOUCH, texts.program, customer->id, texts.cart);
+}
+
 void cw_touch_fire(struct cw_pipeline *p, struct cw_customer *customer, cw_row row, uint32_t number)
 {
     const struct cw_candidate_row *candidate = cw_candidate_at(p, row);
@@ -510,8 +527,7 @@ void cw_touch_fire(struct cw_pipeline *p, struct cw_customer *customer, cw_row r
     struct look look = {.reason = CW_TOUCH_REASON_PAUSED, .until = CW_TIME_NONE};
     if (p->sends_held != 0) { /* asked first: what a held touch came to by other reasons could not
                                  be assumed to have been sent any more (doubt.c) */
-        look.until = cw_touch_hold(p, customer, row, number, &look.reason);
-        put_off(p, customer, row, number, &look);
+        hold(p, customer, row, number);
         return;
     }
     if (cw_candidate_touch(p, candidate, number) != NULL) { /* else for good */
