@@ -133,14 +133,17 @@ static void sooner(int64_t *due, bool *any, int64_t next)
     *any = true;
 }
 
-/* When it is looked at next. */
+/* The latest time at which it is to be looked at next: what came due in a hold, which may have ended
+   since, within a minute. */
 static int64_t wakes(const struct look *look, const struct cw_candidate_row *candidate)
 {
     const struct cw_touch_row *touches = cw_candidate_touches(candidate);
     int64_t due = candidate->expires_at;
     for (uint32_t i = 0; i < candidate->touch_count; i++) {
         if (touches[i].state == CW_TOUCH_PENDING) {
-            int64_t next = cw_touch_wakes(look->p, look->customer.id, &touches[i]);
+            bool held =
+                touches[i].reason == CW_TOUCH_REASON_PAUSED && touches[i].due <= look->p->now;
+            int64_t next = held ? look->p->now + CW_MINUTE_MS : touches[i].due;
             due = next < due ? next : due;
         }
     }

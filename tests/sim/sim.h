@@ -7,6 +7,7 @@
  *   sim_run.c      one seed: which faults it has, its 80 hours, its end
  *   sim_machine.c  one machine's life: start, steps, stop, crash
  *   sim_state.c    the stable storage of that machine: disks and manifest slots
+ *   sim_restore.c  a machine that is lost, and an older copy of its state in its place
  *   sim_client.c   shops: events, requests, answers
  *   sim_provider.c channels and the providers behind them
  *   sim_check.c    checkers of single moments
@@ -65,7 +66,9 @@ struct sim;
     X(RECROSS, "crash-in-recovery", "the power fails again while state is read") \
     X(READ_ERROR, "read-error", "the disk refuses to read at a start")           \
     X(CORES, "other-cores", "restarted on another number of cores")              \
-    X(DAMAGE, "damage", "acknowledged bytes are changed, lost or misdirected")
+    X(DAMAGE, "damage", "acknowledged bytes are changed, lost or misdirected")   \
+    X(BACKUP, "snapshot", "a copy of the state is made")                         \
+    X(RESTORE, "restore", "the machine is lost: the copy takes its place")
 
 enum sim_fault {
 #define CW_X(name, text, help) SIM_FAULT_##name,
@@ -130,6 +133,8 @@ struct sim_event {
     enum sim_event_state state;
     uint32_t out;          /* requests that hold it */
     bool all_carts;        /* an order of all carts up to this one */
+    bool kept;             /* it was acknowledged when the copy of the state was made */
+    bool lost;             /* it was sent to a machine that was lost, after that */
     int64_t time, send_at; /* base */
     int64_t first_sent;    /* the engine's clock; CW_TIME_NONE: never */
     uint64_t acked_turn;   /* the turn in which it was acknowledged */
@@ -191,7 +196,7 @@ struct sim_message {
     uint64_t delivered_order; /* claim of the latest delivered attempt */
     int64_t delivered_now;
     bool doubted;                     /* an attempt was told as UNKNOWN, or its result was lost */
-    bool untold;                      /* an attempt vanished in a crash before it left */
+    bool kept, lost; /* all was told when the copy was made; known to a lost machine alone */
     bool told[CW_POSTED_UNKNOWN + 1]; /* results that the engine has durably taken in */
     enum cw_posted last_told;         /* of the latest such result */
 };
@@ -200,7 +205,6 @@ struct sim_message {
 struct sim_promise {
     bool any;
     int64_t due, least; /* what was told last; the earliest ever told */
-    int64_t t0;         /* of its journey, as told last */
 };
 
 /* ---- the machine ---- */
@@ -224,6 +228,8 @@ struct sim_core {
     bool doubts_settled, draining, idle;
     uint64_t committed_ns;
     uint64_t erasures, erased; /* that its store was asked for; that are through */
+    uint32_t restore_step;     /* of letting sends go: sim_restore.c */
+    uint64_t restore_need;     /* the commit that it waits for */
     struct sim_mark marks[SIM_MARKS];
     uint32_t mark_count; /* ever made in this life */
 };
@@ -238,12 +244,14 @@ struct sim_machine {
     struct sim_core core[SIM_CORES_MAX];
     struct cw_durable *durable;
     bool stopping;
+    bool resuming; /* sends that were held after a restore are let go */
     char fault[160]; /* what the disk's failure said */
 };
 
 /* What was true when a machine went down. */
 struct sim_last {
     bool any, clean, damaged;
+    bool restored; /* an older copy has taken its place */
     uint32_t cores, version;
     uint64_t epoch;
     uint64_t durable[SIM_CORES_MAX], submitted[SIM_CORES_MAX];
@@ -295,6 +303,9 @@ struct sim {
         *failing; /* a read of it will fail at this start; NULL: none, or it is gone */
     bool failed;  /* and one did before it was gone */
     struct sim_storage *snapshot;
+    struct sim_storage backup; /* no slots: there is none */
+    uint32_t backup_cores;
+    int64_t sent_until; /* the engine's clock: what the lost machine may have sent */
     struct sim_machine machine;
     struct sim_last last;
     int64_t engine_ms;  /* the latest clock of any core */
@@ -369,7 +380,6 @@ struct sim_program_facts {
     struct {
         enum cw_channel channel;
         int8_t on_unknown; /* enum cw_on_unknown */
-        int64_t delay_ms;
     } touch[SIM_TOUCHES];
 };
 
@@ -419,6 +429,25 @@ int64_t sim_machine_earliest(struct sim *sim);
 bool sim_machine_marked(struct sim *sim);
 void sim_machine_mark_now(struct sim *sim);
 
+/* ---- sim_restore.c ---- */
+
+/* Whether and when a machine of this seed is lost. */
+void sim_restore_draw(struct sim *sim);
+void sim_backup(struct sim *sim);
+static inline bool sim_backed_up(const struct sim *sim)
+{
+    return sim->backup.count > 0;
+}
+
+/* Now; the copy is there for the next start, and used up. */
+void sim_restore_lose(struct sim *sim);
+/* After each step of a machine that is up: begins to let go of sends, and ends it. */
+void sim_restore_turn(struct sim *sim);
+/* Once a turn, on a core, while that goes on. */
+void sim_restore_core(struct sim_core *core);
+/* Why this core holds sends: a set of CW_HOLD_*. */
+uint32_t sim_restore_holds(const struct sim_core *core);
+
 /* ---- sim_client.c ---- */
 
 /* Makes events and requests that are due. */
@@ -452,6 +481,9 @@ void sim_check_answer(struct sim *sim, const struct sim_request *request, uint32
 void sim_look_before(struct sim *sim);
 /* 2; false: acknowledged commits at the very end are lost to damage, as may be: the run ends. */
 CW_MUST_USE bool sim_check_recovered(struct sim *sim, const struct cw_durable_found *found);
+/* That a message is of, as the engine has it; NULL: it does not know the message. */
+const struct cw_candidate_row *sim_candidate_of(const struct sim *sim,
+                                                const struct sim_message *message);
 void sim_check_intents(struct sim *sim); /* 3 */
 void sim_check_delivery(struct sim *sim, const struct sim_message *message,
                         const struct sim_attempt *attempt);                 /* 4 */

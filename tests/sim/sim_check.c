@@ -93,8 +93,8 @@ void sim_check_stopped(struct sim *sim, const struct sim_message *message)
 {
     const struct sim_customer *of = &sim->customers[message->customer];
     const struct sim_cart *cart = &of->cart[message->cart];
-    int64_t t0 =
-        sim->promises[message->program][message->customer][message->cart][message->touch - 1].t0;
+    const struct cw_candidate_row *candidate = sim_candidate_of(sim, message);
+    int64_t t0 = candidate != NULL ? candidate->t0 : INT64_MIN;
     /* An order before T0 converts nothing: the engine's clock was ahead of the shop's. */
     const char *why = of->erased_acked ? "the customer's erasure"
                       : cart->order_acked && cart->order_time >= t0 ? "the cart's order"
@@ -118,7 +118,7 @@ void sim_check_caps(struct sim *sim, const struct sim_message *message,
     }
     for (uint32_t i = 0; i < sim->message_count; i++) {
         const struct sim_message *other = &sim->messages[i];
-        before += other != message && other->customer == message->customer &&
+        before += other != message && !other->lost && other->customer == message->customer &&
                   other->channel == CW_CHANNEL_EMAIL && other->deliveries > 0 &&
                   other->delivered_order < attempt->order &&
                   other->delivered_now > attempt->now_ms - CW_WEEK_MS;

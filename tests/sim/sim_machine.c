@@ -71,9 +71,6 @@ static void promise(struct sim *sim, const struct cw_decision *decision, uint32_
     made->least = made->any && made->least < due ? made->least : due;
     made->due = due;
     made->any = true;
-    if (decision->kind == CW_DECISION_CANDIDATE) {
-        made->t0 = due - sim_programs[program].touch[touch - 1].delay_ms;
-    }
 }
 
 static void decide(void *self, const struct cw_decision *decision)
@@ -86,7 +83,8 @@ static void decide(void *self, const struct cw_decision *decision)
                     decision->u.candidate.touches[i].due);
         }
     } else if (decision->kind == CW_DECISION_TOUCH &&
-               decision->u.touch.outcome == CW_OUTCOME_DEFERRED) {
+               decision->u.touch.outcome == CW_OUTCOME_DEFERRED &&
+               decision->u.touch.reason != CW_TOUCH_REASON_PAUSED) { /* held: due as it was */
         promise(sim, decision, decision->u.touch.touch, decision->u.touch.until);
     }
     cw_text_clear(&sim->said);
@@ -196,7 +194,7 @@ static void see_erasures_through(struct sim_core *core)
 /* As tools/engine_clock.c: what is not known to be the time sends nothing. */
 static void look_at_clock(struct sim_core *core)
 {
-    uint32_t held = core->clock.suspect ? CW_HOLD_CLOCK : CW_HOLD_NONE;
+    uint32_t held = (core->clock.suspect ? CW_HOLD_CLOCK : CW_HOLD_NONE) | sim_restore_holds(core);
     if (cw_pipeline_sends_held(pipeline_of(core)) != held) {
         cw_pipeline_hold_sends(pipeline_of(core), held);
     }
@@ -243,6 +241,9 @@ static enum cw_poll take(void *self, uint32_t shard, uint64_t sequence, struct c
     look_after_state(core);
     if (!core->doubts_settled) {
         return CW_POLL_LATER;
+    }
+    if (sim->machine.resuming) {
+        sim_restore_core(core);
     }
     if (core->queue != NULL) {
         *chunk = (struct cw_chunk){.sequence = sequence, .requests = core->queue};
@@ -390,12 +391,13 @@ static void close_machine(struct sim *sim, bool clean)
         core->doubts_settled = core->draining = core->idle = false;
         core->mark_count = 0;
         core->erasures = core->erased = 0;
+        core->restore_step = 0;
     }
     if (machine->mesh != NULL) {
         cw_mesh_close(machine->mesh);
         machine->mesh = NULL;
     }
-    machine->up = machine->stopping = false;
+    machine->up = machine->stopping = machine->resuming = false;
 }
 
 void sim_machine_drop(struct sim *sim)

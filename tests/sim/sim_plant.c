@@ -21,6 +21,7 @@ const struct sim_plant sim_plants[] = {
     {"miscount", "sums", "a counter counts twice after a restart"},
     {"result-lost", "ended", "a provider's answer is swallowed now and then"},
     {"erasure-unheard", "erased", "nobody tells the disk that somebody was erased"},
+    {"sent-again", "delivery", "a restore forgets that the lost machine went on sending"},
     {.name = NULL}};
 
 const struct sim_plant *sim_plant_find(const char *name)

@@ -63,19 +63,19 @@ const struct sim_program_facts sim_programs[SIM_PROGRAMS] = {
     {.id = "rescue",
      .email_cap = {2, 3},
      .touches = 3,
-     .touch = {{CW_CHANNEL_EMAIL, CW_ON_UNKNOWN_DEFAULT, 3600000},
-               {CW_CHANNEL_SMS, CW_ON_UNKNOWN_DEFAULT, CW_DAY_MS},
-               {CW_CHANNEL_PUSH, CW_ON_UNKNOWN_DEFAULT, 3 * CW_DAY_MS}}},
+     .touch = {{CW_CHANNEL_EMAIL, CW_ON_UNKNOWN_DEFAULT},
+               {CW_CHANNEL_SMS, CW_ON_UNKNOWN_DEFAULT},
+               {CW_CHANNEL_PUSH, CW_ON_UNKNOWN_DEFAULT}}},
     {.id = "second",
      .touches = 3,
-     .touch = {{CW_CHANNEL_SMS, CW_ON_UNKNOWN_DEFAULT, 600000},
-               {CW_CHANNEL_EMAIL, CW_ON_UNKNOWN_DEFAULT, 2400000},
-               {CW_CHANNEL_SMS, CW_ON_UNKNOWN_DEFAULT, 30 * 3600000}}},
+     .touch = {{CW_CHANNEL_SMS, CW_ON_UNKNOWN_DEFAULT},
+               {CW_CHANNEL_EMAIL, CW_ON_UNKNOWN_DEFAULT},
+               {CW_CHANNEL_SMS, CW_ON_UNKNOWN_DEFAULT}}},
     {.id = "third",
      .email_cap = {3, 4},
      .touches = 2,
-     .touch = {{CW_CHANNEL_PUSH, CW_ON_UNKNOWN_DEFAULT, 300000},
-               {CW_CHANNEL_EMAIL, CW_ON_UNKNOWN_RESEND, 3 * 3600000}}}};
+     .touch = {{CW_CHANNEL_PUSH, CW_ON_UNKNOWN_DEFAULT},
+               {CW_CHANNEL_EMAIL, CW_ON_UNKNOWN_RESEND}}}};
 
 static struct fixture fixture;
 static struct cw_zones *zones;

@@ -78,6 +78,7 @@ static bool post(void *self, uint32_t channel, const struct cw_post *what)
     struct sim_message *message = message_of(sim, what);
     read_facts(message, what);
     message->channel = channel;
+    message->kept = false;
     message->posted = what->attempt > message->posted ? what->attempt : message->posted;
     struct sim_attempt *made = calloc(1, sizeof *made);
     CW_ASSERT(made != NULL);
@@ -285,7 +286,6 @@ void sim_provider_cut(struct sim *sim, const uint64_t *durable)
             settle(sim, at);
             continue;
         }
-        message->untold = message->untold || at->state < SIM_ATTEMPT_ANSWERED;
         message->doubted = true;
         at->state = SIM_ATTEMPT_DONE;
     }

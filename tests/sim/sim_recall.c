@@ -333,7 +333,10 @@ bool sim_check_recovered(struct sim *sim, const struct cw_durable_found *found)
         }
         return true;
     }
-    if (sim->last.epoch == found->manifest.epoch && sim->last.cores == sim->machine.cores) {
+    if (sim->last.restored) { /* as it was when the copy was made: nobody kept that */
+        sim->last.restored = false;
+        sim->totals.uncompared++;
+    } else if (sim->last.epoch == found->manifest.epoch && sim->last.cores == sim->machine.cores) {
         whole = recovered_same(sim);
     } else {
         whole = recovered_dealt(sim);
@@ -381,8 +384,8 @@ void sim_check_sums(struct sim *sim)
 
 /* ---- 3 and 8: messages ---- */
 
-/* What the engine knows of a message; NULL: nothing. */
-static const struct cw_touch_row *touch_of(const struct sim *sim, const struct sim_message *message)
+const struct cw_candidate_row *sim_candidate_of(const struct sim *sim,
+                                                const struct sim_message *message)
 {
     struct cw_view id = {message->key, CW_POST_KEY_BYTES};
     for (uint32_t i = 0; i < sim->machine.cores; i++) {
@@ -394,17 +397,25 @@ static const struct cw_touch_row *touch_of(const struct sim *sim, const struct s
         const struct cw_message_row *row = cw_message_at(p, found);
         cw_row candidate = cw_candidate_by_serial(p, cw_message_owner(row), row->serial);
         if (candidate != CW_ROW_NONE) {
-            return &cw_candidate_touches(cw_candidate_at(p, candidate))[row->touch - 1];
+            CW_ASSERT(row->touch == message->touch);
+            return cw_candidate_at(p, candidate);
         }
     }
     return NULL;
+}
+
+/* What the engine knows of a message; NULL: nothing. */
+static const struct cw_touch_row *touch_of(const struct sim *sim, const struct sim_message *message)
+{
+    const struct cw_candidate_row *candidate = sim_candidate_of(sim, message);
+    return candidate != NULL ? &cw_candidate_touches(candidate)[message->touch - 1] : NULL;
 }
 
 void sim_check_intents(struct sim *sim)
 {
     for (uint32_t i = 0; i < sim->message_count; i++) {
         const struct sim_message *message = &sim->messages[i];
-        if (message->received == 0 || sim->customers[message->customer].erasing) {
+        if (message->received == 0 || message->lost || sim->customers[message->customer].erasing) {
             continue;
         }
         const struct cw_touch_row *touch = touch_of(sim, message);
@@ -452,8 +463,10 @@ void sim_check_ledger(struct sim *sim)
         }
         if (touch != NULL) {
             sent += touch->state == CW_TOUCH_SENT;
+        }
+        if (touch != NULL && !message->lost) {
             check_entry(sim, message, touch);
-        } else if (message->received > 0) {
+        } else if (touch == NULL && message->received > 0 && !message->lost) {
             sim_fail(sim, "ledger", "%.36s is with the provider and not in the ledger",
                      message->key);
         }

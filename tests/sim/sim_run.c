@@ -126,6 +126,7 @@ static void begin_fault(struct sim *sim, enum sim_fault fault)
     case SIM_FAULT_CRASH:
     case SIM_FAULT_KILL:
     case SIM_FAULT_STOP:
+    case SIM_FAULT_RESTORE:
     case SIM_FAULT_DISK_ERROR:
         if (sim->armed == SIM_FAULT_COUNT) {
             sim->armed = fault;
@@ -146,6 +147,7 @@ static void begin_fault(struct sim *sim, enum sim_fault fault)
         sim->full_until = sim_base(sim) + sim_draw(sim, 2 * 3600000);
         sim_storage_space(sim, true);
         break;
+    case SIM_FAULT_BACKUP: sim_backup(sim); break;
     default: CW_ASSERT(false);
     }
 }
@@ -175,7 +177,7 @@ static bool restart(struct sim *sim)
 {
     static const uint32_t most[] = {5000, 900000, 26 * 3600000};
     sim->ns += (1 + sim_draw(sim, most[sim->swarm.downtime])) * UINT64_C(1000000);
-    if (!sim->quiet && sim_chance(sim, 150)) {
+    if (!sim->quiet && !sim->last.restored && sim_chance(sim, 150)) {
         step_clock(sim);
     }
     sim->full_until = 0;
@@ -214,6 +216,8 @@ static bool fall(struct sim *sim)
     }
     if (fault == SIM_FAULT_STOP) {
         sim_machine_stop(sim);
+    } else if (fault == SIM_FAULT_RESTORE && sim_backed_up(sim)) {
+        sim_restore_lose(sim);
     } else {
         sim_machine_crash(sim, fault == SIM_FAULT_CRASH);
     }
@@ -269,6 +273,7 @@ static bool turn(struct sim *sim, int64_t until)
     bool worked = sim_machine_step(sim, sim_draw(sim, sim->machine.cores));
     if (sim->machine.up) {
         sim_provider_turn(sim);
+        sim_restore_turn(sim);
         sim->armed_steps -= worked && sim->armed_steps > 0;
         if (sim->armed != SIM_FAULT_COUNT && fall(sim)) {
             worked = true;
@@ -405,6 +410,7 @@ static bool begin(struct sim *sim, const struct sim_options *options)
     } else {
         draw_swarm(sim);
         draw_dues(sim);
+        sim_restore_draw(sim);
     }
     for (uint32_t v = 0; v < 2; v++) {
         sim->programs[v] = sim_programs_load(v, sim->swarm.programs);
@@ -450,6 +456,7 @@ void sim_free(struct sim *sim)
     sim_client_free(sim);
     sim_provider_free(sim);
     sim_storage_free(&sim->storage);
+    sim_storage_free(&sim->backup);
     cw_text_deinit(&sim->said);
     for (uint32_t i = 0; i < SIM_CORES_MAX; i++) {
         for (uint32_t m = 0; m < SIM_MARKS; m++) {
