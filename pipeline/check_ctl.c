@@ -133,8 +133,8 @@ static void sooner(int64_t *due, bool *any, int64_t next)
     *any = true;
 }
 
-/* The latest time at which it is to be looked at next: what came due in a hold, which may have ended
-   since, within a minute. */
+/* The latest time at which it is to be looked at next: what came due in a hold, which may have
+   ended since, within a minute. */
 static int64_t wakes(const struct look *look, const struct cw_candidate_row *candidate)
 {
     const struct cw_touch_row *touches = cw_candidate_touches(candidate);
