@@ -216,7 +216,8 @@ def no_room(results, folder):
                       "it gives up, and says before which event", said)
     with HttpEngine([lambda events: full(events[:7], 0)]) as engine:
         code, _, said = send([file, "--to", engine.url])
-        results.check(code == 0 and said == summary(30), "a 503 of other events is one of the whole", said)
+        results.check(code == 0 and said == summary(30),
+                      "a 503 of other events is one of the whole", said)
     refusal = b'{"error":"there is no room for line 3 now","retry":true}\n'
     with TcpEngine([], raws=[refusal, refusal]) as engine:
         code, _, said = send([file, "--to", engine.url])
