@@ -14,15 +14,15 @@ enum {
 
 #define TOO_LONG "too-long"
 
-void cw_server_lines_refuse(struct cw_server *server, struct cw_connection *connection,
+void cw_server_lines_refuse(struct cw_server *server, struct cw_connection *connection, bool again,
                             const char *reason)
 {
     static const char before[] = "{\"error\":\"";
-    static const char after[] = "\"}\n";
+    const char *after = again ? "\",\"retry\":true}\n" : "\"}\n";
     struct cw_chain line = {.bytes = 0};
     bool fine = cw_chain_put(&line, &server->pool, before, sizeof before - 1, 0) &&
                 cw_chain_put(&line, &server->pool, reason, strlen(reason), 0) &&
-                cw_chain_put(&line, &server->pool, after, sizeof after - 1, 0);
+                cw_chain_put(&line, &server->pool, after, strlen(after), 0);
     if (fine) {
         cw_chain_join(&connection->out, &line);
     }
@@ -234,7 +234,7 @@ static void introduce(struct cw_server *server, struct cw_connection *connection
     lines->line++;
     if (!lines->known) {
         cw_server_count(server, CW_COUNT_lines_refused_total);
-        cw_server_lines_refuse(server, connection,
+        cw_server_lines_refuse(server, connection, false,
                                "the first line must be {\\\"auth\\\":\\\"KEY\\\"} or "
                                "{\\\"auth\\\":\\\"USER:PASSWORD\\\"}, of someone who may put "
                                "events in");
@@ -257,7 +257,7 @@ static uint32_t one_line(struct cw_server *server, struct cw_connection *connect
     if (before + part - (lf != NULL) > limit) {
         if (!lines->known) {
             cw_server_count(server, CW_COUNT_lines_refused_total);
-            cw_server_lines_refuse(server, connection, "the first line is too long");
+            cw_server_lines_refuse(server, connection, false, "the first line is too long");
             return part;
         }
         if (!too_long(server, connection)) {

@@ -79,7 +79,7 @@ static void on_accepted(void *self, uint32_t listener, int fd)
         connection->lines.known = server->credentials == NULL;
         connection->lines.role = connection->lines.known ? CW_ROLE_ADMIN : CW_ROLE_NONE;
         if (connection->over) {
-            cw_server_lines_refuse(server, connection, "the engine has too many connections");
+            cw_server_lines_refuse(server, connection, true, "the engine has too many connections");
         }
     }
     cw_connection_touch(server, connection);

@@ -185,7 +185,8 @@ uint32_t cw_server_lines_input(struct cw_server *server, struct cw_connection *c
 void cw_server_lines_eof(struct cw_server *server, struct cw_connection *connection);
 /* Hands over what is whole, when there is room for it. */
 void cw_server_lines_flush(struct cw_server *server, struct cw_connection *connection);
-void cw_server_lines_refuse(struct cw_server *server, struct cw_connection *connection,
+/* Ends the connection with the reason. again: later it may be taken. */
+void cw_server_lines_refuse(struct cw_server *server, struct cw_connection *connection, bool again,
                             const char *reason);
 
 #endif

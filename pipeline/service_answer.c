@@ -1,4 +1,5 @@
 /* service_answer: answers, in the dialect of who asked. */
+#include "core/format.h"
 #include "pipeline/request.h"
 #include "pipeline/service_priv.h"
 
@@ -77,7 +78,7 @@ void cw_service_error(struct cw_service *service, const struct cw_request *reque
     if (request->kind == CW_REQUEST_LINES) {
         cw_text_puts(out, "{\"error\":");
         cw_text_json(out, text);
-        cw_text_puts(out, "}\n");
+        cw_text_puts(out, status == 503 ? ",\"retry\":true}\n" : "}\n");
         struct cw_answer answer = {.status = status, .body = written(service), .close = true};
         service->served.answers[status / 100]++;
         service->options.answer(service->options.self, request->token, &answer);
@@ -141,12 +142,28 @@ static void answer_put(struct cw_service *service, const struct cw_open *open)
     cw_service_answer(service, &open->request, 200, type_aws, written(service), NULL, 0);
 }
 
+/* Nothing of the group is acknowledged, so that "send all after the last ack again" loses nothing:
+   what was taken is a duplicate by then. */
+static void refuse_lines(struct cw_service *service, const struct cw_open *open)
+{
+    char why[96];
+    (void)cw_format(why, sizeof why,
+                    "there is no room for line %llu now: send all after the last ack again later",
+                    (unsigned long long)(open->request.line + open->first_refused));
+    cw_service_busy(service, &open->request, why);
+}
+
 static void answer_many(struct cw_service *service, const struct cw_open *open)
 {
     struct cw_text *out = &service->answer;
     bool lines = open->dialect == CW_DIALECT_LINES;
     uint32_t entries = open->accepted + open->duplicate + open->rejected;
-    if (!lines && entries > 0 && open->refused == entries) {
+    bool again = open->refused > 0;
+    if (again && lines) {
+        refuse_lines(service, open);
+        return;
+    }
+    if (again && open->refused == entries) {
         cw_service_busy(service, &open->request, "there is no room for these events now");
         return;
     }
@@ -157,6 +174,10 @@ static void answer_many(struct cw_service *service, const struct cw_open *open)
         cw_text_u64(out, open->request.line + open->lines - 1);
         cw_text_char(out, ',');
     }
+    if (again) {
+        cw_text_printf(out, "\"error\":\"there is no room for %u of these %u events now\",",
+                       open->refused, entries);
+    }
     cw_text_printf(out, "\"accepted\":%u,\"duplicate\":%u,\"rejected\":[", open->accepted,
                    open->duplicate);
     cw_text_put(out, open->text.data, open->text.bytes);
@@ -165,7 +186,11 @@ static void answer_many(struct cw_service *service, const struct cw_open *open)
         cw_text_printf(out, ",\"unlisted\":%u", open->unlisted);
     }
     cw_text_puts(out, lines ? "}\n" : "}");
-    cw_service_answer_json(service, &open->request, 200);
+    /* Many callers read nothing but the status: one that makes them send all of it again loses
+       nothing, and what was taken is a duplicate by then. */
+    service->served.busy += again;
+    cw_service_answer(service, &open->request, again ? 503 : 200, cw_type_json, written(service),
+                      &retry_after, again ? 1 : 0);
 }
 
 static void answer_single(struct cw_service *service, const struct cw_open *open)

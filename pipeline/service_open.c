@@ -79,20 +79,6 @@ void cw_open_home(struct cw_service *service, struct cw_open *open)
     }
 }
 
-void cw_open_fate(struct cw_service *service, struct cw_open *open, uint32_t entry,
-                  enum cw_event_fate fate)
-{
-    switch (fate) {
-    case CW_EVENT_FATE_REPEATED: open->duplicate++; break;
-    case CW_EVENT_FATE_REFUSED:
-        open->refused++;
-        cw_open_reject(service, open, entry, "ThrottlingException",
-                       CW_VIEW("there is no room for it now: send it again later"));
-        break;
-    default: open->accepted++; break;
-    }
-}
-
 /* The parameter that a reason is about, as PutEvents calls it. */
 static const char *parameter_of(struct cw_view reason)
 {
@@ -136,8 +122,9 @@ static void reject_put(struct cw_open *open, uint32_t entry, const char *code,
     open->put[entry].bytes = (uint32_t)text->bytes - open->put[entry].from;
 }
 
-void cw_open_reject(struct cw_service *service, struct cw_open *open, uint32_t entry,
-                    const char *code, struct cw_view reason)
+/* again: nothing is wrong with it, it may come again later. */
+static void reject(struct cw_service *service, struct cw_open *open, uint32_t entry,
+                   const char *code, struct cw_view reason, bool again)
 {
     struct cw_text *text = &open->text;
     size_t before = text->bytes;
@@ -159,8 +146,30 @@ void cw_open_reject(struct cw_service *service, struct cw_open *open, uint32_t e
         cw_text_u64(text, lines ? open->request.line + entry : entry);
         cw_text_puts(text, ",\"reason\":");
         cw_text_json(text, reason);
-        cw_text_char(text, '}');
+        cw_text_puts(text, again ? ",\"retry\":true}" : "}");
         break;
     }
     service->text_bytes += text->bytes - before;
+}
+
+void cw_open_reject(struct cw_service *service, struct cw_open *open, uint32_t entry,
+                    const char *code, struct cw_view reason)
+{
+    reject(service, open, entry, code, reason, false);
+}
+
+void cw_open_fate(struct cw_service *service, struct cw_open *open, uint32_t entry,
+                  enum cw_event_fate fate)
+{
+    switch (fate) {
+    case CW_EVENT_FATE_REPEATED: open->duplicate++; break;
+    case CW_EVENT_FATE_REFUSED:
+        if (open->refused++ == 0 || entry < open->first_refused) {
+            open->first_refused = entry;
+        }
+        reject(service, open, entry, "ThrottlingException",
+               CW_VIEW("there is no room for it now: send it again later"), true);
+        break;
+    default: open->accepted++; break;
+    }
 }

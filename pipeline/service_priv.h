@@ -86,7 +86,8 @@ struct cw_open {
     bool busy;        /* still being taken apart */
     enum cw_dialect dialect;
     const struct cw_question *question; /* NULL: it brought events */
-    uint32_t accepted, duplicate, rejected, refused, unlisted, lines;
+    uint32_t accepted, duplicate, rejected, unlisted, lines;
+    uint32_t refused, first_refused; /* of the rejected those without room; the first's entry */
     struct cw_text text;         /* reasons, or answers that are gathered */
     uint32_t found;              /* answers that found something */
     _Alignas(8) char room[1152]; /* the question's own */
@@ -204,7 +205,7 @@ void cw_open_ready(struct cw_service *service, struct cw_open *open);
 void cw_open_home(struct cw_service *service, struct cw_open *open);
 void cw_open_fate(struct cw_service *service, struct cw_open *open, uint32_t entry,
                   enum cw_event_fate fate);
-/* One of its events is refused. code: AWS's, or NULL for the usual one. */
+/* One of its events is refused for good. code: AWS's, or NULL for the usual one. */
 void cw_open_reject(struct cw_service *service, struct cw_open *open, uint32_t entry,
                     const char *code, struct cw_view reason);
 /* Gives the slot back, once its request is answered. */

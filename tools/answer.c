@@ -55,6 +55,13 @@ static bool parse(struct cw_json_parser *parser, struct cw_view text, struct cw_
            doc->nodes[0].type == CW_JSON_OBJECT;
 }
 
+/* Is it marked as one that may come again? */
+static bool may_come_again(const struct cw_json *doc, uint32_t object)
+{
+    uint32_t node = cw_json_find(doc, object, CW_VIEW("retry"));
+    return node != CW_JSON_NONE && doc->nodes[node].type == CW_JSON_TRUE;
+}
+
 /* accepted, duplicate, and the list of the rejected, each with its index or its line. */
 static bool read_counts(const struct cw_json *doc, struct cw_view name,
                         struct cw_answer_counts *counts, cw_answer_fn *each, void *self)
@@ -71,10 +78,12 @@ static bool read_counts(const struct cw_json *doc, struct cw_view name,
         if (doc->nodes[i].type != CW_JSON_OBJECT || !find_count(doc, i, name, &index)) {
             return false;
         }
-        counts->rejected++;
+        bool again = may_come_again(doc, i);
+        counts->again += again;
+        counts->rejected += !again;
         if (each != NULL) {
             keep_text(doc, cw_json_find(doc, i, CW_VIEW("reason")), reason, sizeof reason);
-            each(self, index, false, reason);
+            each(self, index, again, reason);
         }
     }
     return true;
@@ -148,6 +157,7 @@ void cw_answer_refusal(struct cw_json_parser *parser, struct cw_view text,
     const char *name = hash == NULL ? type : hash + 1;
     size_t bytes = strnlen(name, sizeof refusal->type - 1);
     memcpy(refusal->type, name, bytes);
+    refusal->again = may_come_again(&doc, 0);
     static const struct cw_view names[] = {CW_VIEW("error"), CW_VIEW("message"),
                                            CW_VIEW("Message")};
     for (uint32_t i = 0; i < CW_COUNTOF(names) && refusal->message[0] == '\0'; i++) {

@@ -14,7 +14,7 @@
 
 struct cw_answer_counts {
     uint64_t accepted, duplicate, rejected;
-    uint64_t again; /* PutEvents: entries that failed for now */
+    uint64_t again; /* those that may come again: marked "retry", or so named by PutEvents */
     uint64_t ack;   /* lines: the last line covered */
 };
 
@@ -36,6 +36,7 @@ CW_MUST_USE bool cw_answer_line(struct cw_json_parser *parser, struct cw_view te
 struct cw_answer_refusal {
     char type[64];
     char message[CW_ANSWER_REASON];
+    bool again; /* it is marked "retry" */
 };
 
 void cw_answer_refusal(struct cw_json_parser *parser, struct cw_view text,

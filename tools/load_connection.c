@@ -238,6 +238,18 @@ static void add_counts(struct cw_load_result *result, const struct cw_answer_cou
     result->errors[CW_LOAD_ERROR_THROTTLED] += counts->again;
 }
 
+/* Does the answer say what became of each of so many events? */
+static bool read_answer(struct cw_load_thread *thread, struct cw_view body, uint64_t events,
+                        struct cw_answer_counts *counts)
+{
+    bool good = thread->plan->target.kind == CW_TARGET_PUT_EVENTS
+                    ? cw_answer_put_events(thread->parser, body, counts, NULL, NULL)
+                    : cw_answer_events(thread->parser, body, counts, NULL, NULL);
+    return good && counts->accepted <= events && counts->duplicate <= events &&
+           counts->rejected <= events &&
+           counts->accepted + counts->duplicate + counts->rejected + counts->again == events;
+}
+
 /* Counts a refused request, and keeps the first one's words. */
 static void refused(struct cw_load_thread *thread, struct cw_load_connection *connection,
                     struct cw_view body)
@@ -275,16 +287,13 @@ static bool take_answer(struct cw_load_thread *thread, struct cw_load_connection
     memset(cw_text_room(&reader->body, CW_JSON_PADDING), 0, CW_JSON_PADDING);
     struct cw_view body = {reader->body.data, (uint32_t)reader->body.bytes};
     uint64_t events = connection->waiting[connection->first].events;
-    if (reader->status == 200) {
-        bool good = thread->plan->target.kind == CW_TARGET_PUT_EVENTS
-                        ? cw_answer_put_events(thread->parser, body, &counts, NULL, NULL)
-                        : cw_answer_events(thread->parser, body, &counts, NULL, NULL);
-        if (!good || counts.accepted > events || counts.duplicate > events ||
-            counts.rejected > events ||
-            counts.accepted + counts.duplicate + counts.rejected + counts.again != events) {
-            cw_load_break(thread, connection, CW_LOAD_ERROR_ANSWER, now_ns);
-            return false;
-        }
+    bool told = (reader->status == 200 || reader->status == 503) &&
+                read_answer(thread, body, events, &counts);
+    if (reader->status == 200 && !told) {
+        cw_load_break(thread, connection, CW_LOAD_ERROR_ANSWER, now_ns);
+        return false;
+    }
+    if (told) { /* a 503 may have found room for some */
         add_counts(&thread->result, &counts);
         answered(thread, connection, now_ns);
     } else {
@@ -331,19 +340,23 @@ static bool take_lines(struct cw_load_thread *thread, struct cw_load_connection 
     memset(cw_text_room(in, CW_JSON_PADDING), 0, CW_JSON_PADDING);
     size_t start = 0;
     bool good = in->bytes <= CW_ANSWER_BYTES_MAX;
+    struct cw_answer_refusal refusal = {.again = false};
     while (good && start < in->bytes) {
         const char *newline = memchr(in->data + start, '\n', in->bytes - start);
         if (newline == NULL) {
             break;
         }
         size_t end = (size_t)(newline - in->data);
-        good = take_acknowledgement(thread, connection,
-                                    (struct cw_view){in->data + start, (uint32_t)(end - start)},
-                                    now_ns);
+        struct cw_view line = {in->data + start, (uint32_t)(end - start)};
+        good = take_acknowledgement(thread, connection, line, now_ns);
+        if (!good) {
+            cw_answer_refusal(thread->parser, line, &refusal);
+        }
         start = end + 1;
     }
     if (!good) {
-        cw_load_break(thread, connection, CW_LOAD_ERROR_ANSWER, now_ns);
+        cw_load_break(thread, connection,
+                      refusal.again ? CW_LOAD_ERROR_THROTTLED : CW_LOAD_ERROR_ANSWER, now_ns);
         return false;
     }
     in->bytes -= start;

@@ -186,6 +186,7 @@ struct settling {
     const struct cw_send_item *items;
     uint32_t count;
     bool wrong; /* it speaks of an event that was not there, or twice of one */
+    char why[CW_ANSWER_REASON];         /* of the first that may come again */
     uint8_t settled[CW_SEND_BATCH_MAX]; /* 0 taken, 1 rejected, 2 again */
 };
 
@@ -197,16 +198,18 @@ static void settle(void *self, uint64_t index, bool again, const char *reason)
         return;
     }
     settling->settled[index] = again ? 2 : 1;
+    reason = reason[0] == '\0' ? "the engine gives no reason" : reason;
     if (!again) {
-        cw_send_reject(settling->send, &settling->items[index],
-                       reason[0] == '\0' ? "the engine gives no reason" : reason);
+        cw_send_reject(settling->send, &settling->items[index], reason);
+    } else if (settling->why[0] == '\0') {
+        (void)snprintf(settling->why, sizeof settling->why, "%s", reason);
     }
 }
 
 /* Those that failed for now go last, in their order. */
 static void again_last(const struct settling *settling, struct cw_send_item *items, uint32_t count)
 {
-    struct cw_send_item again[CW_PUT_EVENTS_ENTRIES_MAX];
+    static struct cw_send_item again[CW_SEND_BATCH_MAX];
     uint32_t kept = 0;
     uint32_t put_off = 0;
     for (uint32_t i = 0; i < count; i++) {
@@ -220,6 +223,18 @@ static void again_last(const struct settling *settling, struct cw_send_item *ite
     memcpy(items + kept, again, put_off * sizeof again[0]);
 }
 
+/* Does the answer say what became of each of `count` events? */
+static bool is_answer_of(struct cw_send *send, uint32_t count, struct cw_answer_counts *counts)
+{
+    struct cw_view text = {send->answer.data, (uint32_t)send->answer.bytes};
+    bool good = send->target.kind == CW_TARGET_PUT_EVENTS
+                    ? cw_answer_put_events(send->answers, text, counts, NULL, NULL)
+                    : cw_answer_events(send->answers, text, counts, NULL, NULL);
+    return good && counts->accepted <= count && counts->duplicate <= count &&
+           counts->rejected <= count &&
+           counts->accepted + counts->duplicate + counts->rejected + counts->again == count;
+}
+
 static struct cw_send_result read_answer(struct cw_send *send, struct cw_send_item *items,
                                          uint32_t count)
 {
@@ -230,18 +245,15 @@ static struct cw_send_result read_answer(struct cw_send *send, struct cw_send_it
     bool put = send->target.kind == CW_TARGET_PUT_EVENTS;
     settling = (struct settling){.send = send, .items = items, .count = count};
     /* First without telling anybody: a wrong answer must not have been believed in part. */
-    bool good = put ? cw_answer_put_events(send->answers, text, &counts, NULL, NULL)
-                    : cw_answer_events(send->answers, text, &counts, NULL, NULL);
-    if (!good || counts.accepted > count || counts.duplicate > count || counts.rejected > count ||
-        counts.accepted + counts.duplicate + counts.rejected + counts.again != count) {
+    if (!is_answer_of(send, count, &counts)) {
         result = (struct cw_send_result){.verdict = CW_SEND_STOP};
         (void)snprintf(result.why, sizeof result.why,
                        "the answer is not an engine's: it does not say what became of %u event%s",
                        count, count == 1 ? "" : "s");
         return result;
     }
-    good = put ? cw_answer_put_events(send->answers, text, &counts, settle, &settling)
-               : cw_answer_events(send->answers, text, &counts, settle, &settling);
+    bool good = put ? cw_answer_put_events(send->answers, text, &counts, settle, &settling)
+                    : cw_answer_events(send->answers, text, &counts, settle, &settling);
     CW_ASSERT(good);
     send->accepted += counts.accepted;
     send->duplicate += counts.duplicate;
@@ -253,7 +265,7 @@ static struct cw_send_result read_answer(struct cw_send *send, struct cw_send_it
         again_last(&settling, items, count);
         result.verdict = CW_SEND_AGAIN;
         result.done = count - (uint32_t)counts.again;
-        (void)snprintf(result.why, sizeof result.why, "some entries failed for now");
+        (void)snprintf(result.why, sizeof result.why, "%s", settling.why);
     }
     return result;
 }
@@ -311,8 +323,14 @@ struct cw_send_result cw_send_http(struct cw_send *send, struct cw_send_item *it
         (void)snprintf(result.why, sizeof result.why, "%s", send->curl_error);
         return result;
     }
-    if (status == 200) {
-        return read_answer(send, items, count);
+    struct cw_answer_counts counts;
+    /* A 503 may say of each event whether it is settled: only the others have to come again. */
+    bool in_part = status == 503 && is_answer_of(send, count, &counts) && counts.again > 0;
+    if (status == 200 || in_part) {
+        uint32_t retry_after_s = result.retry_after_s;
+        result = read_answer(send, items, count);
+        result.retry_after_s = retry_after_s;
+        return result;
     }
     struct cw_answer_refusal refusal;
     cw_answer_refusal(send->answers,

@@ -116,8 +116,21 @@ static bool acknowledge(struct cw_send *send, const struct cw_send_item *items, 
     return !a.wrong;
 }
 
-/* Takes whole lines out of what was received. */
-static bool take_answers(struct cw_send *send, const struct cw_send_item *items, uint32_t *done)
+/* What is no acknowledgement says why no more of them come on this connection. */
+static void read_refusal(struct cw_send *send, struct cw_view line, struct cw_send_result *result)
+{
+    struct cw_answer_refusal refusal;
+    cw_answer_refusal(send->answers, line, &refusal);
+    result->verdict = refusal.again ? CW_SEND_AGAIN : CW_SEND_STOP;
+    (void)snprintf(result->why, sizeof result->why, "%s",
+                   refusal.message[0] != '\0' ? refusal.message
+                                              : "the answer is no acknowledgement of an engine");
+}
+
+/* Takes whole lines out of what was received. False when there is nothing more to be had of the
+   connection: the result says why. */
+static bool take_answers(struct cw_send *send, const struct cw_send_item *items,
+                         struct cw_send_result *result)
 {
     struct cw_text *in = &send->answer;
     size_t start = 0;
@@ -130,13 +143,21 @@ static bool take_answers(struct cw_send *send, const struct cw_send_item *items,
             break;
         }
         size_t end = (size_t)(newline - in->data);
-        good = acknowledge(send, items, (struct cw_view){in->data + start, (uint32_t)(end - start)},
-                           done);
+        struct cw_view line = {in->data + start, (uint32_t)(end - start)};
+        good = acknowledge(send, items, line, &result->done);
+        if (!good) {
+            read_refusal(send, line, result);
+        }
         start = end + 1;
     }
     in->bytes -= start;
     memmove(in->data, in->data + start, in->bytes);
-    return good && in->bytes <= CW_ANSWER_BYTES_MAX;
+    if (good && in->bytes > CW_ANSWER_BYTES_MAX) {
+        result->verdict = CW_SEND_STOP;
+        (void)snprintf(result->why, sizeof result->why, "the answer is one line without an end");
+        good = false;
+    }
+    return good;
 }
 
 /* Reads what there is; false when the connection has come to its end. */
@@ -185,10 +206,8 @@ static struct cw_send_result exchange(struct cw_send *send, const struct cw_send
             good = false;
         }
         int error = errno;
-        if (!take_answers(send, items, &result.done)) {
-            result.verdict = CW_SEND_STOP;
-            (void)snprintf(result.why, sizeof result.why,
-                           "the answer is no acknowledgement of an engine");
+        if (!take_answers(send, items, &result)) {
+            cw_send_tcp_close(send);
             return result;
         }
         if (!good && result.done < count) {

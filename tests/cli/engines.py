@@ -141,12 +141,13 @@ class TcpEngine:
     acknowledgement of the last `hold` of them; then all is taken. Acknowledges every `every` lines
     and whenever nothing more is there."""
 
-    def __init__(self, script=(), refuse=None, every=7, hold=3, raw=None):
+    def __init__(self, script=(), refuse=None, every=7, hold=3, raw=None, raws=()):
         self.script = list(script)
         self.refuse = refuse
         self.every = every
         self.hold = hold
         self.raw = raw      # what is answered instead
+        self.raws = list(raws)  # the same of the first connections, one by one
         self.taken = []     # every line that was acknowledged
         self.seen = 0
         self.connections = 0
@@ -178,6 +179,7 @@ class TcpEngine:
 
     def talk(self, sock):
         dies_after = self.script.pop(0) if self.script else None
+        raw = self.raws.pop(0) if self.raws else self.raw
         buffer, lines, acked = b"", [], 0
         while True:
             data = sock.recv(65536)
@@ -187,8 +189,8 @@ class TcpEngine:
             *whole, buffer = buffer.split(b"\n")
             lines += whole
             self.seen += len(whole)
-            if self.raw is not None:
-                sock.sendall(self.raw)
+            if raw is not None:
+                sock.sendall(raw)
                 return
             limit = len(lines)
             if dies_after is not None and len(lines) >= dies_after:

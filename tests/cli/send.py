@@ -189,6 +189,50 @@ def rejections(results, folder):
         results.equal(numbers(engine.taken), [n for n in range(60) if n != 30], "nothing is lost")
 
 
+def no_room(results, folder):
+    """What found no room comes again, and nothing else; it is no rejection."""
+    file = folder.write("e.ndjson", harness.lines(shop(30)))
+
+    def full(events, *these, also=(), duplicate=0, headers=None):
+        taken = len(events) - len(these) - len(also) - duplicate
+        return 503, headers or {}, {"error": "full", **counts(taken, duplicate, [
+            {"index": i, "reason": "no room", "retry": True} for i in these] + list(also))}
+
+    def some(events):
+        return full(events, 1, 5, also=[{"index": 3, "reason": "bad"}], duplicate=1,
+                    headers={"Retry-After": "1"})
+    with HttpEngine([some, lambda events: full(events, 0)]) as engine:
+        code, _, said = send([file, "--to", engine.url])
+        results.check(code == 1 and said == "%s:4: rejected: bad\n" % file + summary(28, 1, 1),
+                      "what found no room is accepted later", said)
+        results.equal([numbers(r[3]) for r in engine.requests[1:]], [[1, 5], [1]],
+                      "only that is sent again")
+        waited = engine.requests[1][0] - engine.requests[0][0]
+        results.check(waited >= 1, "Retry-After of a batch in part", waited)
+    with HttpEngine([lambda events: full(events, 1, 5)] +
+                    [lambda events: full(events, 0, 1)] * 9) as engine:
+        code, _, said = send([file, "--to", engine.url, "--retry-for", "1"])
+        results.check(code == 1 and "stopped before %s:2: no room" % file in said,
+                      "it gives up, and says before which event", said)
+    with HttpEngine([lambda events: full(events[:7], 0)]) as engine:
+        code, _, said = send([file, "--to", engine.url])
+        results.check(code == 0 and said == summary(30),
+                      "a 503 of other events is one of the whole", said)
+    refusal = b'{"error":"there is no room for line 3 now","retry":true}\n'
+    with TcpEngine([], raws=[refusal, refusal]) as engine:
+        code, _, said = send([file, "--to", engine.url])
+        results.check(code == 0 and said == summary(30) and engine.connections == 3,
+                      "tcp: all after the last acknowledgement is sent again", said)
+    with TcpEngine([], raws=[refusal] * 20) as engine:
+        code, _, said = send([file, "--to", engine.url, "--retry-for", "1"])
+        results.check(code == 1 and "e.ndjson:1: there is no room for line 3 now" in said,
+                      "tcp: it gives up, in the engine's words", said)
+    with TcpEngine([], raws=[b'{"error":"who are you?"}\n']) as engine:
+        code, _, said = send([file, "--to", engine.url])
+        results.check(code == 1 and "e.ndjson:1: who are you?" in said and engine.connections == 1,
+                      "tcp: what is refused for good stops", said)
+
+
 def put_events(results, folder):
     events = shop(25)
     events[7]["eventBusName"] = "bus"
@@ -311,6 +355,7 @@ def main():
         now(results, folder)
         hardships(results, folder)
         rejections(results, folder)
+        no_room(results, folder)
         put_events(results, folder)
         tcp(results, folder)
         rate(results, folder)

@@ -299,7 +299,8 @@ SCENARIO(too_many_connections_are_told_so)
     cr_expect(ne(ptr, strstr(heard, "ThrottlingException"), NULL));
     int four = lines();
     hear(four, heard, sizeof heard, NULL, 3000);
-    cr_expect(eq(str, heard, "{\"error\":\"the engine has too many connections\"}\n"));
+    cr_expect(
+        eq(str, heard, "{\"error\":\"the engine has too many connections\",\"retry\":true}\n"));
     close(one);
     close(three);
     close(four);

@@ -1,12 +1,15 @@
 #!/usr/bin/env python3
 """A real file system that is full under a real engine: the disk (ext4 on a loop device, tmpfs where
 there is none), and the tmpfs that tables lie in. New carts are refused with 503, in words and
-counters; orders, opt-outs and what was acknowledged stay; and it goes on by itself once there is
-room. Everything is mounted in a namespace of the test's own."""
+counters; orders, opt-outs and what was acknowledged stay; who sends again what was refused loses
+nothing; and it goes on by itself once there is room. Everything is mounted in a namespace of the
+test's own."""
 import json
 import os
+import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -18,6 +21,7 @@ MIB = 1 << 20
 INSIDE = "CW_TEST_IN_NAMESPACE"
 BATCH = 500
 REFUSED = "there is no room for it now"
+TCP = ("--tcp", "127.0.0.1:0")
 
 
 def enter():
@@ -99,6 +103,100 @@ def goes_on(results, live, customer, what):
         f"{what}: the order ends the journey")
 
 
+def mixed(customer, name, fresh):
+    """An order of somebody whose cart is kept among carts of new customers."""
+    now = int(time.time() * 1000)
+    events = [engine.ordered(customer, f"o-{name}", now)]
+    for cart in fresh:
+        events += [engine.profile(cart, now), engine.abandoned(cart, "c-" + cart, now)]
+    return events
+
+
+def over_tcp(live, events):
+    """What is heard, line by line, until the engine ends the connection."""
+    heard = []
+    with socket.create_connection(("127.0.0.1", live.port("tcp")), timeout=10) as caller:
+        caller.sendall("".join(json.dumps(e) + "\n" for e in events).encode())
+        with caller.makefile("rb") as lines:
+            try:
+                heard += (json.loads(line) for line in lines)
+            except TimeoutError:
+                heard.append({"error": "the test: it is open still"})
+    return heard
+
+
+def come_again(results, live, what, kept):
+    """A batch with old and new work is told to come again, whatever its caller reads."""
+    events = mixed(kept[1], f"{what}-http", [f"{what}-again"])
+    for accepted in (2, 0):
+        status, headers, body = live.request("POST", "/v1/events",
+                                             "".join(json.dumps(e) + "\n" for e in events),
+                                             {"content-type": "application/x-ndjson"})
+        answer = json.loads(body)
+        results.check(status == 503 and headers.get("retry-after") == "1" and
+                      answer["accepted"] == accepted and answer["duplicate"] == 2 - accepted and
+                      [(r["index"], r.get("retry")) for r in answer["rejected"]] == [(2, True)],
+                      f"{what}: a batch in part is a 503", (status, headers, body))
+    heard = over_tcp(live, mixed(kept[2], f"{what}-tcp", [f"{what}-again"]))
+    results.check(heard and "line 3" in heard[-1].get("error", "") and heard[-1].get("retry") and
+                  all(h.get("ack", 9) < 3 for h in heard[:-1]),
+                  f"{what}: no line that was refused for now is acknowledged", heard)
+
+
+class Sender:
+    """`cartwheel send` of old and new work to an engine that has no room for the new."""
+
+    def __init__(self, live, folder, what, scheme, customer, *options):
+        self.name, self.customer = f"{what}-send-{scheme}", customer
+        self.carts = [f"{self.name}-{i}" for i in range(3)]
+        file = os.path.join(folder, self.name)
+        with open(file, "w", encoding="utf-8") as out:
+            out.writelines(json.dumps(e) + "\n" for e in mixed(customer, self.name, self.carts))
+        self.process = subprocess.Popen(
+            [engine.binary(), "send", file, "--to", live.url(scheme), *options],
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+    def waits(self, results, live):
+        results.check(engine.until(lambda: any(
+            d["kind"] == "converted" and d["customerId"] == self.customer
+            for d in live.decisions())), f"{self.name}: the order in it ends the journey")
+        time.sleep(0.5)
+        results.check(self.process.poll() is None, f"{self.name}: it waits")
+
+    def ended(self, timeout=60):
+        _, said = self.process.communicate(timeout=timeout)
+        return self.process.returncode, said.decode()
+
+    def arrived(self, results, live, all_new):
+        code, said = self.ended()
+        counts = [int(n) for n in re.findall(r"(\d+) (?:accepted|duplicate|rejected)", said)]
+        results.check(code == 0 and len(counts) == 3 and counts[0] + counts[1] == 7 and
+                      counts[2] == 0 and (counts[0] == 7 or not all_new),
+                      f"{self.name}: all is accepted, each once", said)
+        results.check(all(live.get(f"/v1/candidates/{cart}:kept")[0] == 200 for cart in self.carts),
+                      f"{self.name}: its carts are followed")
+
+
+def senders(results, live, folder, what, kept):
+    """They try until there is room; one that may not try for long says what it has not sent."""
+    come_again(results, live, what, kept)
+    found = [Sender(live, folder, what, scheme, kept[3 + i], "--retry-for", "120")
+             for i, scheme in enumerate(("http", "tcp"))]
+    for sender in found:
+        sender.waits(results, live)
+    for i, scheme in enumerate(("http", "tcp")):
+        code, said = Sender(live, folder, what + "-brief", scheme, kept[5 + i], "--retry-for",
+                            "1").ended()
+        results.check(code == 1 and "stopped before" in said and "there is no room for" in said and
+                      said.endswith(" 0 rejected\n"), f"{what}: {scheme} gives up in words", said)
+    return found
+
+
+def all_arrived(results, live, found):
+    for sender, all_new in zip(found, (True, False)):  # tcp: what was not acknowledged comes again
+        sender.arrived(results, live, all_new)
+
+
 def told(results, live, what, words, metric):
     results.check(engine.until(lambda: short(live, what)), f"{what}: /healthz says so", health(live))
     results.check(engine.until(lambda: any(words in w for w in live.words)),
@@ -132,14 +230,16 @@ def full_disk(results, folder, program):
         told(results, live, "disk", "is full", "cartwheel_store_disk_full")
         goes_on(results, live, kept[0], "disk")
         live.stop(signal.SIGKILL)
-    with engine.Engine(programs=[program], state=state, cores=1) as live:
+    with engine.Engine(*TCP, programs=[program], state=state, cores=1) as live:
         rows = live.metrics()
         results.check(all(rows[f'cartwheel_table_rows{{table="{table}"}}'] >= len(kept)
                           for table in ("customers", "candidates")),
                       "after a kill on a full disk all that was acknowledged is there", len(kept))
         told(results, live, "disk", "is full", "cartwheel_store_disk_full")
+        waiting = senders(results, live, folder, "disk", kept)
         os.remove(ballast)
         over(results, live, "disk", "room again")
+        all_arrived(results, live, waiting)
         results.equal(live.stop(), 0, "it stops in order")
 
 
@@ -150,7 +250,7 @@ def full_memory(results, folder, program):
         engine.skip("no tmpfs can be mounted here")
     state = os.path.join(folder, "state")
     config = json.dumps({"memory": os.path.join(place, "tables")})
-    with engine.Engine(programs=[program], state=state, cores=1, config=config) as live:
+    with engine.Engine(*TCP, programs=[program], state=state, cores=1, config=config) as live:
         kept, answer = fill(live, "m", 200)
         results.check(REFUSED in answer, "memory nearly out refuses new carts", answer[:300])
         told(results, live, "memory", "memory is nearly out", "cartwheel_memory_low")
@@ -158,8 +258,10 @@ def full_memory(results, folder, program):
         for number in range(20):  # whoever does not listen
             live.post_events(carts("m", 300 + number))
         results.equal(live.process.poll(), None, "and it lives")
+        waiting = senders(results, live, folder, "memory", kept)
         mounted("-o", "remount,size=512m", place)
         over(results, live, "memory", "there is memory again")
+        all_arrived(results, live, waiting)
         results.equal(live.stop(), 0, "it stops in order")
     for size, ready in ((24, False), (512, True)):  # and comes back where there is less
         subprocess.run(["umount", place], capture_output=True, check=True)

@@ -231,9 +231,6 @@ Test(service, overload_is_told_in_the_callers_own_dialect)
     cr_assert(strstr(asked->headers, "retry-after: 1\n") != NULL);
     is(serving_ask(&s, NDJSON, CUSTOMER("b") "\n" CUSTOMER("c")), 503,
        "{\"error\":\"there is no room for these events now\"}");
-    is(serving_ask(&s, NDJSON, CUSTOMER("a") "\n" CUSTOMER("c")), 200,
-       "{\"accepted\":1,\"duplicate\":0,\"rejected\":[{\"index\":1,\"reason\":\"there is no room "
-       "for it now: send it again later\"}]}");
     is(serving_ask(&s, PUT,
                    "{\"Entries\":[{\"Source\":\"ecommerce.customer\",\"DetailType\":"
                    "\"CustomerUpdated\",\"Detail\":\"{\\\"customerId\\\":\\\"d\\\"}\"}]}"),
@@ -244,7 +241,61 @@ Test(service, overload_is_told_in_the_callers_own_dialect)
        "{\"__type\":\"ThrottlingException\",\"message\":\"Rate exceeded\"}");
     uint32_t token = serving_lines(&s, 0, CUSTOMER("a") "\n", 1);
     serving_run(&s);
+    is(&s.asked[token], 503, "{\"error\":\"this engine is shutting down\",\"retry\":true}\n");
     cr_assert(s.asked[token].close);
+    serving_close(&s);
+}
+
+/* A caller that reads nothing but the status sends all of it again; one that reads on, only what is
+   marked. */
+Test(service, a_batch_of_which_a_part_found_no_room_is_told_to_come_again)
+{
+    static const char again[] =
+        "{\"error\":\"there is no room for 1 of these 4 events now\",\"accepted\":%u,"
+        "\"duplicate\":%u,\"rejected\":[{\"index\":2,\"reason\":\"detail-type is missing\"},"
+        "{\"index\":1,\"reason\":\"there is no room for it now: send it again later\","
+        "\"retry\":true}]}";
+    static const char body[] =
+        CART("a", "e1") "\n" CUSTOMER("c") "\n{\"source\":5}\n" CART("a", "e1") "\n";
+    static const char clouds[] =
+        "[{\"specversion\":\"1.0\",\"id\":\"1\",\"source\":\"ecommerce.customer\",\"type\":"
+        "\"CustomerUpdated\",\"data\":{\"customerId\":\"a\",\"timestamp\":\"" TIME "\"}},"
+        "{\"specversion\":\"1.0\",\"id\":\"2\",\"source\":\"ecommerce.customer\",\"type\":"
+        "\"CustomerUpdated\",\"data\":{\"customerId\":\"b\",\"timestamp\":\"" TIME "\"}}]";
+    char wanted[512];
+    const struct serving_options options = {.yamls = {PROGRAM}, .shards = 1, .rows_max = 1};
+    cr_assert(serving_open(&s, &options), "%s", s.f.fault.text);
+    is(serving_ask(&s, EVENTS, CUSTOMER("a")), 200, OK(1, 0));
+    for (uint32_t accepted = 2; accepted-- > 0;) { /* the second time all else is known */
+        const struct asked *asked = serving_ask(&s, NDJSON, body);
+        (void)snprintf(wanted, sizeof wanted, again, accepted, 2 - accepted);
+        is(asked, 503, wanted);
+        cr_assert(strstr(asked->headers, "retry-after: 1\n") != NULL);
+    }
+    const struct asked *asked = serving_ask(
+        &s, "POST /v1/events HTTP/1.1\nContent-Type: application/cloudevents-batch+json", clouds);
+    is(asked, 503,
+       "{\"error\":\"there is no room for 1 of these 2 events now\",\"accepted\":1,\"duplicate\":0,"
+       "\"rejected\":[{\"index\":1,\"reason\":\"there is no room for it now: send it again later\","
+       "\"retry\":true}]}");
+    serving_close(&s);
+}
+
+/* No line that was refused for now is acknowledged past, nor one after it. */
+Test(service, lines_of_which_one_found_no_room_are_not_acknowledged)
+{
+    const struct serving_options options = {.yamls = {PROGRAM}, .shards = 1, .rows_max = 1};
+    cr_assert(serving_open(&s, &options), "%s", s.f.fault.text);
+    uint32_t first = serving_lines(&s, 0, CUSTOMER("a") "\n", 1);
+    uint32_t second =
+        serving_lines(&s, 0, CART("a", "e1") "\n\nbad\n" CUSTOMER("b") "\n" CUSTOMER("c") "\n", 2);
+    serving_run(&s);
+    is(&s.asked[first], 200, "{\"ack\":1,\"accepted\":1,\"duplicate\":0,\"rejected\":[]}\n");
+    cr_assert(not(s.asked[first].close));
+    is(&s.asked[second], 503,
+       "{\"error\":\"there is no room for line 5 now: send all after the last ack again later\","
+       "\"retry\":true}\n");
+    cr_assert(s.asked[second].close);
     serving_close(&s);
 }
 

@@ -51,6 +51,26 @@ Test(answer, reads_what_became_of_events)
     cr_expect(eq(str, told, "2:no ? good\?\?;4:;"));
 }
 
+Test(answer, tells_those_apart_that_may_come_again)
+{
+    told[0] = '\0';
+    cr_assert(cw_answer_events(
+        parser,
+        view_of("{\"error\":\"e\",\"accepted\":1,\"duplicate\":0,\"rejected\":["
+                "{\"index\":1,\"reason\":\"full\",\"retry\":true},"
+                "{\"index\":2,\"reason\":\"bad\",\"retry\":false},{\"index\":3,\"retry\":1}]}"),
+        &counts, tell, NULL));
+    cr_expect(eq(u64, counts.again, 1));
+    cr_expect(eq(u64, counts.rejected, 2));
+    cr_expect(eq(str, told, "1again:full;2:bad;3:;"));
+    struct cw_answer_refusal refusal;
+    cw_answer_refusal(parser, view_of("{\"error\":\"full\",\"retry\":true}"), &refusal);
+    cr_expect(eq(str, refusal.message, "full"));
+    cr_expect(refusal.again);
+    cw_answer_refusal(parser, view_of("{\"error\":\"who?\"}"), &refusal);
+    cr_expect(not(refusal.again));
+}
+
 Test(answer, reads_acknowledgements)
 {
     told[0] = '\0';
