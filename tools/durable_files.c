@@ -92,8 +92,8 @@ static cw_err load(void *self, struct cw_manifest *manifest, struct cw_fault *fa
         bool begun = errs[1 - i] == CW_ERR_OK && found[1 - i].epoch == 0; /* says of no rows */
         if (errs[i] == CW_ERR_CORRUPT && (errs[1 - i] == CW_ERR_NOT_FOUND || begun)) {
             return cw_fail(fault, CW_ERR_CORRUPT,
-                           "%.150s; there is no other one%s: do not remove it, without one a "
-                           "start begins a new state here",
+                           "%.120s; there is no other one%s: do not remove it; restore the newest "
+                           "snapshot that verifies into a new directory",
                            faults[i].text, begun ? " that says of rows" : "");
         }
         if (errs[i] == CW_ERR_CORRUPT) {

@@ -477,6 +477,8 @@ int cw_engine_open(struct cw_engine **engine, const struct cw_engine_options *op
                           "cartwheel: the state in %s is damaged and nothing was changed; look at "
                           "the disk, and copy the directory away first\n",
                           made->live->state);
+        }
+        if (err == CW_ERR_CORRUPT && made->durable != NULL) { /* of manifests it is said already */
             cw_loss_advise(made->found.damaged_core, &made->found.damage, stderr);
         }
         (void)cw_engine_close(made);
