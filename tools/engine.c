@@ -375,7 +375,10 @@ static cw_err open_parts(struct cw_engine *engine, struct cw_fault *fault)
     if (err == CW_ERR_OK) {
         engine->cores = cw_arena_zalloc(&engine->own, engine->count * sizeof *engine->cores, 64);
         engine->shards = cw_arena_zalloc(&engine->own, engine->count * sizeof *engine->shards, 64);
-        err = cw_state_open(&engine->state, live->state, fault);
+        const struct cw_state_options state = {.directory = live->state,
+                                               .links_elsewhere = live->link_secret.data != NULL,
+                                               .new_secret = engine->options.new_secret};
+        err = cw_state_open(&engine->state, &state, fault);
     }
     if (err == CW_ERR_OK) {
         engine->state_open = true;
@@ -466,10 +469,15 @@ int cw_engine_open(struct cw_engine **engine, const struct cw_engine_options *op
     }
     if (err != CW_ERR_OK) {
         int code = cw_failure(&fault);
+        if (err == CW_ERR_CORRUPT) { /* nothing else was looked at yet */
+            cw_state_advise_secret(stderr);
+            code = CW_EXIT_DAMAGED;
+        }
         (void)cw_engine_close(made);
         return err == CW_ERR_INVALID ? CW_EXIT_USAGE : code;
     }
     err = cw_engine_recover(made, &fault);
+    err = err == CW_ERR_OK ? cw_state_keep_secret(&made->state, &fault) : err;
     if (err != CW_ERR_OK) {
         (void)cw_failure(&fault);
         if (err == CW_ERR_CORRUPT) {

@@ -2,6 +2,7 @@
 """A start that is refused changes nothing: the state is the same to the last byte, so that what is
 put back afterwards is taken. Where a log, a directory, a manifest or the key of links is missing or
 damaged, what is said is one instruction, and the right one."""
+import fcntl
 import hashlib
 import os
 import shutil
@@ -118,11 +119,117 @@ def damaged_log(results, folder):
     goes_on(results, state, 2, "damage that is mended")
 
 
+def manifests(results, folder):
+    """One instruction, not two that contradict each other."""
+    state = make(folder)
+    for slot, other in (("manifest.a", "manifest.b"), ("manifest.b", "manifest.a")):
+        first_bytes(os.path.join(state, slot))
+        before = tree(state)
+        code, said = start(state)
+        results.check(code == 78 and f"remove {slot}" in said and "snapshot" not in said and
+                      "--accept-loss" not in said, f"{slot} is damaged: it is to be removed", said)
+        shutil.move(os.path.join(state, other), state + ".other")
+        code, said = start(state)
+        results.check(code == 78 and f"remove {slot}" not in said and
+                      said.count("snapshot") == 1, f"{slot} is the only one: a snapshot", said)
+        shutil.move(state + ".other", os.path.join(state, other))
+        results.equal(differ(before, tree(state)), [], "nothing is changed")
+        first_bytes(os.path.join(state, slot))
+    goes_on(results, state, 2, "manifests that are mended")
+
+
+def secret(results, folder):
+    """The key that signs links: never replaced unasked."""
+    state = make(folder)
+    key = os.path.join(state, "secret.key")
+    with open(key, "rb") as file:
+        whole = file.read()
+    for what, content, word in (("gone", None, "missing"), ("empty", b"", "damaged"),
+                                ("short", whole[:31], "damaged"), ("long", whole * 2, "damaged")):
+        os.remove(key)
+        if content is not None:
+            with open(key, "wb") as file:
+                file.write(content)
+        before = tree(state)
+        code, said = start(state)
+        results.check(code == 78 and word in said and "secret.key" in said and
+                      "--new-secret" in said and "unsubscribe" in said,
+                      f"a key that is {what} is told", (code, said))
+        code, _, said = run("verify", "--state", state)
+        results.check(code == 78 and word in said and "--new-secret" in said,
+                      "by verify, too", (code, said))
+        results.equal(differ(before, tree(state)), [], "nothing is changed")
+        with open(key, "wb") as file:
+            file.write(whole)
+    code, said = start(state, "--new-secret")
+    results.check(code == 2 and "leave that option out" in said, "a whole one is kept", said)
+    code, said = start(os.path.join(folder, "none"), "--new-secret")
+    results.check(code == 2 and "no state" in said, "where there is no state there is none to lose",
+                  said)
+    os.remove(key)
+    os.rename(os.path.join(state, EPOCH), state + ".lost")
+    before = tree(state)
+    for words in ((), ("--new-secret",)):
+        results.equal(start(state, *words)[0], 78, "refused for another reason")
+    results.equal(differ(before, tree(state)), [], "no key is made")
+    os.rename(state + ".lost", os.path.join(state, EPOCH))
+    with engine.Engine("--new-secret", state=state) as live:
+        results.check(any("secret.key was lost" in w for w in live.words), "it is told", live.words)
+        results.equal(live.stop(), 0, "with a new one it goes on")
+    with open(key, "rb") as file:
+        fresh = file.read()
+    results.check(len(fresh) == 32 and fresh != whole, "which is another")
+    results.equal(run("verify", "--state", state)[0], 0, "and good")
+    goes_on(results, state, 2, "a new key")
+    os.remove(key)
+    path = os.path.join(folder, "links")
+    with open(path, "w", encoding="utf-8") as file:
+        file.write("of the configuration")
+    config = "links: {baseUrl: 'https://shop.example', secretFile: %s}\n" % path
+    with engine.Engine(state=state, config=config) as live:
+        results.check(any("configured secret" in w for w in live.words),
+                      "where links are signed with another one it is made anew", live.words)
+        results.equal(live.stop(), 0, "and goes on")
+
+
+def lookers(results, folder):
+    """A start waits for who looks, and says who it is; two may look at once."""
+    state = make(folder)
+    with open(os.path.join(state, "lock"), "rb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        results.equal(run("verify", "--state", state)[0], 0, "two may look at once")
+        began = time.monotonic()
+        code, said = start(state)
+        results.check(code == 1 and "verify, inspect or snapshot" in said and
+                      "another engine" not in said, "a start does not wait for ever", (code, said))
+        print(f"a start waited {time.monotonic() - began:.1f} s for who looks")
+        late = subprocess.Popen([engine.binary(), "run", "--http", "127.0.0.1:0", "--state", state,
+                                 "--cores", "2"], stdout=subprocess.DEVNULL,
+                                stderr=subprocess.PIPE)
+        first = late.stderr.readline()
+        results.check(b"waits for its end" in first, "it says that it waits", first)
+        late.send_signal(signal.SIGTERM)
+        results.equal(late.wait(10), 1, "a stop ends that")
+        late.stderr.close()
+        waiting = engine.Engine(state=state)
+        results.check(engine.until(lambda: any("waits for its end" in w for w in waiting.words)),
+                      "the next one waits", waiting.words)
+        fcntl.flock(lock, fcntl.LOCK_UN)
+        with waiting as live:
+            code, _, said = run("verify", "--state", state)
+            results.check(code == 1 and "an engine uses" in said, "and goes on, alone", said)
+            code, said = start(state)
+            results.check(code == 2 and "another engine" in said, "a second engine is none who "
+                          "looks", said)
+            live.stop(signal.SIGKILL)
+    goes_on(results, state, 2, "after it")
+
+
 def main():
     results = engine.Results()
     folder = tempfile.mkdtemp(prefix="cartwheel-refused-")
     try:
-        for part in (missing_logs, damaged_log):
+        for part in (missing_logs, damaged_log, manifests, secret, lookers):
             place = os.path.join(folder, part.__name__)
             os.mkdir(place)
             part(results, place)
