@@ -65,6 +65,10 @@ const struct cw_log_row *cw_log_judge(const struct cw_log_facts *facts)
     return found;
 }
 
+enum {
+    SHORTEST_PART = 16 /* of a usual segment, that a start on a full disk begins with */
+};
+
 /* What a segment's header says. */
 struct cw_log_begins {
     uint64_t first_lsn, prev_chain, salt;
@@ -545,17 +549,63 @@ static cw_err tidy_up(struct cw_log_recovery *r)
     return err == CW_ERR_OK ? sync_names(r) : err;
 }
 
+static cw_err cut_tail(struct cw_log_recovery *r, struct cw_log_segment *segment)
+{
+    uint64_t end = CW_DISK_BLOCK + segment->used_bytes;
+    if (segment->file_bytes <= end) { /* of older ones nobody knows, and they say all is used */
+        return CW_ERR_OK;
+    }
+    struct cw_disk_op op = {.kind = CW_DISK_OPEN};
+    cw_log_name(op.name, segment->seq);
+    if (cw_disk_do(r->disk, &op) != 0) {
+        return io_failed(r, &op, "opening");
+    }
+    struct cw_disk_op close = {.kind = CW_DISK_CLOSE, .file = op.file};
+    op.kind = CW_DISK_CUT;
+    op.offset = end;
+    int error = cw_disk_do(r->disk, &op);
+    (void)cw_disk_do(r->disk, &close);
+    if (error != 0) {
+        return io_failed(r, &op, "cutting");
+    }
+    segment->file_bytes = end;
+    return CW_ERR_OK;
+}
+
+/* The disk is full, and every start takes a segment: what an engine that is killed again and again
+   has written must be all that it uses up, or the reserve is gone after the first of them. Nothing
+   is ever written behind an old tail, so the room there is given back; and what there is then may
+   be enough for a shorter segment. */
+static cw_err find_room(struct cw_log_recovery *r, bool *cut)
+{
+    struct cw_log *log = r->log;
+    uint64_t half = log->want_bytes / 2 / CW_DISK_BLOCK * CW_DISK_BLOCK;
+    if (*cut && (half < log->segment_bytes / SHORTEST_PART || half < 2 * CW_DISK_BLOCK)) {
+        errno = ENOSPC;
+        return cw_fail(r->fault, CW_ERR_IO, "no room for a segment of its log");
+    }
+    log->want_bytes = *cut ? half : log->want_bytes;
+    cw_err err = CW_ERR_OK;
+    for (uint32_t i = 0; i < log->segment_count && !*cut && err == CW_ERR_OK; i++) {
+        err = cut_tail(r, &log->segments[i]);
+    }
+    *cut = true;
+    log->no_space = false; /* tried again */
+    return err;
+}
+
 static cw_err begin_segment(struct cw_log_recovery *r)
 {
     struct cw_log *log = r->log;
+    bool cut = false;
     cw_log_rotate(log, 0);
     while (log->step != CW_LOG_IDLE && !log->failed) { /* each turn is an operation that ends */
         cw_log_wait(log);
         if (log->step == CW_LOG_WAIT_SPARE && log->no_space && !log->back_pending) {
-            errno = ENOSPC;
-            return cw_fail(r->fault, CW_ERR_IO,
-                           "log of shard %u: no space for a segment of %llu bytes",
-                           log->options.shard, (unsigned long long)log->segment_bytes);
+            cw_err err = find_room(r, &cut);
+            if (err != CW_ERR_OK) {
+                return err;
+            }
         }
     }
     if (log->failed) {

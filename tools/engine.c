@@ -486,6 +486,11 @@ int cw_engine_open(struct cw_engine **engine, const struct cw_engine_options *op
                           "the disk, and copy the directory away first\n",
                           made->live->state);
         }
+        if (fault.sys_errno == ENOSPC || fault.sys_errno == EDQUOT) {
+            (void)fprintf(stderr,
+                          "cartwheel: the disk is full; nothing is lost. Make room (old snapshots, "
+                          "outbox/, dead letters), then start again\n");
+        }
         if (err == CW_ERR_CORRUPT && made->durable != NULL) { /* of manifests it is said already */
             cw_loss_advise(made->found.damaged_core, &made->found.damage, stderr);
         }
