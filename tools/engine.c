@@ -482,9 +482,10 @@ int cw_engine_open(struct cw_engine **engine, const struct cw_engine_options *op
         (void)cw_failure(&fault);
         if (err == CW_ERR_CORRUPT) {
             (void)fprintf(stderr,
-                          "cartwheel: the state in %s is damaged and nothing was changed; look at "
-                          "the disk, and copy the directory away first\n",
-                          made->live->state);
+                          "cartwheel: the state in %s is damaged and nothing%s was changed; look "
+                          "at the disk, and copy the directory away first\n",
+                          made->live->state,
+                          made->options.loss_count > 0 ? " but what --accept-loss names" : "");
         }
         if (fault.sys_errno == ENOSPC || fault.sys_errno == EDQUOT) {
             (void)fprintf(stderr,

@@ -158,6 +158,10 @@ def secret(results, folder):
         code, _, said = run("verify", "--state", state)
         results.check(code == 78 and word in said and "--new-secret" in said,
                       "by verify, too", (code, said))
+        code, _, said = run("snapshot", "--state", state, "--out",
+                            os.path.join(folder, what + ".cwsnap"))
+        results.check(code == 0 and word in said and "WARNING" in said,
+                      "a snapshot is made with a warning", (code, said))
         results.equal(differ(before, tree(state)), [], "nothing is changed")
         with open(key, "wb") as file:
             file.write(whole)
