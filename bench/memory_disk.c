@@ -32,6 +32,7 @@ static void submit(void *self, struct cw_disk_op *op)
         break;
     case CW_DISK_CREATE: op->file = 0; break;
     case CW_DISK_RENAME: disk->there = true; break;
+    case CW_DISK_CUT: disk->bytes = op->offset; break;
     case CW_DISK_REMOVE:
     case CW_DISK_CLOSE:
     case CW_DISK_SYNC_NAMES: break;

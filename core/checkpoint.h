@@ -130,4 +130,8 @@ CW_MUST_USE cw_err cw_checkpoint_read(const struct cw_disk *disk, const uint8_t 
                                       const struct cw_checkpoint_apply *to,
                                       struct cw_checkpoint_found *found, struct cw_fault *fault);
 
+/* Removes unfinished ones, which nobody will ever finish: before the first is begun. What cannot be
+   removed is wasted room at worst. */
+void cw_checkpoint_tidy(const struct cw_disk *disk);
+
 #endif

@@ -260,12 +260,16 @@ static cw_err try_one(struct reader *r, uint64_t begin, bool *done,
     return err;
 }
 
-/* Nobody else writes here yet: what is unfinished will never be finished. */
-static void remove_unfinished(const struct cw_disk *disk, const struct cw_checkpoint_names *names)
+void cw_checkpoint_tidy(const struct cw_disk *disk)
 {
-    for (uint32_t i = 0; i < names->unfinished_count; i++) {
+    struct cw_checkpoint_names names = {0};
+    struct cw_fault fault;
+    if (cw_checkpoint_list(disk, &names, &fault) != CW_ERR_OK) {
+        return;
+    }
+    for (uint32_t i = 0; i < names.unfinished_count; i++) {
         struct cw_disk_op op = {.kind = CW_DISK_REMOVE, .file = CW_DISK_FILE_NONE};
-        cw_checkpoint_name(op.name, names->unfinished[i], true);
+        cw_checkpoint_name(op.name, names.unfinished[i], true);
         (void)cw_disk_do(disk, &op); /* wasted room at worst */
     }
 }
@@ -313,7 +317,7 @@ cw_err cw_checkpoint_read(const struct cw_disk *disk, const uint8_t store[16], u
     err = try_all(&reader, &names, found, fault);
     (void)munmap(memory, SIDES * side_bytes);
     if (err == CW_ERR_OK && !read_only) {
-        remove_unfinished(disk, &names);
+        cw_checkpoint_tidy(disk);
     }
     return err;
 }

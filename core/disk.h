@@ -9,11 +9,11 @@
  * each of which waits until no foreground operation does. A disk has one directory of its own;
  * names are plain file names in it, shorter than CW_DISK_NAME_BYTES.
  *
- * What is durable: a WRITE with `sync` once it is done without error, with all that is needed to
- * read it back from a file whose name is durable; names (made, renamed, removed) once a SYNC_NAMES
- * submitted after is done. Nothing else is promised: without sync a write may be lost, torn at 512
- * bytes or kept, in any order. After an operation with `sync` failed nobody knows what is on the
- * disk, and trying again proves nothing: the process has to end (RELIABILITY: fsync).
+ * What is durable: a CUT, or a WRITE with `sync`, once it is done without error, with all that is
+ * needed to read it back from a file whose name is durable; names (made, renamed, removed) once a
+ * SYNC_NAMES submitted after is done. Nothing else is promised: without sync a write may be lost,
+ * torn at 512 bytes or kept, in any order. After an operation with `sync` failed nobody knows what
+ * is on the disk, and trying again proves nothing: the process has to end (RELIABILITY: fsync).
  *
  * Threads: its shard only. Bounds: at most CW_DISK_OPS_MAX operations at a time.
  */
@@ -35,6 +35,7 @@ enum cw_disk_kind {
     CW_DISK_WRITE,  /* file, offset, data, bytes, sync; bytes 0 with sync: only that */
     CW_DISK_RENAME, /* name, to; replaces what stands there */
     CW_DISK_REMOVE, /* name */
+    CW_DISK_CUT,    /* file, offset: what stands behind it goes, for good, and its room is free */
     CW_DISK_SYNC_NAMES
 };
 

@@ -7,7 +7,8 @@
  * Segment and frame layout, recovery's decision table and what is promised: core/README.md.
  *
  * Life:    cw_log_recover -> { room -> submit -> poll }* -> close. Recovery always begins a new
- *          segment: nothing is ever written behind an old tail.
+ *          segment: nothing is ever written behind an old tail. Its halves apart, read -> begin,
+ *          are for who has more than one log to judge before anything is written.
  * Memory:  two frame buffers that grow to the largest frame.
  * Threads: its shard only.
  * Bounds:  a frame has at most CW_LOG_FRAME_BYTES_MAX; segments that are not needed for recovery
@@ -67,6 +68,16 @@ typedef bool cw_log_apply(void *with, uint64_t lsn, int64_t logical_ms, struct c
 CW_MUST_USE cw_err cw_log_recover(struct cw_log **log, const struct cw_log_options *options,
                                   cw_log_apply *apply, void *with, struct cw_log_found *found,
                                   struct cw_fault *fault);
+
+/* The first half of it: nothing is changed on the disk. Only begin or close may follow.
+   found->segments is 0 where there is no log at all. */
+CW_MUST_USE cw_err cw_log_read(struct cw_log **log, const struct cw_log_options *options,
+                               cw_log_apply *apply, void *with, struct cw_log_found *found,
+                               struct cw_fault *fault);
+
+/* The other half: removes leftovers and begins a segment. Where it fails, close follows. sys_errno
+   ENOSPC: there is no room for a segment. */
+CW_MUST_USE cw_err cw_log_begin(struct cw_log *log, struct cw_fault *fault);
 
 /* Waits for what is under way; clean: writes a last frame that says that nothing is missing. Frees
    the log either way. LSN of the last frame, where the log ended with it: it is that last frame,

@@ -188,6 +188,10 @@ enum cw_log_task {
     CW_LOG_SETTLE          /* names */
 };
 
+enum {
+    CW_LOG_TRASH_MAX = 64 /* what is left over goes with the next recoveries */
+};
+
 struct cw_log_buffer {
     char *at;
     uint64_t bytes;
@@ -223,6 +227,15 @@ struct cw_log {
     bool front_pending;
     uint64_t want_bytes; /* of the segment that is waited for */
     struct cw_log_spare taken;
+
+    /* What reading found that is to go before a segment is begun. */
+    struct {
+        uint64_t number;
+        bool made;
+    } trash[CW_LOG_TRASH_MAX]; /* spares: unfinished ones, and some too many */
+
+    uint32_t trash_count;
+    bool last_empty; /* the last segment has no frame, and is not needed for the log's place */
 
     struct cw_log_segment *segments; /* by seq, without gaps behind the first needed */
     uint32_t segment_count;

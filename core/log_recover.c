@@ -9,8 +9,9 @@
  * Recovery. Everything is flushed first: what is read afterwards is what is on the disk, so a
  * second recovery after a crash in this one reads the same. Then segments are followed from the
  * last one that begins at or before the first frame needed; at every position the facts are put
- * together and the table below says what they mean. Only when it has said that the end is in order
- * is anything changed: leftovers go, and a new segment is begun.
+ * together and the table below says what they mean. Nothing is changed by that (cw_log_read); only
+ * who has heard that the end is in order, here and wherever else it matters, has leftovers removed
+ * and a new segment begun (cw_log_begin).
  */
 
 #define ANY   (~0u)
@@ -65,7 +66,7 @@ const struct cw_log_row *cw_log_judge(const struct cw_log_facts *facts)
 }
 
 enum {
-    TRASH_MAX = 64 /* what is left over goes with the next recoveries */
+    SHORTEST_PART = 16 /* of a usual segment, that a start on a full disk begins with */
 };
 
 /* What a segment's header says. */
@@ -85,11 +86,6 @@ struct cw_log_recovery {
 
     struct cw_log_begins *begins; /* one for each of log->segments */
     bool too_many;
-    struct {
-        uint64_t number;
-        bool made;
-    } trash[TRASH_MAX];
-    uint32_t trash_count;
 
     /* The segment that is read. */
     uint32_t index;
@@ -172,9 +168,9 @@ static void found_name(void *with, const char *name, uint64_t bytes)
         /* Its name is flushed before anything is written. What is in it, nobody knows. */
         log->spares[log->spare_count++] = (struct cw_log_spare){
             .number = number, .bytes = bytes, .dirty = true, .settled = true};
-    } else if (r->trash_count < TRASH_MAX) {
-        r->trash[r->trash_count].number = number;
-        r->trash[r->trash_count++].made = is == CW_LOG_NAME_SPARE;
+    } else if (log->trash_count < CW_LOG_TRASH_MAX) {
+        log->trash[log->trash_count].number = number;
+        log->trash[log->trash_count++].made = is == CW_LOG_NAME_SPARE;
     }
 }
 
@@ -502,16 +498,22 @@ static cw_err choose(struct cw_log_recovery *r, uint32_t *start)
 /* An empty last segment is what a start leaves that did not come to its first frame. It becomes a
    spare, or a program that is started again and again would fill the disk. Not the only one: with
    its name the log's place would be gone. */
-static cw_err drop_empty(struct cw_log_recovery *r, uint32_t start)
+static bool is_empty(const struct cw_log *log, uint32_t start)
+{
+    if (log->segment_count <= start + 1) {
+        return false;
+    }
+    const struct cw_log_segment *segment = &log->segments[log->segment_count - 1];
+    return segment->last_lsn < segment->first_lsn;
+}
+
+static cw_err drop_empty(struct cw_log_recovery *r)
 {
     struct cw_log *log = r->log;
-    if (log->segment_count <= start + 1) {
+    if (!log->last_empty) {
         return CW_ERR_OK;
     }
     const struct cw_log_segment *segment = &log->segments[log->segment_count - 1];
-    if (segment->last_lsn >= segment->first_lsn) {
-        return CW_ERR_OK;
-    }
     struct cw_disk_op op = {.kind = CW_DISK_REMOVE};
     cw_log_name(op.name, segment->seq);
     bool spare = segment->file_bytes == log->segment_bytes &&
@@ -533,30 +535,77 @@ static cw_err drop_empty(struct cw_log_recovery *r, uint32_t start)
     return CW_ERR_OK;
 }
 
-static cw_err tidy_up(struct cw_log_recovery *r, uint32_t start)
+static cw_err tidy_up(struct cw_log_recovery *r)
 {
-    for (uint32_t i = 0; i < r->trash_count; i++) {
+    const struct cw_log *log = r->log;
+    for (uint32_t i = 0; i < log->trash_count; i++) {
         struct cw_disk_op op = {.kind = CW_DISK_REMOVE};
-        cw_log_spare_name(op.name, r->trash[i].number, r->trash[i].made);
+        cw_log_spare_name(op.name, log->trash[i].number, log->trash[i].made);
         if (cw_disk_do(r->disk, &op) != 0) {
             return io_failed(r, &op, "removing");
         }
     }
-    cw_err err = drop_empty(r, start);
+    cw_err err = drop_empty(r);
     return err == CW_ERR_OK ? sync_names(r) : err;
+}
+
+static cw_err cut_tail(struct cw_log_recovery *r, struct cw_log_segment *segment)
+{
+    uint64_t end = CW_DISK_BLOCK + segment->used_bytes;
+    if (segment->file_bytes <= end) { /* of older ones nobody knows, and they say all is used */
+        return CW_ERR_OK;
+    }
+    struct cw_disk_op op = {.kind = CW_DISK_OPEN};
+    cw_log_name(op.name, segment->seq);
+    if (cw_disk_do(r->disk, &op) != 0) {
+        return io_failed(r, &op, "opening");
+    }
+    struct cw_disk_op close = {.kind = CW_DISK_CLOSE, .file = op.file};
+    op.kind = CW_DISK_CUT;
+    op.offset = end;
+    int error = cw_disk_do(r->disk, &op);
+    (void)cw_disk_do(r->disk, &close);
+    if (error != 0) {
+        return io_failed(r, &op, "cutting");
+    }
+    segment->file_bytes = end;
+    return CW_ERR_OK;
+}
+
+/* The disk is full, and every start takes a segment: what an engine that is killed again and again
+   has written must be all that it uses up, or the reserve is gone after the first of them. Nothing
+   is ever written behind an old tail, so the room there is given back; and what there is then may
+   be enough for a shorter segment. */
+static cw_err find_room(struct cw_log_recovery *r, bool *cut)
+{
+    struct cw_log *log = r->log;
+    uint64_t half = log->want_bytes / 2 / CW_DISK_BLOCK * CW_DISK_BLOCK;
+    if (*cut && (half < log->segment_bytes / SHORTEST_PART || half < 2 * CW_DISK_BLOCK)) {
+        errno = ENOSPC;
+        return cw_fail(r->fault, CW_ERR_IO, "no room for a segment of its log");
+    }
+    log->want_bytes = *cut ? half : log->want_bytes;
+    cw_err err = CW_ERR_OK;
+    for (uint32_t i = 0; i < log->segment_count && !*cut && err == CW_ERR_OK; i++) {
+        err = cut_tail(r, &log->segments[i]);
+    }
+    *cut = true;
+    log->no_space = false; /* tried again */
+    return err;
 }
 
 static cw_err begin_segment(struct cw_log_recovery *r)
 {
     struct cw_log *log = r->log;
+    bool cut = false;
     cw_log_rotate(log, 0);
     while (log->step != CW_LOG_IDLE && !log->failed) { /* each turn is an operation that ends */
         cw_log_wait(log);
         if (log->step == CW_LOG_WAIT_SPARE && log->no_space && !log->back_pending) {
-            errno = ENOSPC;
-            return cw_fail(r->fault, CW_ERR_IO,
-                           "log of shard %u: no space for a segment of %llu bytes",
-                           log->options.shard, (unsigned long long)log->segment_bytes);
+            cw_err err = find_room(r, &cut);
+            if (err != CW_ERR_OK) {
+                return err;
+            }
         }
     }
     if (log->failed) {
@@ -566,7 +615,7 @@ static cw_err begin_segment(struct cw_log_recovery *r)
     return CW_ERR_OK;
 }
 
-static cw_err recover(struct cw_log_recovery *r)
+static cw_err read_all(struct cw_log_recovery *r)
 {
     struct cw_log *log = r->log;
     uint32_t start = 0;
@@ -598,16 +647,12 @@ static cw_err recover(struct cw_log_recovery *r)
     log->last_lsn = r->expected - 1 > log->options.since ? r->expected - 1 : log->options.since;
     log->durable_lsn = log->flushed_lsn = log->last_lsn;
     log->chain = r->chain;
-    if (log->options.read_only) {
-        return CW_ERR_OK;
-    }
-    err = tidy_up(r, start);
-    return err == CW_ERR_OK ? begin_segment(r) : err;
+    log->last_empty = is_empty(log, start);
+    return CW_ERR_OK;
 }
 
-cw_err cw_log_recover(struct cw_log **log, const struct cw_log_options *options,
-                      cw_log_apply *apply, void *with, struct cw_log_found *found,
-                      struct cw_fault *fault)
+cw_err cw_log_read(struct cw_log **log, const struct cw_log_options *options, cw_log_apply *apply,
+                   void *with, struct cw_log_found *found, struct cw_fault *fault)
 {
     struct cw_log_recovery r = {.disk = &options->disk,
                                 .apply = apply,
@@ -624,7 +669,7 @@ cw_err cw_log_recover(struct cw_log **log, const struct cw_log_options *options,
     r.begins = cw_log_map(begins_bytes);
     bool room = cw_log_reader_init(&r.reader, r.disk);
     err = r.begins == NULL || !room ? cw_fail(fault, CW_ERR_IO, "memory for a log's recovery")
-                                    : recover(&r);
+                                    : read_all(&r);
     cw_log_reader_deinit(&r.reader);
     cw_log_unmap(r.begins, begins_bytes);
     if (err != CW_ERR_OK) {
@@ -633,4 +678,31 @@ cw_err cw_log_recover(struct cw_log **log, const struct cw_log_options *options,
     }
     *log = r.log;
     return CW_ERR_OK;
+}
+
+cw_err cw_log_begin(struct cw_log *log, struct cw_fault *fault)
+{
+    struct cw_log_recovery r = {.log = log, .disk = &log->disk, .fault = fault};
+    CW_ASSERT(log->file == CW_DISK_FILE_NONE);
+    if (log->options.read_only) {
+        return CW_ERR_OK;
+    }
+    cw_err err = tidy_up(&r);
+    return err == CW_ERR_OK ? begin_segment(&r) : err;
+}
+
+cw_err cw_log_recover(struct cw_log **log, const struct cw_log_options *options,
+                      cw_log_apply *apply, void *with, struct cw_log_found *found,
+                      struct cw_fault *fault)
+{
+    cw_err err = cw_log_read(log, options, apply, with, found, fault);
+    if (err != CW_ERR_OK) {
+        return err;
+    }
+    err = cw_log_begin(*log, fault);
+    if (err != CW_ERR_OK) {
+        (void)cw_log_close(*log, false);
+        *log = NULL;
+    }
+    return err;
 }

@@ -73,6 +73,7 @@ static void check(const struct cw_disk_op *op)
     case CW_DISK_RENAME: CW_ASSERT(is_name(op->name) && is_name(op->to)); break;
     case CW_DISK_READ: CW_ASSERT(is_aligned(op, op->into)); break;
     case CW_DISK_WRITE: CW_ASSERT(is_aligned(op, op->data)); break;
+    case CW_DISK_CUT: CW_ASSERT(op->offset % CW_DISK_BLOCK == 0); break;
     case CW_DISK_CLOSE:
     case CW_DISK_SYNC_NAMES: break;
     default: CW_ASSERT(false); break;

@@ -161,12 +161,19 @@ static int write_file(struct cw_disk_files *files, const struct cw_disk_op *op, 
     return error;
 }
 
-/* ---- names ---- */
-
 static int errno_of(int rc)
 {
     return rc == 0 ? 0 : errno;
 }
+
+static int cut_file(struct cw_disk_files *files, const struct cw_disk_op *op)
+{
+    int fd = fd_of(files, op);
+    int error = errno_of(ftruncate(fd, (off_t)op->offset));
+    return error == 0 ? flush_all(files, fd) : error;
+}
+
+/* ---- names ---- */
 
 /* Why it is not even tried, or 0. */
 static int refusal(const struct cw_disk_files *files, const struct cw_disk_op *op)
@@ -186,6 +193,7 @@ static int carry_out(struct cw_disk_files *files, struct cw_disk_op *op, uint64_
     case CW_DISK_CLOSE: close_file(files, op); return 0;
     case CW_DISK_READ: return read_bytes(files, op);
     case CW_DISK_WRITE: return write_file(files, op, flush_ns);
+    case CW_DISK_CUT: return cut_file(files, op);
     case CW_DISK_RENAME:
         return errno_of(renameat(files->directory, op->name, files->directory, op->to));
     case CW_DISK_REMOVE: return errno_of(unlinkat(files->directory, op->name, 0));

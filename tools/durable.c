@@ -18,12 +18,23 @@ static bool load_frame(void *with, uint64_t lsn, int64_t logical_ms, struct cw_v
 
 /* ---- one core's files ---- */
 
-cw_err cw_durable_open_disk(struct cw_durable *durable, uint64_t epoch, uint32_t number,
-                            struct cw_fault *fault)
+static cw_err open_known(const struct cw_durable_files *files, const struct cw_manifest *manifest,
+                         uint32_t core, enum cw_durable_use use, struct cw_disk *disk,
+                         struct cw_fault *fault)
 {
-    const struct cw_durable_files *files = &durable->options.files;
+    cw_err err = files->open(files->self, manifest->epoch, core, use, disk, fault);
+    return err != CW_ERR_NOT_FOUND
+               ? err
+               : cw_fail(fault, CW_ERR_CORRUPT,
+                         "the log is missing, with its directory epoch-%08llu/core-%03u",
+                         (unsigned long long)manifest->epoch, core);
+}
+
+cw_err cw_durable_open_disk(struct cw_durable *durable, uint32_t number, struct cw_fault *fault)
+{
     struct cw_durable_core *core = &durable->cores[number];
-    cw_err err = files->open(files->self, epoch, number, false, &core->disk, fault);
+    cw_err err = open_known(&durable->options.files, &durable->manifest, number, CW_DURABLE_GO_ON,
+                            &core->disk, fault);
     core->open = err == CW_ERR_OK;
     return err;
 }
@@ -46,15 +57,15 @@ void cw_durable_log_options(const struct cw_durable *durable, const struct cw_di
     memcpy(options->store, durable->manifest.store, sizeof options->store);
 }
 
-/* Reads checkpoint and log; keeps the log open where `log` wants it. */
+/* Reads checkpoint and log, and changes nothing. */
 static cw_err read_core(struct cw_log_options *options, struct cw_checkpoint_apply to,
                         struct cw_checkpoint_found *checkpoint, struct cw_log_found *found,
                         struct cw_log **log, struct cw_durable_phases *phases,
                         struct cw_fault *fault)
 {
     uint64_t began_ns = cw_clock_monotonic_ns();
-    cw_err err = cw_checkpoint_read(&options->disk, options->store, options->shard,
-                                    options->read_only, &to, checkpoint, fault);
+    cw_err err = cw_checkpoint_read(&options->disk, options->store, options->shard, true, &to,
+                                    checkpoint, fault);
     if (err != CW_ERR_OK) {
         return err;
     }
@@ -65,7 +76,7 @@ static cw_err read_core(struct cw_log_options *options, struct cw_checkpoint_app
         options->since = checkpoint->begin;
         options->until = checkpoint->end;
     }
-    err = cw_log_recover(log, options, load_frame, &to, found, fault);
+    err = cw_log_read(log, options, load_frame, &to, found, fault);
     phases->log_ns = cw_clock_monotonic_ns() - read_ns;
     if (err == CW_ERR_OK && found->segments == 0) { /* every core of a manifest has one */
         (void)cw_log_close(*log, false);
@@ -153,8 +164,7 @@ static void *read_same(void *self)
                                    .from = reader->core,
                                    .same = true,
                                    .fault = &why};
-    reader->err =
-        cw_durable_open_disk(durable, durable->manifest.epoch, reader->core, &reader->fault);
+    reader->err = cw_durable_open_disk(durable, reader->core, &reader->fault);
     if (reader->err == CW_ERR_OK) {
         struct cw_log_options options;
         const struct cw_checkpoint_apply to = {
@@ -169,6 +179,47 @@ static void *read_same(void *self)
         reader->err = explain(&load, &reader->fault);
     }
     return NULL;
+}
+
+/* A log of which is known that it is good, as are all others. */
+struct beginner {
+    pthread_t thread;
+    struct cw_durable_core *core;
+    cw_err err;
+    struct cw_fault fault;
+};
+
+static void *begin_log(void *self)
+{
+    struct beginner *beginner = self;
+    cw_checkpoint_tidy(&beginner->core->disk);
+    beginner->err = cw_log_begin(beginner->core->log, &beginner->fault);
+    return NULL;
+}
+
+cw_err cw_durable_begin_logs(struct cw_durable *durable, struct cw_fault *fault)
+{
+    struct beginner beginners[CW_MESH_SHARDS_MAX];
+    cw_err err = CW_ERR_OK;
+    for (uint32_t i = 0; i < durable->options.cores; i++) {
+        beginners[i] = (struct beginner){.core = &durable->cores[i]};
+        if (!durable->options.threads) {
+            (void)begin_log(&beginners[i]);
+            continue;
+        }
+        int rc = pthread_create(&beginners[i].thread, NULL, begin_log, &beginners[i]);
+        CW_ASSERT(rc == 0);
+    }
+    for (uint32_t i = 0; i < durable->options.cores; i++) {
+        if (durable->options.threads) {
+            (void)pthread_join(beginners[i].thread, NULL);
+        }
+        if (beginners[i].err != CW_ERR_OK && err == CW_ERR_OK) {
+            *fault = beginners[i].fault;
+            err = cw_fail_while(fault, "core %u", i);
+        }
+    }
+    return err;
 }
 
 static cw_err recover_same(struct cw_durable *durable, struct cw_pipeline *const *pipelines,
@@ -202,7 +253,7 @@ static cw_err recover_same(struct cw_durable *durable, struct cw_pipeline *const
         }
     }
     free(readers);
-    return err;
+    return err == CW_ERR_OK ? cw_durable_begin_logs(durable, fault) : err;
 }
 
 static cw_err scan(const struct cw_durable_files *files, const struct cw_manifest *manifest,
@@ -212,7 +263,7 @@ static cw_err scan(const struct cw_durable_files *files, const struct cw_manifes
 {
     struct cw_durable looking = {.manifest = *manifest};
     struct cw_disk disk;
-    cw_err err = files->open(files->self, manifest->epoch, core, true, &disk, fault);
+    cw_err err = open_known(files, manifest, core, CW_DURABLE_LOOK, &disk, fault);
     if (err != CW_ERR_OK) {
         return err;
     }
@@ -305,11 +356,13 @@ cw_err cw_durable_open_store(struct cw_durable *durable, uint32_t number,
 static cw_err begin_epoch(struct cw_durable *durable, struct cw_pipeline *const *pipelines,
                           struct cw_fault *fault)
 {
+    const struct cw_durable_files *files = &durable->options.files;
     uint64_t epoch = durable->manifest.epoch + 1;
     cw_err err = CW_ERR_OK;
     for (uint32_t i = 0; i < durable->options.cores && err == CW_ERR_OK; i++) {
         struct cw_durable_core *core = &durable->cores[i];
-        err = cw_durable_open_disk(durable, epoch, i, fault);
+        err = files->open(files->self, epoch, i, CW_DURABLE_MAKE, &core->disk, fault);
+        core->open = err == CW_ERR_OK;
         if (err == CW_ERR_OK) {
             struct cw_log_options options;
             struct cw_log_found found;

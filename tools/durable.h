@@ -24,6 +24,12 @@
 
 struct cw_durable; /* opaque */
 
+enum cw_durable_use {
+    CW_DURABLE_LOOK,  /* nothing is changed */
+    CW_DURABLE_GO_ON, /* with what is there: nothing is made */
+    CW_DURABLE_MAKE   /* where it is not there */
+};
+
 /* Where the files are: a directory of the operating system (durable_files.c), or a simulated one.
  */
 struct cw_durable_files {
@@ -32,9 +38,9 @@ struct cw_durable_files {
     cw_err (*load)(void *self, struct cw_manifest *manifest, struct cw_fault *fault);
     /* Writes it with the next generation, durably. */
     cw_err (*store)(void *self, struct cw_manifest *manifest, struct cw_fault *fault);
-    /* The disk of a core of an epoch, made where it is not there (but for read_only). */
-    cw_err (*open)(void *self, uint64_t epoch, uint32_t core, bool read_only, struct cw_disk *disk,
-                   struct cw_fault *fault);
+    /* The disk of a core of an epoch. CW_ERR_NOT_FOUND: it is not there, and was not to be made. */
+    cw_err (*open)(void *self, uint64_t epoch, uint32_t core, enum cw_durable_use use,
+                   struct cw_disk *disk, struct cw_fault *fault);
     void (*close)(void *self, const struct cw_disk *disk);
     /* Removes all of every epoch but this one; one that is not whole too. */
     cw_err (*keep)(void *self, uint64_t epoch, struct cw_fault *fault);
@@ -86,7 +92,8 @@ CW_MUST_USE cw_err cw_durable_open(struct cw_durable **durable,
 const struct cw_manifest *cw_durable_manifest(const struct cw_durable *durable);
 
 /* Reads everything into the pipelines, one a core, fresh; relinks them; from then on their changes
-   are noted and cw_durable_store commits them. */
+   are noted and cw_durable_store commits them. CW_ERR_CORRUPT: the files of all cores are as they
+   were: nothing is written before each of them is known to be good. */
 CW_MUST_USE cw_err cw_durable_recover(struct cw_durable *durable,
                                       struct cw_pipeline *const *pipelines,
                                       struct cw_durable_found *found, struct cw_fault *fault);

@@ -152,7 +152,7 @@ static const char *differs(const struct cw_durable *durable, const struct cw_sea
     return NULL;
 }
 
-/* One core's log: opened for appending where it ends with the frame that the seal names. */
+/* One core's log: it has to end with the frame that the seal names. */
 struct ending {
     pthread_t thread;
     struct cw_durable *durable;
@@ -178,14 +178,12 @@ static void *open_log(void *self)
     struct ending *ending = self;
     struct cw_durable *durable = ending->durable;
     struct cw_durable_core *core = &durable->cores[ending->core];
-    ending->err = cw_durable_open_disk(durable, durable->manifest.epoch, ending->core,
-                                       &ending->fault);
+    ending->err = cw_durable_open_disk(durable, ending->core, &ending->fault);
     if (ending->err == CW_ERR_OK) {
         struct cw_log_options options;
         cw_durable_log_options(durable, &core->disk, ending->core, &options);
         options.since = options.until = ending->lsn; /* none is read, and none may be missing */
-        ending->err = cw_log_recover(&core->log, &options, refuse, NULL, &ending->log,
-                                     &ending->fault);
+        ending->err = cw_log_read(&core->log, &options, refuse, NULL, &ending->log, &ending->fault);
     }
     if (ending->err == CW_ERR_OK && ending->log.last_lsn != ending->lsn) {
         ending->err = cw_fail(&ending->fault, CW_ERR_NOT_FOUND, "the log goes on behind it");
@@ -262,11 +260,13 @@ static cw_err look(struct cw_durable *durable, struct cw_pipeline *const *pipeli
     return err == CW_ERR_OK ? open_logs(durable, seal, found, fault) : err;
 }
 
-/* From here on memory and seal are not the same any more, whatever happens. */
+/* All logs are known to be good. From here on memory and seal are not the same any more, whatever
+   happens. */
 static cw_err take_over(struct cw_durable *durable, struct cw_pipeline *const *pipelines,
                         struct cw_durable_found *found, struct cw_fault *fault)
 {
-    cw_err err = cw_durable_unclean(durable, fault);
+    cw_err err = cw_durable_begin_logs(durable, fault);
+    err = err == CW_ERR_OK ? cw_durable_unclean(durable, fault) : err;
     err = err == CW_ERR_OK ? cw_seal_revoke(durable->options.seal, fault) : err;
     for (uint32_t i = 0; i < durable->options.cores && err == CW_ERR_OK; i++) {
         uint64_t rows = 0;

@@ -92,8 +92,8 @@ static cw_err load(void *self, struct cw_manifest *manifest, struct cw_fault *fa
         bool begun = errs[1 - i] == CW_ERR_OK && found[1 - i].epoch == 0; /* says of no rows */
         if (errs[i] == CW_ERR_CORRUPT && (errs[1 - i] == CW_ERR_NOT_FOUND || begun)) {
             return cw_fail(fault, CW_ERR_CORRUPT,
-                           "%.150s; there is no other one%s: do not remove it, without one a "
-                           "start begins a new state here",
+                           "%.120s; there is no other one%s: do not remove it; restore the newest "
+                           "snapshot that verifies into a new directory",
                            faults[i].text, begun ? " that says of rows" : "");
         }
         if (errs[i] == CW_ERR_CORRUPT) {
@@ -209,7 +209,15 @@ static cw_err keep(void *self, uint64_t epoch, struct cw_fault *fault)
     return err == CW_ERR_OK && removed ? cw_flush_directory(directory, fault) : err;
 }
 
-static cw_err open_disk(void *self, uint64_t epoch, uint32_t core, bool read_only,
+static cw_err make_epoch(const char *directory, const char *path, struct cw_fault *fault)
+{
+    if (mkdir(path, 0700) == 0) {
+        return cw_flush_directory(directory, fault);
+    }
+    return errno == EEXIST ? CW_ERR_OK : cw_fail(fault, CW_ERR_IO, "making %.200s", path);
+}
+
+static cw_err open_disk(void *self, uint64_t epoch, uint32_t core, enum cw_durable_use use,
                         struct cw_disk *disk, struct cw_fault *fault)
 {
     const struct cw_durable_directory *directory = self;
@@ -217,13 +225,16 @@ static cw_err open_disk(void *self, uint64_t epoch, uint32_t core, bool read_onl
     char name[EPOCH_NAME_BYTES];
     name_epoch(name, epoch);
     (void)snprintf(path, sizeof path, "%.3900s/%s", directory->path, name);
-    if (!read_only && mkdir(path, 0700) == 0) {
-        cw_err err = cw_flush_directory(directory->path, fault);
-        if (err != CW_ERR_OK) {
-            return err;
-        }
+    cw_err err = use == CW_DURABLE_MAKE ? make_epoch(directory->path, path, fault) : CW_ERR_OK;
+    if (err != CW_ERR_OK) {
+        return err;
     }
     (void)snprintf(path, sizeof path, "%.3900s/%s/core-%03u", directory->path, name, core);
+    bool read_only = use == CW_DURABLE_LOOK;
+    if (use == CW_DURABLE_GO_ON && access(path, F_OK) != 0) { /* the disk would make it */
+        return cw_fail(fault, errno == ENOENT ? CW_ERR_NOT_FOUND : CW_ERR_IO, "opening %.200s",
+                       path);
+    }
     const struct cw_disk_options options = {.directory = path,
                                             .wake = read_only ? NULL : directory->wake,
                                             .self = directory->self,
@@ -231,7 +242,7 @@ static cw_err open_disk(void *self, uint64_t epoch, uint32_t core, bool read_onl
                                             .direct = true,
                                             .read_only = read_only};
     struct cw_disk_store *made = NULL;
-    cw_err err = cw_disk_open(&made, &options, fault);
+    err = cw_disk_open(&made, &options, fault);
     if (err == CW_ERR_OK) {
         *disk = cw_disk_port(made);
     }

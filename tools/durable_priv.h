@@ -56,8 +56,11 @@ bool cw_durable_load_forget(void *with);
 /* durable.c */
 void cw_durable_log_options(const struct cw_durable *durable, const struct cw_disk *disk,
                             uint32_t core, struct cw_log_options *options);
-CW_MUST_USE cw_err cw_durable_open_disk(struct cw_durable *durable, uint64_t epoch, uint32_t core,
+/* Of a core that the manifest tells of: one that is not there is missing. */
+CW_MUST_USE cw_err cw_durable_open_disk(struct cw_durable *durable, uint32_t core,
                                         struct cw_fault *fault);
+/* Once all cores' logs were read and are good: each is made ready for what comes. */
+CW_MUST_USE cw_err cw_durable_begin_logs(struct cw_durable *durable, struct cw_fault *fault);
 CW_MUST_USE cw_err cw_durable_open_store(struct cw_durable *durable, uint32_t core,
                                          struct cw_pipeline *pipeline, struct cw_fault *fault);
 CW_MUST_USE cw_err cw_durable_unclean(struct cw_durable *durable, struct cw_fault *fault);

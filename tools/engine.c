@@ -375,7 +375,10 @@ static cw_err open_parts(struct cw_engine *engine, struct cw_fault *fault)
     if (err == CW_ERR_OK) {
         engine->cores = cw_arena_zalloc(&engine->own, engine->count * sizeof *engine->cores, 64);
         engine->shards = cw_arena_zalloc(&engine->own, engine->count * sizeof *engine->shards, 64);
-        err = cw_state_open(&engine->state, live->state, fault);
+        const struct cw_state_options state = {.directory = live->state,
+                                               .links_elsewhere = live->link_secret.data != NULL,
+                                               .new_secret = engine->options.new_secret};
+        err = cw_state_open(&engine->state, &state, fault);
     }
     if (err == CW_ERR_OK) {
         engine->state_open = true;
@@ -466,17 +469,30 @@ int cw_engine_open(struct cw_engine **engine, const struct cw_engine_options *op
     }
     if (err != CW_ERR_OK) {
         int code = cw_failure(&fault);
+        if (err == CW_ERR_CORRUPT) { /* nothing else was looked at yet */
+            cw_state_advise_secret(stderr);
+            code = CW_EXIT_DAMAGED;
+        }
         (void)cw_engine_close(made);
         return err == CW_ERR_INVALID ? CW_EXIT_USAGE : code;
     }
     err = cw_engine_recover(made, &fault);
+    err = err == CW_ERR_OK ? cw_state_keep_secret(&made->state, &fault) : err;
     if (err != CW_ERR_OK) {
         (void)cw_failure(&fault);
         if (err == CW_ERR_CORRUPT) {
             (void)fprintf(stderr,
-                          "cartwheel: the state in %s is damaged and nothing was changed; look at "
-                          "the disk, and copy the directory away first\n",
-                          made->live->state);
+                          "cartwheel: the state in %s is damaged and nothing%s was changed; look "
+                          "at the disk, and copy the directory away first\n",
+                          made->live->state,
+                          made->options.loss_count > 0 ? " but what --accept-loss names" : "");
+        }
+        if (fault.sys_errno == ENOSPC || fault.sys_errno == EDQUOT) {
+            (void)fprintf(stderr,
+                          "cartwheel: the disk is full; nothing is lost. Make room (old snapshots, "
+                          "outbox/, dead letters), then start again\n");
+        }
+        if (err == CW_ERR_CORRUPT && made->durable != NULL) { /* of manifests it is said already */
             cw_loss_advise(made->found.damaged_core, &made->found.damage, stderr);
         }
         (void)cw_engine_close(made);

@@ -25,6 +25,7 @@ struct cw_engine_options {
     uint32_t program_count;
     const struct cw_loss *losses; /* damage to go on without; see durable_loss.h */
     uint32_t loss_count;
+    bool new_secret; /* a lost one may be replaced; see state.h */
     FILE *decisions; /* where every decision goes as a line; NULL: nowhere */
     bool timeline;   /* lines for people instead of JSON */
 };

@@ -346,6 +346,15 @@ void cw_engine_say_state(const struct cw_engine *engine, FILE *to)
                       found->checkpoints_refused,
                       found->checkpoints_refused == 1 ? " was" : "s were");
     }
+    if (engine->state.secret_lost) {
+        const char *links = engine->live->link_secret.data != NULL
+                                ? "links are signed with the configured secret as before"
+                                : "links in messages that were sent before lead nowhere";
+        (void)fprintf(to,
+                      "  WARNING: secret.key was lost and is new: %s;\n  discount codes are others "
+                      "than before\n",
+                      links);
+    }
     cw_engine_clock_say(engine, to);
     if ((manifest->held & CW_HOLD_LOSS) != 0) {
         (void)fputs(

@@ -34,7 +34,7 @@ cw_err cw_look_lock(const char *state, int *lock, struct cw_fault *fault)
     if (*lock < 0) {
         return errno == ENOENT ? CW_ERR_OK : cw_fail(fault, CW_ERR_IO, "opening %s", path);
     }
-    if (flock(*lock, LOCK_EX | LOCK_NB) != 0) {
+    if (flock(*lock, LOCK_SH | LOCK_NB) != 0) { /* by that a start knows who only looks: state.c */
         (void)close(*lock);
         *lock = -1;
         return cw_fail(fault, CW_ERR_AGAIN,

@@ -32,6 +32,8 @@ static const char help[] =
     "                     a log that is damaged is cut there, for good: the figure is\n"
     "                     the one that the refused start and `cartwheel verify` told;\n"
     "                     sends are held then\n"
+    "  --new-secret       the state's secret.key is lost for good: a new one is made,\n"
+    "                     and links in messages already sent lead nowhere\n"
     "  --models DIR       models to use besides the shipped ones\n"
     "  --templates DIR    templates to use besides the shipped ones\n"
     "  --decisions FILE   append every decision as a JSON line; - is standard output;\n"
@@ -56,7 +58,7 @@ struct run {
     uint32_t cores;
     struct cw_loss losses[CW_MESH_SHARDS_MAX];
     uint32_t loss_count;
-    bool timeline, help;
+    bool timeline, new_secret, help;
 };
 
 static int parse_option(struct run *run, int option, const char *value)
@@ -73,6 +75,7 @@ static int parse_option(struct run *run, int option, const char *value)
     case 't': run->templates = value; break;
     case 'd': run->decisions = value; break;
     case 'l': run->timeline = true; break;
+    case 'w': run->new_secret = true; break;
     case 'h': run->help = true; break;
     case 'x':
         if (run->loss_count == CW_MESH_SHARDS_MAX ||
@@ -104,6 +107,7 @@ static int parse(struct run *run, int argc, char **argv)
                                           {"cores", required_argument, NULL, 'n'},
                                           {"clock", required_argument, NULL, 'k'},
                                           {"accept-loss", required_argument, NULL, 'x'},
+                                          {"new-secret", no_argument, NULL, 'w'},
                                           {"models", required_argument, NULL, 'm'},
                                           {"templates", required_argument, NULL, 't'},
                                           {"decisions", required_argument, NULL, 'd'},
@@ -297,6 +301,7 @@ static int run_engine(struct run *run)
             run->inputs.program_count > 0 ? run->inputs.program_count : run->file.program_count,
         .losses = run->losses,
         .loss_count = run->loss_count,
+        .new_secret = run->new_secret,
         .timeline = run->timeline};
     if (run->decisions != NULL || run->timeline) {
         options.decisions = open_decisions(run);

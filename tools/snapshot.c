@@ -2,6 +2,7 @@
 #include "tools/archive.h"
 #include "tools/ask.h"
 #include "tools/look.h"
+#include "tools/state.h"
 
 #include <getopt.h>
 #include <stdlib.h>
@@ -70,6 +71,13 @@ static int prove(struct cw_look *look)
             return cw_look_exit(err);
         }
         cw_look_core_close(&core);
+    }
+    struct cw_fault fault;
+    if (look->engine.live.link_secret.data == NULL &&
+        cw_state_prove_secret(look->path, &fault) != CW_ERR_OK) {
+        (void)cw_failure(&fault);
+        cw_state_advise_secret(stderr);
+        (void)fprintf(stderr, "cartwheel: WARNING: the snapshot is made without a whole key\n");
     }
     return rc;
 }

@@ -1,19 +1,71 @@
 #define _GNU_SOURCE 1 /* memmem */ /* NOLINT */
 #include "tools/state.h"
 
+#include "tools/flush.h"
+
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
+    SECRET_BYTES = 32,
+    LOOKED_AT_MS = 100, /* between two tries while somebody looks at the state */
+    LOOKED_AT_TRIES = 300,
     WAITING_BYTES_MAX = 4 << 20,
     ID_ROOM = 1024 /* of a customer's id, escaped, and what stands before it */
 };
+
+/* ---- the lock ---- */
+
+static bool told_to_stop(void)
+{
+    sigset_t pending;
+    return sigpending(&pending) == 0 &&
+           (sigismember(&pending, SIGTERM) == 1 || sigismember(&pending, SIGINT) == 1);
+}
+
+/* Who only looks (cw_look_lock) shares the lock: where it can be shared and not be had alone, that
+   is who holds it. They come to an end by themselves, so that is waited for, but not for ever. */
+static cw_err lock_alone(const struct cw_state *state, struct cw_fault *fault)
+{
+    for (uint32_t i = 0; i < LOOKED_AT_TRIES; i++) {
+        if (flock(state->lock, LOCK_EX | LOCK_NB) == 0) {
+            return CW_ERR_OK;
+        }
+        if (errno != EWOULDBLOCK && errno != EINTR) {
+            return cw_fail(fault, CW_ERR_IO, "locking the state in %.150s", state->directory);
+        }
+        if (flock(state->lock, LOCK_SH | LOCK_NB) != 0) {
+            return cw_fail(fault, CW_ERR_INVALID,
+                           "another engine uses the state in %.100s; stop it, or name another "
+                           "directory with --state",
+                           state->directory);
+        }
+        (void)flock(state->lock, LOCK_UN);
+        if (told_to_stop()) {
+            break;
+        }
+        if (i == 0) {
+            (void)fprintf(stderr,
+                          "cartwheel: a verify, inspect or snapshot of the state in %s is at work; "
+                          "the start waits for its end, for up to %d s\n",
+                          state->directory, LOOKED_AT_TRIES * LOOKED_AT_MS / 1000);
+        }
+        const struct timespec step = {.tv_nsec = LOOKED_AT_MS * 1000000L};
+        (void)nanosleep(&step, NULL);
+    }
+    return cw_fail(fault, CW_ERR_AGAIN,
+                   "a verify, inspect or snapshot of the state in %.100s is still at work; start "
+                   "again when it has ended",
+                   state->directory);
+}
 
 static cw_err open_lock(struct cw_state *state, struct cw_fault *fault)
 {
@@ -23,65 +75,127 @@ static cw_err open_lock(struct cw_state *state, struct cw_fault *fault)
     if (state->lock < 0) {
         return cw_fail(fault, CW_ERR_IO, "opening %s", path);
     }
-    if (flock(state->lock, LOCK_EX | LOCK_NB) != 0) {
-        return cw_fail(fault, CW_ERR_INVALID,
-                       "another engine uses the state in %s; stop it, or name another directory "
-                       "with --state",
-                       state->directory);
-    }
-    return CW_ERR_OK;
+    return lock_alone(state, fault);
 }
 
-static cw_err make_secret(const char *path, uint8_t secret[32], struct cw_fault *fault)
-{
-    char made[4096 + 8];
-    (void)snprintf(made, sizeof made, "%s.new", path);
-    if (getrandom(secret, 32, 0) != 32) {
-        return cw_fail(fault, CW_ERR_IO, "asking for random bytes");
-    }
-    int file = open(made, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    bool good = file >= 0 && write(file, secret, 32) == 32 && fsync(file) == 0;
-    if (file >= 0) {
-        good &= close(file) == 0;
-    }
-    if (!good || rename(made, path) != 0) {
-        return cw_fail(fault, CW_ERR_IO, "writing %s", path);
-    }
-    return CW_ERR_OK;
-}
+/* ---- the secret ---- */
 
-static cw_err open_secret(struct cw_state *state, struct cw_fault *fault)
+static cw_err write_secret(const struct cw_state *state, struct cw_fault *fault)
 {
     char path[4096];
-    uint8_t secret[32];
+    char made[4096 + 8];
+    uint8_t secret[SECRET_BYTES];
+    memcpy(secret, &state->link, sizeof state->link);
+    memcpy(secret + sizeof state->link, &state->codes, sizeof state->codes);
     (void)snprintf(path, sizeof path, "%s/secret.key", state->directory);
-    int file = open(path, O_RDONLY | O_CLOEXEC);
-    if (file < 0 && errno != ENOENT) {
-        return cw_fail(fault, CW_ERR_IO, "opening %s", path);
-    }
-    if (file < 0) {
-        cw_err err = make_secret(path, secret, fault);
-        if (err != CW_ERR_OK) {
-            return err;
-        }
-    } else {
-        ssize_t got = read(file, secret, sizeof secret);
-        (void)close(file);
-        if (got != (ssize_t)sizeof secret) {
-            return cw_fail(fault, CW_ERR_CORRUPT,
-                           "%s does not hold 32 bytes; put the right file back: links in messages "
-                           "that were sent depend on it",
-                           path);
-        }
-    }
-    memcpy(&state->link, secret, sizeof state->link);
-    memcpy(&state->codes, secret + sizeof state->link, sizeof state->codes);
+    (void)snprintf(made, sizeof made, "%s.new", path);
+    cw_err err = cw_flush_file(made, (struct cw_view){(const char *)secret, sizeof secret}, fault);
     explicit_bzero(secret, sizeof secret);
-    return CW_ERR_OK;
+    if (err == CW_ERR_OK && rename(made, path) != 0) {
+        err = cw_fail(fault, CW_ERR_IO, "writing %s", path);
+    }
+    return err == CW_ERR_OK ? cw_flush_directory(state->directory, fault) : err;
 }
 
-cw_err cw_state_open(struct cw_state *state, const char *directory, struct cw_fault *fault)
+static cw_err read_secret(const char *directory, uint8_t secret[SECRET_BYTES],
+                          struct cw_fault *fault)
 {
+    char path[4096];
+    uint8_t found[SECRET_BYTES + 1];
+    (void)snprintf(path, sizeof path, "%.4000s/secret.key", directory);
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    if (file < 0) {
+        return errno == ENOENT ? cw_fail(fault, CW_ERR_NOT_FOUND, "%.200s is missing", path)
+                               : cw_fail(fault, CW_ERR_IO, "opening %s", path);
+    }
+    ssize_t got = read(file, found, sizeof found);
+    (void)close(file);
+    if (got < 0) {
+        return cw_fail(fault, CW_ERR_IO, "reading %s", path);
+    }
+    memcpy(secret, found, SECRET_BYTES);
+    explicit_bzero(found, sizeof found);
+    return got == SECRET_BYTES ? CW_ERR_OK
+                               : cw_fail(fault, CW_ERR_CORRUPT,
+                                         "%.180s is damaged: it does not hold 32 bytes", path);
+}
+
+cw_err cw_state_prove_secret(const char *directory, struct cw_fault *fault)
+{
+    uint8_t secret[SECRET_BYTES];
+    cw_err err = read_secret(directory, secret, fault);
+    explicit_bzero(secret, sizeof secret);
+    if (err == CW_ERR_NOT_FOUND) { /* every state begins with one */
+        fault->code = err = CW_ERR_CORRUPT;
+        fault->sys_errno = 0;
+    }
+    return err;
+}
+
+void cw_state_advise_secret(FILE *to)
+{
+    (void)fputs("cartwheel: it signs the links in messages; without it those in messages already "
+                "sent lead nowhere, those to\n  unsubscribe, too. Put it back, from a backup of "
+                "the state or restored from a snapshot; or, to give those\n  links up for good and "
+                "go on with a new one: cartwheel run --new-secret\n",
+                to);
+}
+
+/* Manifests or rows: whatever a start leaves that came further than its secret. */
+static bool any_state(const char *directory)
+{
+    bool any = false;
+    DIR *names = opendir(directory);
+    if (names == NULL) {
+        return true; /* not known: nothing is made in its place */
+    }
+    for (const struct dirent *entry; (entry = readdir(names)) != NULL;) {
+        any = any || strcmp(entry->d_name, "manifest.a") == 0 ||
+              strcmp(entry->d_name, "manifest.b") == 0 || strncmp(entry->d_name, "epoch-", 6) == 0;
+    }
+    (void)closedir(names);
+    return any;
+}
+
+/* Messages that went out have links that the secret signed: a new one is not made for a state that
+   had one, but where that was asked for, or where links are signed with another. */
+static cw_err open_secret(struct cw_state *state, const struct cw_state_options *options,
+                          struct cw_fault *fault)
+{
+    uint8_t secret[SECRET_BYTES];
+    cw_err err = read_secret(state->directory, secret, fault);
+    bool fresh = err == CW_ERR_NOT_FOUND && !any_state(state->directory);
+    bool lost = !fresh && (err == CW_ERR_NOT_FOUND || err == CW_ERR_CORRUPT);
+    if (options->new_secret && (fresh || err == CW_ERR_OK)) {
+        err = cw_fail(fault, CW_ERR_INVALID, "--new-secret: %s in %.100s; leave that option out",
+                      fresh ? "there is no state" : "secret.key is there, and whole",
+                      state->directory);
+    } else if (lost && !options->new_secret && !options->links_elsewhere) {
+        err = fault->code = CW_ERR_CORRUPT;
+        fault->sys_errno = 0;
+    } else if (fresh || lost) {
+        err = getrandom(secret, sizeof secret, 0) == (ssize_t)sizeof secret
+                  ? CW_ERR_OK
+                  : cw_fail(fault, CW_ERR_IO, "asking for random bytes");
+    }
+    if (err == CW_ERR_OK) {
+        memcpy(&state->link, secret, sizeof state->link);
+        memcpy(&state->codes, secret + sizeof state->link, sizeof state->codes);
+        state->secret_lost = lost;
+    }
+    explicit_bzero(secret, sizeof secret);
+    return err == CW_ERR_OK && fresh ? write_secret(state, fault) : err;
+}
+
+cw_err cw_state_keep_secret(const struct cw_state *state, struct cw_fault *fault)
+{
+    return state->secret_lost ? write_secret(state, fault) : CW_ERR_OK;
+}
+
+cw_err cw_state_open(struct cw_state *state, const struct cw_state_options *options,
+                     struct cw_fault *fault)
+{
+    const char *directory = options->directory;
     *state = (struct cw_state){.directory = directory, .lock = -1};
     if (strlen(directory) > 3900) {
         return cw_fail(fault, CW_ERR_INVALID, "the state directory's name is too long");
@@ -91,7 +205,7 @@ cw_err cw_state_open(struct cw_state *state, const char *directory, struct cw_fa
     }
     cw_err err = open_lock(state, fault);
     if (err == CW_ERR_OK) {
-        err = open_secret(state, fault);
+        err = open_secret(state, options, fault);
     }
     if (err != CW_ERR_OK) {
         cw_state_close(state);

@@ -12,6 +12,7 @@
 #include "core/view.h"
 
 #include <pthread.h>
+#include <stdio.h>
 
 #define CW_LETTER_BYTES_MAX (64u << 10) /* of an event's text that is kept */
 
@@ -19,12 +20,30 @@ struct cw_state {
     const char *directory;
     int lock;                       /* file descriptor that holds the directory's lock */
     struct cw_hash_key link, codes; /* secret, made once and kept in secret.key */
+    bool secret_lost;               /* they are new ones, for a state that had others */
 };
 
-/* Makes the directory (0700) where it is not there, locks it, reads or makes its secret.
-   CW_ERR_INVALID when another engine uses it. */
-CW_MUST_USE cw_err cw_state_open(struct cw_state *state, const char *directory,
+struct cw_state_options {
+    const char *directory;
+    bool links_elsewhere; /* links are signed with a secret of the configuration */
+    bool new_secret;      /* a lost one may be replaced */
+};
+
+/* Makes the directory (0700) where it is not there, locks it, reads its secret, or makes that of a
+   state that is begun. Waits up to 30 s for who only looks at it, and says so on standard error.
+   CW_ERR_INVALID: another engine uses it, or new_secret and none is lost; CW_ERR_AGAIN: somebody
+   looks at it still; CW_ERR_CORRUPT: the secret is lost. */
+CW_MUST_USE cw_err cw_state_open(struct cw_state *state, const struct cw_state_options *options,
                                  struct cw_fault *fault);
+
+/* Once the state is known to be good: the new secret of one that had lost it is written. */
+CW_MUST_USE cw_err cw_state_keep_secret(const struct cw_state *state, struct cw_fault *fault);
+
+/* CW_ERR_CORRUPT: the secret of a state that was begun is not there or not whole. */
+CW_MUST_USE cw_err cw_state_prove_secret(const char *directory, struct cw_fault *fault);
+
+/* What that means and what to do. */
+void cw_state_advise_secret(FILE *to);
 void cw_state_close(struct cw_state *state);
 
 /* What one core could not take, on its way to dead-letters.ndjson. */

@@ -1,6 +1,7 @@
 /* verify: reads a whole state, or a whole snapshot, and says whether it is good. */
 #include "tools/durable_loss.h"
 #include "tools/look.h"
+#include "tools/state.h"
 
 #include <getopt.h>
 #include <stdlib.h>
@@ -47,6 +48,23 @@ static void print_core(uint32_t number, const struct cw_look_core *core)
     }
 }
 
+/* Not where links are signed with a secret of the configuration: a start makes a new one then. */
+static int prove_secret(const struct cw_look *look)
+{
+    struct cw_fault fault;
+    cw_err err = look->engine.live.link_secret.data != NULL
+                     ? CW_ERR_OK
+                     : cw_state_prove_secret(look->path, &fault);
+    if (err == CW_ERR_OK) {
+        return CW_EXIT_OK;
+    }
+    (void)cw_failure(&fault);
+    if (err == CW_ERR_CORRUPT) {
+        cw_state_advise_secret(stderr);
+    }
+    return cw_look_exit(err);
+}
+
 static int show(struct cw_look *look)
 {
     uint64_t rows = 0;
@@ -64,6 +82,10 @@ static int show(struct cw_look *look)
         print_core(i, &core);
         rows += core.rows;
         cw_look_core_close(&core);
+    }
+    int rc = prove_secret(look);
+    if (rc != CW_EXIT_OK) {
+        return rc;
     }
     (void)printf("good: %u core%s, %llu rows\n", look->manifest.cores,
                  look->manifest.cores == 1 ? "" : "s", (unsigned long long)rows);

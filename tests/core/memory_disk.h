@@ -121,6 +121,11 @@ static inline int memory_carry_out(struct memory_disk *d, struct cw_disk_op *op)
     if (op->kind == CW_DISK_CLOSE) {
         return 0;
     }
+    if (op->kind == CW_DISK_CUT) {
+        memory_size(&d->files[op->file], op->offset);
+        memory_flush(&d->files[op->file]);
+        return 0;
+    }
     if (op->kind == CW_DISK_SYNC_NAMES) {
         for (int i = 0; i < d->name_count; i++) {
             d->names[i].durable = d->names[i].now;

@@ -271,6 +271,92 @@ Test(log_recover, changes_nothing_when_it_only_reads)
     cr_assert(eq(u32, count_names("log-backup"), 1), "what is not ours stays");
 }
 
+/* Where there are several logs, all are judged before the first is written to. */
+Test(log_recover, changes_nothing_before_it_begins)
+{
+    open_log();
+    append_all(20, 100);
+    kill_it();
+    open_log(); /* an empty segment is left */
+    kill_it();
+    cw_fault_disk_put(disk, "spare-9.new", "", 0);
+    options.disk = cw_fault_disk_port(disk);
+    for (uint32_t i = 0; i < 2; i++) {
+        uint64_t digest = cw_fault_disk_digest(disk);
+        applied = 0;
+        cr_assert(eq(int, cw_log_read(&wal, &options, apply, NULL, &found, &fault), CW_ERR_OK));
+        cr_assert(eq(u32, applied, 20));
+        if (i == 0) {
+            close_log(false);
+        }
+        cr_assert(eq(u64, cw_fault_disk_digest(disk), digest));
+    }
+    cr_assert(eq(int, cw_log_begin(wal, &fault), CW_ERR_OK));
+    cr_assert(eq(u32, count_names("spare-9.new"), 0));
+    append_all(1, 100);
+    close_log(true);
+    open_log();
+    cr_assert(eq(u32, applied, 21));
+}
+
+/* Started again and again on a disk that is full, it uses up what was written, not a segment each
+   time: the reserve would be gone after the first. */
+Test(log_recover, starts_many_times_on_a_full_disk)
+{
+    open_log();
+    append_all(20, 5000);
+    cw_fault_disk_space(disk, cw_fault_disk_used(disk));
+    uint32_t starts = 0;
+    while (starts < 100 && (starts == 0 || try_open() == CW_ERR_OK)) {
+        cr_assert(eq(u32, applied, starts == 0 ? 0 : 20 + starts));
+        append(100);
+        settle();
+        kill_it();
+        starts++;
+    }
+    cr_assert(gt(u32, starts, 12), "%u", starts);
+    cr_assert(eq(int, fault.code, CW_ERR_IO));
+    cr_assert(eq(int, fault.sys_errno, ENOSPC));
+    cw_fault_disk_space(disk, 0);
+    open_log();
+    cr_assert(eq(u32, applied, 20 + starts), "nothing is lost");
+}
+
+/* What is cut off is no frame: at whatever operation the power fails. */
+Test(log_recover, a_crash_while_it_makes_room_loses_nothing)
+{
+    open_log();
+    append_all(20, 5000);
+    for (uint32_t i = 0; i < 2; i++) { /* the reserve */
+        kill_it();
+        cw_fault_disk_space(disk, cw_fault_disk_used(disk));
+        open_log();
+        append(100);
+    }
+    kill_it();
+    struct cw_fault_disk *full = cw_fault_disk_kill(disk);
+    uint32_t all = 0;
+    for (uint64_t at = 1; at < 60; at++) {
+        struct cw_fault_plan plan = {.error = EIO, .at = at + cw_fault_disk_count(disk)};
+        cw_fault_disk_plan(disk, &plan);
+        all += try_open() == CW_ERR_OK;
+        if (wal != NULL) {
+            close_log(false);
+        }
+        struct cw_fault_disk *crashed = cw_fault_disk_crash(disk, at);
+        cw_fault_disk_free(disk);
+        disk = crashed;
+        open_log();
+        cr_assert(eq(u32, applied, 22), "after %lu operations", (unsigned long)at);
+        close_log(false);
+        cw_fault_disk_free(disk);
+        disk = cw_fault_disk_kill(full);
+    }
+    cr_assert(gt(u32, all, 0));
+    cr_assert(lt(u32, all, 50));
+    cw_fault_disk_free(full);
+}
+
 Test(log_recover, needs_its_segments_when_a_checkpoint_says_so)
 {
     options.since = 5;

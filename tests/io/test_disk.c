@@ -115,6 +115,25 @@ static void fill(uint32_t seed)
     }
 }
 
+Test(disk, cuts_a_file)
+{
+    make_directory();
+    open_with((struct cw_disk_options){.direct = true});
+    int32_t file = create("a");
+    fill(3);
+    cr_assert(eq(int, write_at(file, 0, 4 * CW_DISK_BLOCK, true), 0));
+    struct cw_disk_op op = {.kind = CW_DISK_CUT, .file = file, .offset = CW_DISK_BLOCK};
+    cr_assert(eq(int, cw_disk_do(&disk, &op), 0));
+    cr_assert(eq(u32, read_at(file, 0, 4 * CW_DISK_BLOCK), CW_DISK_BLOCK));
+    cr_assert(eq(int, memcmp(data, into, CW_DISK_BLOCK), 0));
+    close_file(file);
+    op = named(CW_DISK_OPEN, "a");
+    cr_assert(eq(int, cw_disk_do(&disk, &op), 0));
+    cr_assert(eq(u64, op.size, CW_DISK_BLOCK));
+    close_file(op.file);
+    close_and_remove();
+}
+
 /* Each test twice: through the cache, and past it where that can be. */
 static bool past_cache[] = {false, true};
 

@@ -243,6 +243,60 @@ def full_disk(results, folder, program):
         results.equal(live.stop(), 0, "it stops in order")
 
 
+def fill_up(path):
+    with open(path, "wb", buffering=0) as file:
+        for size in (MIB, 4096):
+            try:
+                while True:
+                    file.write(bytes(size))
+            except OSError:
+                pass
+
+
+def used(path):
+    """Where the frames of a segment end."""
+    with open(path, "rb") as file:
+        data = file.read()
+    at = 4096
+    while data[at:at + 4] == b"CWFR":
+        at += (int.from_bytes(data[at + 4:at + 8], "little") + 4095) // 4096 * 4096
+    return at
+
+
+def crash_loop(results, folder, program):
+    """A disk that others have filled, and an engine that is killed again and again: no start uses
+    up more than was written."""
+    place = os.path.join(folder, "loop")
+    os.mkdir(place)
+    kind = mount_disk(place, os.path.join(folder, "loop-image"), 160)
+    state = os.path.join(place, "state")
+    with engine.Engine(programs=[program], state=state, cores=2) as live:
+        results.check(taken(live, carts("l", 0, 1)), "carts are acknowledged")
+        live.stop(signal.SIGKILL)
+    fill_up(os.path.join(place, "ballast"))
+    for number in range(6):
+        with engine.Engine(programs=[program], state=state, cores=2) as live:
+            goes_on(results, live, f"l-{number}", f"{kind} full, start {number}")
+            time.sleep(1.5)  # counters, a seal
+            live.stop(signal.SIGKILL)
+    logs = os.path.join(state, "epoch-00000001", "core-001")
+    for name in os.listdir(logs):  # what a start could still find there
+        if name.startswith("spare-"):
+            os.remove(os.path.join(logs, name))
+        elif name.startswith("log-"):
+            os.truncate(os.path.join(logs, name), used(os.path.join(logs, name)))
+    fill_up(os.path.join(place, "more"))
+    code, _, said = engine.execute([engine.binary(), "run", "--state", state, "--cores", "2",
+                                    "--http", "127.0.0.1:0", program], timeout=60)
+    results.check(code == 74 and b"core 1" in said and b"disk is full" in said and
+                  b"Make room" in said, "without any room it says what to do", (code, said))
+    os.remove(os.path.join(place, "ballast"))
+    with engine.Engine(programs=[program], state=state, cores=2) as live:
+        there = sum(live.get(f"/v1/candidates/l-{i}:kept")[0] == 200 for i in range(BATCH))
+        results.check(there >= BATCH - 6, "with room again all is there", there)
+        results.equal(live.stop(), 0, "and goes on")
+
+
 def full_memory(results, folder, program):
     place = os.path.join(folder, "memory")
     os.mkdir(place)
@@ -342,10 +396,11 @@ def main():
         program = os.path.join(folder, "kept.yaml")
         engine.write_kept(program, 60)
         full_disk(results, folder, program)
+        crash_loop(results, folder, program)
         full_memory(results, folder, program)
         full_group(results, folder, program)
     finally:
-        for name in ("disk", "memory"):
+        for name in ("disk", "loop", "memory"):
             subprocess.run(["umount", os.path.join(folder, name)], capture_output=True, check=False)
         shutil.rmtree(folder, ignore_errors=True)
     results.finish()

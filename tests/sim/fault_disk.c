@@ -362,6 +362,20 @@ static int do_write(struct cw_fault_disk *disk, struct cw_disk_op *op)
     return 0;
 }
 
+static void content_cut(struct cw_fault_content *content, uint64_t bytes)
+{
+    content->size = bytes < content->size ? bytes : content->size;
+}
+
+static void do_cut(struct cw_fault_disk *disk, const struct cw_disk_op *op)
+{
+    struct cw_fault_file *file = file_of(disk, op->file);
+    CW_ASSERT(op->offset % CW_DISK_BLOCK == 0);
+    flush_file(file);
+    content_cut(&file->seen, op->offset);
+    content_cut(&file->durable, op->offset);
+}
+
 static int do_read(struct cw_fault_disk *disk, struct cw_disk_op *op)
 {
     const struct cw_fault_file *file = file_of(disk, op->file);
@@ -398,6 +412,7 @@ static int carry_out(struct cw_fault_disk *disk, struct cw_disk_op *op)
         return 0;
     case CW_DISK_READ: return do_read(disk, op);
     case CW_DISK_WRITE: return do_write(disk, op);
+    case CW_DISK_CUT: do_cut(disk, op); return 0;
     case CW_DISK_RENAME:
     case CW_DISK_REMOVE:
         name = find(&disk->seen, op->name);
@@ -671,6 +686,12 @@ struct cw_fault_disk *cw_fault_disk_crash(const struct cw_fault_disk *disk, uint
         }
         int32_t file = new_file(to);
         crash_file(to->files[file], disk->files[i], started, &to->random);
+        const struct cw_disk_op *head = disk->queues[0].head;
+        if (head != NULL && head->kind == CW_DISK_CUT && head->file == (int32_t)i &&
+            random_below(&to->random, 2) == 0) {
+            content_cut(&to->files[file]->seen, head->offset);
+            content_cut(&to->files[file]->durable, head->offset);
+        }
     }
     crash_names(to, disk);
     sweep(to);

@@ -105,12 +105,12 @@ static struct sim_dir *find(struct sim *sim, uint64_t epoch, uint32_t core)
     return NULL;
 }
 
-static cw_err open_disk(void *self, uint64_t epoch, uint32_t core, bool read_only,
+static cw_err open_disk(void *self, uint64_t epoch, uint32_t core, enum cw_durable_use use,
                         struct cw_disk *disk, struct cw_fault *fault)
 {
     struct sim *sim = self;
     struct sim_dir *dir = find(sim, epoch, core);
-    if (dir == NULL && read_only) {
+    if (dir == NULL && use != CW_DURABLE_MAKE) {
         return cw_fail(fault, CW_ERR_NOT_FOUND, "no directory of core %u", core);
     }
     if (dir == NULL) {
