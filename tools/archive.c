@@ -192,8 +192,9 @@ static cw_err add_head(struct writing *w, struct cw_fault *fault)
     }
     for (uint32_t i = 0; i < source->program_count && err == CW_ERR_OK; i++) {
         char name[CW_SNAPSHOT_NAME_MAX];
-        program_name(i + 1, source->programs[i], name);
-        err = add_file(w, name, source->programs[i], UINT64_MAX, fault);
+        program_name(i + 1, source->programs[i].path, name);
+        err = add_text(w, (struct cw_view){name, (uint32_t)strlen(name)}, source->programs[i].yaml,
+                       fault);
     }
     return err;
 }

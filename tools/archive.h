@@ -16,6 +16,7 @@
 
 #include "core/manifest.h"
 #include "core/store.h"
+#include "pipeline/program.h"
 
 #include <stdatomic.h>
 
@@ -24,7 +25,7 @@ struct cw_archive_source {
     struct cw_manifest manifest;
     const struct cw_store_image *images; /* one a core, of pinned stores; NULL: nothing runs, and
                                             all checkpoints and segments are copied */
-    const char *const *programs;         /* files; none: the shipped program */
+    const struct cw_program_file *programs; /* none: the shipped program */
     uint32_t program_count;
     const atomic_bool *stop; /* gives up once it is true; NULL: never */
 };

@@ -378,26 +378,16 @@ void cw_program_files_free(struct cw_program_file *files, uint32_t count)
     }
 }
 
-cw_err cw_programs_read_told(struct cw_programs **programs, const char *const *paths,
+cw_err cw_programs_load_told(struct cw_programs **programs, const struct cw_program_file *files,
                              uint32_t count, struct cw_assets *assets, struct cw_problems *problems,
                              struct cw_fault *fault)
 {
-    struct cw_program_file files[CW_PROGRAMS_MAX];
-    if (count > CW_PROGRAMS_MAX) {
-        return cw_fail(fault, CW_ERR_LIMIT, "%u program files; at most %u can run at once", count,
-                       CW_PROGRAMS_MAX);
-    }
-    uint32_t good = cw_program_files_read(paths, count, files, problems);
-    uint32_t all = good;
-    if (count == 0) {
-        files[all++] = (struct cw_program_file){.path = CW_PROGRAM_SHIPPED,
-                                                .yaml = cw_shipped(CW_PROGRAM_SHIPPED)};
-    }
+    const struct cw_program_file shipped = {.path = CW_PROGRAM_SHIPPED,
+                                            .yaml = cw_shipped(CW_PROGRAM_SHIPPED)};
     struct cw_program_needs needs = cw_assets_needs(assets);
     struct cw_programs *read = NULL;
-    cw_err err =
-        all > 0 ? cw_programs_load(&read, files, all, &needs, problems, fault) : CW_ERR_INVALID;
-    cw_program_files_free(files, good);
+    cw_err err = cw_programs_load(&read, count == 0 ? &shipped : files, count == 0 ? 1 : count,
+                                  &needs, problems, fault);
     cw_templates_lint(assets->templates, problems);
     if (problems->errors > 0 && (err == CW_ERR_OK || err == CW_ERR_INVALID)) {
         cw_programs_close(read);
@@ -407,6 +397,37 @@ cw_err cw_programs_read_told(struct cw_programs **programs, const char *const *p
     if (err == CW_ERR_OK) {
         *programs = read;
     }
+    return err;
+}
+
+cw_err cw_programs_read_kept(struct cw_programs **programs, const char *const *paths,
+                             uint32_t count, struct cw_assets *assets,
+                             struct cw_program_file *files, uint32_t *good,
+                             struct cw_problems *problems, struct cw_fault *fault)
+{
+    *good = 0;
+    if (count > CW_PROGRAMS_MAX) {
+        return cw_fail(fault, CW_ERR_LIMIT, "%u program files; at most %u can run at once", count,
+                       CW_PROGRAMS_MAX);
+    }
+    *good = cw_program_files_read(paths, count, files, problems);
+    if (*good == 0 && count > 0) {
+        cw_templates_lint(assets->templates, problems);
+        return cw_fail(fault, CW_ERR_INVALID, "%u error%s in the program files", problems->errors,
+                       problems->errors == 1 ? "" : "s");
+    }
+    return cw_programs_load_told(programs, files, *good, assets, problems, fault);
+}
+
+cw_err cw_programs_read_told(struct cw_programs **programs, const char *const *paths,
+                             uint32_t count, struct cw_assets *assets, struct cw_problems *problems,
+                             struct cw_fault *fault)
+{
+    struct cw_program_file files[CW_PROGRAMS_MAX];
+    uint32_t good;
+    cw_err err =
+        cw_programs_read_kept(programs, paths, count, assets, files, &good, problems, fault);
+    cw_program_files_free(files, good);
     return err;
 }
 

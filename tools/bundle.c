@@ -25,8 +25,8 @@ cw_err cw_bundle_open(struct cw_bundle **bundle, const struct cw_bundle_sources 
         return err;
     }
     struct cw_problems problems = {0};
-    err = cw_programs_read_told(&made->programs, sources->programs, sources->program_count,
-                                &made->assets, &problems, fault);
+    err = cw_programs_read_kept(&made->programs, sources->programs, sources->program_count,
+                                &made->assets, made->files, &made->file_count, &problems, fault);
     if (problems.errors > 0) {
         cw_problems_print(&problems, stderr);
     }
@@ -52,6 +52,7 @@ void cw_bundle_close(struct cw_bundle *bundle)
     if (bundle->programs != NULL) {
         cw_programs_close(bundle->programs);
     }
+    cw_program_files_free(bundle->files, bundle->file_count);
     cw_assets_close(&bundle->assets);
     free(bundle);
 }

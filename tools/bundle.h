@@ -13,6 +13,8 @@
 struct cw_bundle {
     struct cw_assets assets; /* the programs' models */
     struct cw_programs *programs;
+    struct cw_program_file files[CW_PROGRAMS_MAX]; /* what they were made of; none: the shipped */
+    uint32_t file_count;
     struct cw_assets of_core[CW_MESH_SHARDS_MAX];
     uint32_t cores; /* opened so far */
 };

@@ -113,6 +113,17 @@ void cw_program_files_free(struct cw_program_file *files, uint32_t count);
 
 /* Loads program files, the shipped program when there are none; every problem is added. */
 #define CW_PROGRAM_SHIPPED "programs/abandoned-cart-recovery.yaml"
+CW_MUST_USE cw_err cw_programs_load_told(struct cw_programs **programs,
+                                         const struct cw_program_file *files, uint32_t count,
+                                         struct cw_assets *assets, struct cw_problems *problems,
+                                         struct cw_fault *fault);
+/* The same from disk. What was read stays in files (room for count): free the `good` of them, also
+   after a failure. */
+CW_MUST_USE cw_err cw_programs_read_kept(struct cw_programs **programs, const char *const *paths,
+                                         uint32_t count, struct cw_assets *assets,
+                                         struct cw_program_file *files, uint32_t *good,
+                                         struct cw_problems *problems, struct cw_fault *fault);
+/* And without it. */
 CW_MUST_USE cw_err cw_programs_read_told(struct cw_programs **programs, const char *const *paths,
                                          uint32_t count, struct cw_assets *assets,
                                          struct cw_problems *problems, struct cw_fault *fault);

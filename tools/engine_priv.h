@@ -75,6 +75,8 @@ struct cw_task {
     int64_t trusted_ms;         /* the wall clock's time that it confirmed; CW_TIME_NONE: nothing */
     int64_t trusted_ns;         /* and where the wall clock stood */
     char file[4096];
+    struct cw_program_file programs[CW_PROGRAMS_MAX]; /* SNAPSHOT: as they run; own copies */
+    uint32_t program_count;
     cw_err err;
     struct cw_fault fault;
     uint64_t bytes;

@@ -174,8 +174,8 @@ static cw_err take_snapshot(struct cw_engine *engine, struct cw_fault *fault)
         const struct cw_archive_source source = {.state = engine->live->state,
                                                  .manifest = *cw_durable_manifest(engine->durable),
                                                  .images = images,
-                                                 .programs = engine->options.programs,
-                                                 .program_count = engine->options.program_count,
+                                                 .programs = task->programs,
+                                                 .program_count = task->program_count,
                                                  .stop = &engine->stopping};
         err = cw_archive_write(&source, task->file, &task->bytes, fault);
     }
@@ -215,14 +215,43 @@ static void *work(void *self)
 
 /* ---- on the control plane ---- */
 
+/* What runs, whatever is on the disk by now; a reload may come meanwhile. */
+static void copy_programs(struct cw_engine *engine)
+{
+    struct cw_task *task = &engine->task;
+    const struct cw_bundle *bundle = engine->bundle;
+    for (uint32_t i = 0; i < bundle->file_count; i++) {
+        struct cw_view yaml = bundle->files[i].yaml;
+        char *copy = malloc((size_t)yaml.bytes + 1);
+        CW_ASSERT(copy != NULL);
+        memcpy(copy, yaml.data, yaml.bytes);
+        task->programs[i] = (struct cw_program_file){bundle->files[i].path, {copy, yaml.bytes}};
+    }
+    task->program_count = bundle->file_count;
+}
+
+static void free_programs(struct cw_engine *engine)
+{
+    struct cw_task *task = &engine->task;
+    cw_program_files_free(task->programs, task->program_count);
+    task->program_count = 0;
+}
+
 static bool begin(struct cw_engine *engine, enum cw_task_kind kind)
 {
     struct cw_task *task = &engine->task;
+    if (kind == CW_TASK_SNAPSHOT) {
+        copy_programs(engine);
+    }
     task->kind = kind;
     task->bytes = 0;
     task->began_ns = cw_clock_monotonic_ns();
     atomic_store(&task->done, false);
-    task->running = pthread_create(&task->thread, NULL, work, engine) == 0;
+    errno = pthread_create(&task->thread, NULL, work, engine);
+    task->running = errno == 0;
+    if (!task->running) {
+        free_programs(engine);
+    }
     return task->running;
 }
 
@@ -524,6 +553,7 @@ static void end(struct cw_engine *engine)
     struct cw_task *task = &engine->task;
     (void)pthread_join(task->thread, NULL);
     task->running = false;
+    free_programs(engine);
     tell(engine);
     struct cw_text *told = &task->told[task->kind];
     if (task->kind == CW_TASK_SNAPSHOT) {
@@ -601,6 +631,7 @@ void cw_engine_task_close(struct cw_engine *engine)
     if (task->running) { /* it saw that the engine stops */
         (void)pthread_join(task->thread, NULL);
         task->running = false;
+        free_programs(engine);
     }
     for (uint32_t i = 0; i < CW_TASK_KINDS; i++) {
         cw_text_deinit(&task->told[i]);

@@ -151,6 +151,7 @@ static void find_programs(struct cw_look *look)
 static int set_up(struct cw_look *look, const struct cw_look_options *options)
 {
     struct cw_fault fault;
+    bool came = false;
     const char *const *names = options->programs;
     uint32_t count = options->program_count;
     cw_err err = cw_engine_file_read(&look->engine, options->config, &fault);
@@ -162,13 +163,14 @@ static int set_up(struct cw_look *look, const struct cw_look_options *options)
         find_programs(look);
         names = (const char *const *)look->names;
         count = look->name_count;
+        came = true;
     }
     if (err == CW_ERR_OK) {
         err = cw_assets_open(&look->assets, look->engine.models, look->engine.templates, &fault);
         look->assets_open = err == CW_ERR_OK;
     }
     if (err == CW_ERR_OK) {
-        err = cw_programs_read(&look->programs, names, count, &look->assets, &fault);
+        err = cw_look_programs(look, names, count, came, &fault);
     }
     if (err != CW_ERR_OK) {
         (void)cw_failure(&fault);
@@ -201,6 +203,7 @@ void cw_look_close(struct cw_look *look)
     if (look->programs != NULL) {
         cw_programs_close(look->programs);
     }
+    cw_program_files_free(look->files, look->file_count);
     if (look->assets_open) {
         cw_assets_close(&look->assets);
     }

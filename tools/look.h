@@ -34,6 +34,8 @@ struct cw_look {
     struct cw_zones *zones;
     char *names[CW_PROGRAMS_MAX]; /* of program files that came with the state */
     uint32_t name_count;
+    struct cw_program_file files[CW_PROGRAMS_MAX]; /* that were read; none: the shipped program */
+    uint32_t file_count;
     bool assets_open;
 };
 
@@ -51,7 +53,12 @@ extern const char *const cw_look_tables[CW_TABLE_NUMBER_COUNT];
 CW_MUST_USE int cw_look_words(struct cw_look_options *options,
                               const char *programs[CW_PROGRAMS_MAX], int argc, char **argv);
 
-/* Says on standard error what is wrong; an exit code. */
+/* look_programs.c: `came` are the names of files that came with the state. Says on standard error
+   what is wrong; CW_ERR_INVALID only where the user named it. */
+CW_MUST_USE cw_err cw_look_programs(struct cw_look *look, const char *const *names, uint32_t count,
+                                    bool came, struct cw_fault *fault);
+
+/* Says on standard error what is wrong; an exit code. What programs lack is only a warning. */
 CW_MUST_USE int cw_look_open(struct cw_look *look, const struct cw_look_options *options);
 void cw_look_close(struct cw_look *look);
 

@@ -91,17 +91,10 @@ static int at_rest(const struct snapshot *snapshot)
     int rc = cw_look_open(look, &snapshot->look);
     rc = rc == CW_EXIT_OK ? prove(look) : rc;
     if (rc == CW_EXIT_OK) {
-        bool named = snapshot->look.program_count > 0;
-        bool came = !named && look->name_count > 0;
-        const struct cw_archive_source source = {
-            .state = look->path,
-            .manifest = look->manifest,
-            .programs = named  ? snapshot->programs
-                        : came ? (const char *const *)look->names
-                               : look->engine.programs,
-            .program_count = named  ? snapshot->look.program_count
-                             : came ? look->name_count
-                                    : look->engine.program_count};
+        const struct cw_archive_source source = {.state = look->path,
+                                                 .manifest = look->manifest,
+                                                 .programs = look->files,
+                                                 .program_count = look->file_count};
         cw_err err = cw_archive_write(&source, snapshot->out, &bytes, &fault);
         if (err != CW_ERR_OK) {
             (void)cw_failure(&fault);
