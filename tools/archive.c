@@ -52,6 +52,7 @@ bool cw_archive_is_name(const char *name)
 
 struct writing {
     const struct cw_archive_source *source;
+    const char *path;
     struct cw_snapshot_writer writer;
     int file;
     off_t wrote, begun; /* bytes of the file; of these, on their way to the disk */
@@ -113,7 +114,7 @@ static cw_err refused(const struct writing *w, struct cw_fault *fault)
         return cw_fail(fault, CW_ERR_AGAIN, "the engine stops");
     }
     errno = w->error;
-    return cw_fail(fault, CW_ERR_IO, "writing the snapshot");
+    return cw_fail(fault, CW_ERR_IO, "writing %.200s", w->path);
 }
 
 static cw_err add_text(struct writing *w, struct cw_view name, struct cw_view text,
@@ -277,7 +278,7 @@ cw_err cw_archive_write(const struct cw_archive_source *source, const char *file
         return cw_fail(fault, CW_ERR_INVALID, "%s is there already; name another file", file);
     }
     (void)snprintf(made, sizeof made, "%.4000s.new", file);
-    struct writing w = {.source = source, .piece = malloc(PIECE_BYTES)};
+    struct writing w = {.source = source, .path = made, .piece = malloc(PIECE_BYTES)};
     CW_ASSERT(w.piece != NULL);
     w.file = open(made, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     cw_err err = w.file >= 0 ? write_all(&w, fault) : cw_fail(fault, CW_ERR_IO, "making %s", made);

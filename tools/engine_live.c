@@ -99,7 +99,7 @@ static const char *const channel_types[] = {"outbox", "smtp", "webhook", NULL};
 
 #define SNAPSHOT_KEYS(X) \
     X(SNAPSHOT_EVERY, "every", LINE, .required = true, .min = 1, .max = 16, \
-      .help = "from one to the next: 6h, 30m, 1d, or seconds") \
+      .help = "from one to the next: 6h, 30m, 1d, 90s") \
     X(SNAPSHOT_KEEP, "keep", NUMBER, .whole = true, .min = 1, .max = 10000, .fallback = "7", \
       .help = "so many stay; older ones that are called by their time go") \
     X(SNAPSHOT_TO, "to", LINE, .min = 1, .max = PATH_BYTES_MAX, \

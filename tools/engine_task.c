@@ -7,6 +7,7 @@
  * when it is through; a request that would wait too long is told 202, and a GET of the same path
  * tells later what came of it.
  */
+#define _GNU_SOURCE 1 /* strerrordesc_np */ /* NOLINT */
 #include "core/time.h"
 #include "pipeline/request.h"
 #include "tools/archive.h"
@@ -327,17 +328,27 @@ static bool is_name(struct cw_view name)
     return name.bytes <= NAME_BYTES_MAX;
 }
 
+/* With the system's own reason: a disk that is full is not one that is not there. */
+static const char *why(const struct cw_fault *fault, char room[400])
+{
+    const char *said = fault->sys_errno != 0 ? strerrordesc_np(fault->sys_errno) : NULL;
+    (void)snprintf(room, 400, "%s%s%s", fault->text, said != NULL ? ": " : "",
+                   said != NULL ? said : "");
+    return room;
+}
+
 /* Sees to the file's name; false: it is answered. */
 static bool prepare_snapshot(struct cw_engine *engine, struct cw_view query, struct cw_reply *reply)
 {
     struct cw_fault fault;
+    char room[400];
     struct cw_view name = cw_form_value(query, CW_VIEW("name"));
     if (!is_name(name)) {
         cw_engine_refuse(reply, 400, "name is up to 100 letters, digits, - and _");
         return false;
     }
     if (name_file(engine, false, name, &fault) != CW_ERR_OK) {
-        cw_engine_refuse(reply, 500, fault.text);
+        cw_engine_refuse(reply, 500, why(&fault, room));
         return false;
     }
     if (access(engine->task.file, F_OK) == 0) {
@@ -445,7 +456,9 @@ static void tell(struct cw_engine *engine)
                                    : task->err == CW_ERR_AGAIN ? 503
                                                                : 500;
         cw_text_puts(told, "{\"error\":");
-        cw_text_json(told, (struct cw_view){task->fault.text, (uint32_t)strlen(task->fault.text)});
+        char room[400];
+        const char *reason = why(&task->fault, room);
+        cw_text_json(told, (struct cw_view){reason, (uint32_t)strlen(reason)});
         cw_text_puts(told, "}\n");
         return;
     }
@@ -556,13 +569,14 @@ static void end(struct cw_engine *engine)
     free_programs(engine);
     tell(engine);
     struct cw_text *told = &task->told[task->kind];
+    char room[400];
     if (task->kind == CW_TASK_SNAPSHOT) {
         atomic_fetch_add(task->err == CW_ERR_OK ? &task->made : &task->failed, 1);
     }
     if (task->err != CW_ERR_OK && task->err != CW_ERR_AGAIN) {
         (void)fprintf(stderr, "cartwheel: %s failed: %s\n",
                       task->kind == CW_TASK_SNAPSHOT ? "the snapshot" : "resuming sends",
-                      task->fault.text);
+                      why(&task->fault, room));
     } else if (task->err == CW_ERR_OK && task->kind == CW_TASK_RESUME) {
         (void)fputs(task->held == CW_HOLD_NONE
                         ? "cartwheel: sends are not held any more\n"
@@ -581,6 +595,7 @@ static void begin_scheduled(struct cw_engine *engine)
 {
     struct cw_task *task = &engine->task;
     struct cw_fault fault;
+    char room[400];
     uint64_t every_ns = engine->live->snapshots.every_ms * 1000000;
     uint64_t now = cw_clock_monotonic_ns();
     if (task->next_ns == 0) {
@@ -598,7 +613,7 @@ static void begin_scheduled(struct cw_engine *engine)
     }
     if (err != CW_ERR_OK) {
         atomic_fetch_add(&task->failed, 1);
-        (void)fprintf(stderr, "cartwheel: the snapshot failed: %s\n", fault.text);
+        (void)fprintf(stderr, "cartwheel: the snapshot failed: %s\n", why(&fault, room));
     }
 }
 
