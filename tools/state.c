@@ -1,6 +1,8 @@
 #define _GNU_SOURCE 1 /* memmem */ /* NOLINT */
 #include "tools/state.h"
 
+#include "tools/aside.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -27,6 +29,13 @@ static cw_err open_lock(struct cw_state *state, struct cw_fault *fault)
         return cw_fail(fault, CW_ERR_INVALID,
                        "another engine uses the state in %s; stop it, or name another directory "
                        "with --state",
+                       state->directory);
+    }
+    /* After the lock is made: a restore looks for that once its own mark is there. */
+    if (cw_aside_unfinished(state->directory)) {
+        return cw_fail(fault, CW_ERR_INVALID,
+                       "a restore into %.150s is at work, or was killed: wait for it, or run "
+                       "`cartwheel restore` once more, which removes what it left",
                        state->directory);
     }
     return CW_ERR_OK;
