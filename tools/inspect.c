@@ -22,6 +22,11 @@ static const char help[] =
     "\n"
     "Rows are read as these programs would: PROGRAM.yaml, or the engine file's, or\n"
     "those in the snapshot, or the shipped one. Name the ones that the engine runs.\n"
+    "What is wrong with those that came along, or templates and models that are not\n"
+    "at hand, is a warning.\n"
+    "\n"
+    "A snapshot is unpacked in TMPDIR (/tmp) meanwhile, which needs room for all of\n"
+    "it, and removed from there, also when this is interrupted.\n"
     "\n"
     "exit: 0 told, 1 not readable, 2 wrong usage, 78 damaged\n";
 

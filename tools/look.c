@@ -82,19 +82,26 @@ int cw_look_words(struct cw_look_options *options, const char *programs[CW_PROGR
 static cw_err unpack(struct cw_look *look, const char *snapshot, struct cw_fault *fault)
 {
     const char *base = getenv("TMPDIR"); /* NOLINT(concurrency-mt-unsafe): one thread */
-    char made[4000];
+    char prefix[4000];
+    base = base != NULL && base[0] != '\0' ? base : "/tmp";
     cw_err err = cw_archive_verify(snapshot, fault);
     if (err != CW_ERR_OK) {
         return err;
     }
-    (void)snprintf(made, sizeof made, "%.3800s/cartwheel-XXXXXX", base != NULL ? base : "/tmp");
-    if (mkdtemp(made) == NULL) {
-        return cw_fail(fault, CW_ERR_IO, "making %s (TMPDIR names another place)", made);
+    (void)snprintf(prefix, sizeof prefix, "%.3800s/cartwheel-look-", base);
+    err = cw_aside_open(&look->aside, prefix, fault);
+    if (err == CW_ERR_OK) {
+        /* In a directory that is nobody else's, so that its name cannot be taken. */
+        (void)snprintf(look->path, sizeof look->path, "%.4000s/state", look->aside.path);
+        err = cw_archive_unpack(snapshot, look->path, true, &look->manifest, fault);
     }
-    /* In a directory that is nobody else's, so that its name cannot be taken. */
-    (void)snprintf(look->path, sizeof look->path, "%s/state", made);
-    look->unpacked = true;
-    return cw_archive_unpack(snapshot, look->path, true, &look->manifest, fault);
+    if (err != CW_ERR_IO) {
+        return err;
+    }
+    return cw_fail_while(fault,
+                         "a snapshot is unpacked in a temporary directory, which needs room for "
+                         "all of it; TMPDIR names another place than %.60s",
+                         base);
 }
 
 static cw_err open_state(struct cw_look *look, const struct cw_look_options *options,
@@ -182,7 +189,7 @@ static int set_up(struct cw_look *look, const struct cw_look_options *options)
 int cw_look_open(struct cw_look *look, const struct cw_look_options *options)
 {
     struct cw_fault fault;
-    *look = (struct cw_look){.lock = -1};
+    *look = (struct cw_look){.lock = -1, .aside = {.lock = -1, .guard = -1}};
     cw_err err = open_state(look, options, &fault);
     if (err == CW_ERR_OK) {
         err = cw_zones_open(&look->zones, "/usr/share/zoneinfo", &fault);
@@ -217,10 +224,7 @@ void cw_look_close(struct cw_look *look)
     if (look->lock >= 0) {
         (void)close(look->lock);
     }
-    if (look->unpacked) {
-        *strrchr(look->path, '/') = '\0';
-        cw_archive_remove(look->path);
-    }
+    cw_aside_close(&look->aside);
 }
 
 /* ---- one core ---- */

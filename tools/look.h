@@ -2,7 +2,7 @@
  * look: a state that nothing runs on, or a snapshot of one, read core by core without changing
  * anything: for verify, inspect and restore.
  *
- * A snapshot is unpacked beside the temporary files (TMPDIR, /tmp) and removed at close.
+ * A snapshot is unpacked among the temporary files (TMPDIR, /tmp) and removed at close.
  *
  * Life:    open -> { core -> core_close }* -> close, also after a failed open.
  * Memory:  the rows of the cores that are open. Threads: one.
@@ -11,6 +11,7 @@
 #define CW_TOOLS_LOOK_H
 
 #include "core/zone.h"
+#include "tools/aside.h"
 #include "tools/durable.h"
 #include "tools/engine_file.h"
 
@@ -25,7 +26,7 @@ struct cw_look_options {
 
 struct cw_look {
     char path[4096]; /* the state's directory */
-    bool unpacked;
+    struct cw_aside aside; /* what a snapshot is unpacked in */
     int lock;
     struct cw_manifest manifest;
     struct cw_engine_file engine;

@@ -1,6 +1,7 @@
 #define _GNU_SOURCE 1 /* memmem */ /* NOLINT */
 #include "tools/state.h"
 
+#include "tools/aside.h"
 #include "tools/flush.h"
 
 #include <dirent.h>
@@ -75,7 +76,15 @@ static cw_err open_lock(struct cw_state *state, struct cw_fault *fault)
     if (state->lock < 0) {
         return cw_fail(fault, CW_ERR_IO, "opening %s", path);
     }
-    return lock_alone(state, fault);
+    cw_err err = lock_alone(state, fault);
+    /* After the lock is made: a restore looks for that once its own mark is there. */
+    if (err == CW_ERR_OK && cw_aside_unfinished(state->directory)) {
+        err = cw_fail(fault, CW_ERR_INVALID,
+                      "a restore into %.150s is at work, or was killed: wait for it, or run "
+                      "`cartwheel restore` once more, which removes what it left",
+                      state->directory);
+    }
+    return err;
 }
 
 /* ---- the secret ---- */

@@ -7,6 +7,8 @@ import os
 import re
 import shutil
 import signal
+import subprocess
+import sys
 import tempfile
 import time
 
@@ -24,6 +26,8 @@ channels:
   - type: email
     config: {delayMinutes: 600, templateId: mine, subject: "Your cart"}
 """
+INSIDE = "CW_TEST_IN_NAMESPACE"
+HERE = os.path.dirname(os.path.abspath(__file__))
 KEYLESS = 'http: {listen: ["127.0.0.1:0"]}\n'
 
 
@@ -136,14 +140,209 @@ def bad_on_disk(results, folder):
     put(program, ran)
 
 
+def enter():
+    """Goes on in a mount namespace of its own, where there are any."""
+    if os.environ.get(INSIDE) or os.getuid() != 0:
+        return
+    if subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode == 0:
+        os.environ[INSIDE] = "yes"
+        os.execvp("unshare", ["unshare", "-m", sys.executable, "-B", *sys.argv])
+
+
+def mounted(*words):
+    return bool(os.environ.get(INSIDE)) and subprocess.run(
+        ["mount", *words], capture_output=True, check=False).returncode == 0
+
+
+class Places:
+    """Directories that cannot be replaced, each made anew with nothing in it."""
+
+    def __init__(self, folder, skipped):
+        self.folder, self.kinds = folder, ["absent", "empty", "link", "lost+found"]
+        for kind, words in (("tmpfs", ("-t", "tmpfs", "none")), ("bind", ("--bind", folder))):
+            place = os.path.join(folder, "try-" + kind)
+            os.makedirs(place)
+            if mounted(*words, place):
+                self.kinds.append(kind)
+                subprocess.run(["umount", "-l", place], check=True)
+            else:
+                skipped.append(f"restores into a mount point ({kind})")
+
+    def make(self, kind):
+        place, disk = (os.path.join(self.folder, "place-" + word + kind) for word in ("", "disk-"))
+        subprocess.run(["umount", "-l", place], capture_output=True, check=False)
+        for path in (place, disk):
+            if os.path.islink(path):
+                os.unlink(path)
+            shutil.rmtree(path, ignore_errors=True)
+        if kind == "absent":
+            return place
+        if kind == "link":
+            os.makedirs(disk)
+            os.symlink(disk, place)
+            return place
+        os.makedirs(place)
+        if kind == "lost+found":
+            os.makedirs(os.path.join(place, "lost+found"))
+        elif kind == "tmpfs":
+            assert mounted("-t", "tmpfs", "none", place)
+        elif kind == "bind":
+            os.makedirs(disk)
+            assert mounted("--bind", disk, place)
+        return place
+
+
+def around(place):
+    """What is in it, and what is left beside it."""
+    folder, name = os.path.split(place)
+    inside = os.listdir(place) if os.path.isdir(place) else []
+    return sorted(n for n in inside if n != "lost+found"), sorted(
+        n for n in os.listdir(folder) if n.startswith(name + ".new"))
+
+
+def into_places(results, folder, file, places, program):
+    for kind in places.kinds:
+        place = places.make(kind)
+        code, output, said = run("restore", file, "--state", place)
+        results.check(code == 0 and said == "", f"restored into {kind}", output + said)
+        inside, beside = around(place)
+        results.check(not beside and not [n for n in inside if "new" in n],
+                      f"{kind}: nothing is left", (inside, beside))
+        results.equal(run("verify", "--state", place)[0], 0, f"{kind}: it verifies")
+        with engine.Engine(programs=[program], state=place) as live:
+            results.check(any("HELD" in word for word in live.words), f"{kind}: it starts",
+                          live.words)
+            results.equal(live.stop(), 0, "it stops in order")
+        code, _, said = run("restore", file, "--state", place)
+        results.check(code == 2 and "move it away" in said, f"{kind}: a state is not touched", said)
+
+
+def make_shim(folder):
+    """None: nothing can be preloaded here."""
+    shim = os.path.join(folder, "kill_shim.so")
+    if shutil.which("cc") is None:
+        return None
+    subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", shim,
+                    os.path.join(HERE, "kill_shim.c")], check=True)
+    tried = subprocess.run([engine.binary(), "config"], capture_output=True, check=False,
+                           env={**os.environ, "LD_PRELOAD": shim})
+    return shim if tried.returncode == 0 else None
+
+
+def killed_at(shim, number, everybody, *words, how=signal.SIGKILL, **more):
+    """A command that kills itself; None: it came to its end before."""
+    environment = {**os.environ, "LD_PRELOAD": shim, "CW_TEST_KILL_AT": str(number),
+                   "CW_TEST_KILL_WITH": str(int(how)), **more}
+    if everybody:
+        environment["CW_TEST_KILL_ALL"] = "yes"
+    done = subprocess.run([engine.binary(), *words], capture_output=True, env=environment,
+                          start_new_session=True, timeout=60, check=False)
+    return None if done.returncode == 0 else done.returncode
+
+
+def killed_everywhere(results, shim, file, places, program):
+    """kill -9 at every call that changes the disk: a whole state, or none and the way to one."""
+    whole = [places.kinds[0], places.kinds[-1]]  # by a new name, and within
+    for kind in places.kinds:
+        number, found = 0, {"whole": 0, "nothing": 0, "refused": 0}
+        while True:
+            number += 1 if kind in whole else 5
+            place = places.make(kind)
+            got = killed_at(shim, number, number % 4 > 0, "restore", file, "--state", place)
+            if got is None:
+                break
+            found[after_kill(results, place, file, f"{kind} {number}", program, got)] += 1
+        results.check(number > 10 and found["nothing"] + found["refused"] > 2,
+                      f"{kind}: it was killed", (number, found))
+
+
+def left(place):
+    """What a restore left of itself."""
+    inside, beside = around(place)
+    return [n for n in inside if n.startswith("restore.new-")] + beside
+
+
+def after_kill(results, place, file, name, program, got):
+    results.equal(got, -signal.SIGKILL, f"{name}: it was killed")
+    engine.until(lambda: not left(place), 0.2)  # what looks after it is killed as well, or does so
+    if run("verify", "--state", place)[0] == 0:
+        return "whole"
+    inside, _ = around(place)
+    if inside:
+        marked = any(n.startswith("restore.new-") for n in inside)
+        results.check(marked, f"{name}: half of a state", inside)
+        code, _, said = run("run", "--http", "127.0.0.1:0", "--state", place, program, timeout=9)
+        results.check(code == 2 and "restore" in said, f"{name}: a start is refused", said)
+    code, output, said = run("restore", file, "--state", place)
+    results.check(code == 0, f"{name}: the next restore makes it", output + said)
+    results.equal(run("verify", "--state", place)[0], 0, f"{name}: and it verifies")
+    results.equal(left(place), [], f"{name}: nothing is left over")
+    return "refused" if inside else "nothing"
+
+
+def interrupted(results, folder, shim, file):
+    """What a look unpacks does not outlive it, however it ends."""
+    box = os.path.join(folder, "box")
+    os.makedirs(box)
+    for how in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
+        number = 0
+        while True:
+            number += 1
+            got = killed_at(shim, number, how != signal.SIGKILL, "verify", file, how=how,
+                            TMPDIR=box)
+            if got is None:
+                break
+            results.equal(got, -how, f"verify is ended by {how} at {number}")
+            results.check(engine.until(lambda: os.listdir(box) == [], 1),
+                          f"{how} at {number}: nothing stays", os.listdir(box))
+        results.check(number > 10, f"{how}: it was ended", number)
+    got = killed_at(shim, 12, True, "verify", file, TMPDIR=box)
+    results.check(got == -signal.SIGKILL and os.listdir(box) != [], "with all that looks after it")
+    os.makedirs(os.path.join(box, "cartwheel-look-mine00", "of-somebody"))
+    code, output, said = engine.execute(["env", "TMPDIR=" + box, engine.binary(), "verify", file])
+    results.check(code == 0 and b"removed" in said, "the next one removes it", said)
+    results.equal(os.listdir(box), ["cartwheel-look-mine00"], "and nothing else")
+
+
+def no_room(results, folder, file, skipped):
+    box = os.path.join(folder, "place-small")
+    os.makedirs(box)
+    if not mounted("-t", "tmpfs", "-o", "size=16k", "none", box):
+        skipped.append("a TMPDIR that is full")
+        return
+    for command in ("verify", "inspect"):
+        code, _, said = engine.execute(["env", "TMPDIR=" + box, engine.binary(), command, file])
+        results.check(code == 1 and b"TMPDIR" in said and b"No space left" in said and
+                      box.encode() in said, f"{command}: which place is full is told", said)
+    results.equal(os.listdir(box), [], "nothing stays")
+
+
 def main():
+    enter()
     results = engine.Results()
     folder = tempfile.mkdtemp(prefix="cartwheel-restored-")
+    skipped = []
     try:
         own_templates(results, folder)
         bad_on_disk(results, folder)
+        program = os.path.join(folder, "ran.yaml")
+        file = os.path.join(folder, "gone.cwsnap")
+        places = Places(folder, skipped)
+        into_places(results, folder, file, places, program)
+        no_room(results, folder, file, skipped)
+        shim = make_shim(folder)
+        if shim is None:
+            skipped.append("kills at every step")
+        else:
+            interrupted(results, folder, shim, file)
+            killed_everywhere(results, shim, file, places, program)
     finally:
+        subprocess.run(["umount", "-l", *(os.path.join(folder, n) for n in os.listdir(folder)
+                                          if n.startswith("place-"))], capture_output=True,
+                       check=False)
         shutil.rmtree(folder, ignore_errors=True)
+    for what in skipped:
+        print(f"SKIPPED {what}: it cannot be done here")
     results.finish()
 
 
