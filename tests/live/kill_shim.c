@@ -14,9 +14,9 @@ static void count(void)
     static pid_t own;
     const char *at = getenv("CW_TEST_KILL_AT");
     own = own == 0 ? getsid(0) : own; /* the test makes it the leader: its child is not meant */
-    if (at != NULL && own == getpid() && ++calls == atoi(at)) {
+    if (at != NULL && own == getpid() && ++calls == strtol(at, NULL, 10)) {
         (void)kill(getenv("CW_TEST_KILL_ALL") != NULL ? 0 : getpid(),
-                   atoi(getenv("CW_TEST_KILL_WITH")));
+                   (int)strtol(getenv("CW_TEST_KILL_WITH"), NULL, 10));
         for (;;) {
             (void)pause();
         }
