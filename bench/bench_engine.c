@@ -324,12 +324,12 @@ static void close_full(void *self)
     free(full);
 }
 
-/* Full load is four fifths of the greatest that it takes with that state: at all of it, latency
-   says what the search ended by and nothing of the snapshot. */
+/* The load is a share of the greatest that it takes with that state: at all of it, latency says
+   what the search ended by and nothing of the snapshot. */
 static void *open_full(const struct cw_bench_probe *probe, struct cw_bench_report *report,
                        bool tiny)
 {
-    (void)probe;
+    const double *share = probe->what;
     struct full *full = calloc(1, sizeof *full);
     CW_ASSERT(full != NULL);
     full->report = report;
@@ -342,7 +342,7 @@ static void *open_full(const struct cw_bench_probe *probe, struct cw_bench_repor
         struct search search;
         struct cw_bench_load load = full_load(full, 1.5);
         if (search_rate(&full->engine, &load, 2, &search, report)) {
-            full->rate = 0.8 * search.low;
+            full->rate = *share * search.low;
         }
         if (search.low == 0) {
             cw_bench_fail(report, "not even %.0f events/s are taken", search.high);
@@ -468,6 +468,8 @@ static const struct kind put_most = {CW_BENCH_PUT_EVENTS, 10, 64, 20000, 0};
 static const struct kind ndjson_most = {CW_BENCH_NDJSON, 100, 64, 40000, 0};
 static const struct kind tcp_most = {CW_BENCH_TCP, 100, 16, 40000, 0};
 
+static const double four_fifths = 0.8, half = 0.5;
+
 const struct cw_bench_probe cw_bench_engine[] = {
     {"engine.put_events_5k", &put_5k, true, NULL, measure_rate, NULL},
     {"engine.put_events_50k", &put_50k, false, NULL, measure_rate, NULL},
@@ -478,6 +480,7 @@ const struct cw_bench_probe cw_bench_engine[] = {
     {"engine.ingest_put_events", &put_most, false, begin_ingest, measure_ingest, free},
     {"engine.ingest_ndjson", &ndjson_most, false, begin_ingest, measure_ingest, free},
     {"engine.ingest_tcp", &tcp_most, false, begin_ingest, measure_ingest, free},
-    {"engine.snapshot", NULL, true, open_full, measure_snapshot, close_full},
+    {"engine.snapshot", &four_fifths, true, open_full, measure_snapshot, close_full},
+    {"engine.snapshot_half", &half, false, open_full, measure_snapshot, close_full},
     {0},
 };
