@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -21,7 +22,8 @@ enum {
     PATH_BYTES = 4096,
     PIECE_BYTES = 1 << 20,
     BEHIND_BYTES = 4 << 20, /* written and not on its way to the disk yet */
-    FILES_MAX = 1 << 16     /* of one core */
+    FILES_MAX = 1 << 16,    /* of one core */
+    OPEN_TRIES = 8
 };
 
 /* ---- names ---- */
@@ -270,27 +272,73 @@ static cw_err write_all(struct writing *w, struct cw_fault *fault)
     return err;
 }
 
+bool cw_archive_drop_unfinished(const char *path)
+{
+    int file = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+    if (file < 0) { /* it is not there, or not ours to remove */
+        return true;
+    }
+    /* Where there are no locks, nobody is asked. */
+    bool free_now = flock(file, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK;
+    if (free_now) {
+        (void)unlink(path);
+    }
+    (void)close(file);
+    return free_now;
+}
+
+/* The file to write into, locked. Who cleans up may have had it first, for a moment. */
+static int open_unfinished(const char *path, const char *file, struct cw_fault *fault)
+{
+    for (uint32_t tries = 0; tries < OPEN_TRIES; tries++) {
+        struct stat found;
+        if (!cw_archive_drop_unfinished(path)) {
+            (void)cw_fail(fault, CW_ERR_INVALID, "%s is being written; name another file", file);
+            return -1;
+        }
+        int out = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+        if (out < 0 && errno != EEXIST) {
+            break;
+        }
+        if (out >= 0 && (flock(out, LOCK_EX) == 0 || errno != EINTR) && fstat(out, &found) == 0 &&
+            found.st_nlink > 0) {
+            return out;
+        }
+        if (out >= 0) {
+            (void)close(out);
+        }
+    }
+    (void)cw_fail(fault, CW_ERR_IO, "making %s", path);
+    return -1;
+}
+
 cw_err cw_archive_write(const struct cw_archive_source *source, const char *file, uint64_t *bytes,
                         struct cw_fault *fault)
 {
     char made[PATH_BYTES];
-    if (access(file, F_OK) == 0) {
-        return cw_fail(fault, CW_ERR_INVALID, "%s is there already; name another file", file);
+    (void)snprintf(made, sizeof made, "%.4000s" CW_ARCHIVE_UNFINISHED, file);
+    struct writing w = {.source = source, .path = made};
+    w.file = open_unfinished(made, file, fault);
+    if (w.file < 0) {
+        return fault->code;
     }
-    (void)snprintf(made, sizeof made, "%.4000s.new", file);
-    struct writing w = {.source = source, .path = made, .piece = malloc(PIECE_BYTES)};
-    CW_ASSERT(w.piece != NULL);
-    w.file = open(made, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    cw_err err = w.file >= 0 ? write_all(&w, fault) : cw_fail(fault, CW_ERR_IO, "making %s", made);
-    if (w.file >= 0) {
-        (void)close(w.file);
+    cw_err err = CW_ERR_OK;
+    if (access(file, F_OK) == 0) { /* who had the lock before has given it its name */
+        err = cw_fail(fault, CW_ERR_INVALID, "%s is there already; name another file", file);
+    } else {
+        w.piece = malloc(PIECE_BYTES);
+        CW_ASSERT(w.piece != NULL);
+        err = write_all(&w, fault);
+        free(w.piece);
     }
-    free(w.piece);
     if (err == CW_ERR_OK && rename(made, file) != 0) {
         err = cw_fail(fault, CW_ERR_IO, "naming %s", file);
     }
     if (err != CW_ERR_OK) {
         (void)unlink(made);
+    }
+    (void)close(w.file);
+    if (err != CW_ERR_OK) {
         return err;
     }
     *bytes = w.writer.bytes;
@@ -339,22 +387,79 @@ cw_err cw_archive_verify(const char *file, struct cw_fault *fault)
     return read_all(file, NULL, NULL, fault);
 }
 
+/* ---- the manifest ---- */
+
+/* The first member. */
+struct heading {
+    struct cw_text text;
+    struct cw_manifest manifest;
+    bool known;          /* the manifest was read */
+    struct cw_fault why; /* code OK: nothing was wrong */
+};
+
+static bool begin_manifest(void *self, struct cw_view name)
+{
+    struct heading *heading = self;
+    if (!cw_view_equal(name, CW_VIEW("manifest"))) {
+        (void)cw_fail(&heading->why, CW_ERR_CORRUPT, "it does not begin with a manifest");
+        return false;
+    }
+    return true;
+}
+
+static bool add_to_manifest(void *self, struct cw_view bytes)
+{
+    struct heading *heading = self;
+    cw_text_view(&heading->text, bytes);
+    if (heading->text.bytes > CW_MANIFEST_BYTES_MAX) {
+        (void)cw_fail(&heading->why, CW_ERR_CORRUPT, "its manifest is too long");
+        return false;
+    }
+    return true;
+}
+
+static bool know_manifest(struct heading *heading)
+{
+    struct cw_view text = {heading->text.data, (uint32_t)heading->text.bytes};
+    heading->known = cw_manifest_read(&heading->manifest, text, &heading->why) == CW_ERR_OK;
+    return heading->known;
+}
+
+/* Reading ends here, one way or the other. */
+static bool end_manifest(void *self)
+{
+    (void)know_manifest(self);
+    return false;
+}
+
+cw_err cw_archive_manifest(const char *file, struct cw_manifest *manifest, struct cw_fault *fault)
+{
+    struct heading heading = {.why = {.code = CW_ERR_OK}};
+    const struct cw_snapshot_receiver receiver = {begin_manifest, add_to_manifest, end_manifest,
+                                                  &heading};
+    cw_err err = read_all(file, &receiver, &heading.why, fault);
+    if (heading.known) {
+        *manifest = heading.manifest;
+        err = CW_ERR_OK;
+    } else if (err == CW_ERR_OK) {
+        err = cw_fail(fault, CW_ERR_CORRUPT, "%s has no manifest: it is no engine's", file);
+    }
+    cw_text_deinit(&heading.text);
+    return err;
+}
+
 /* ---- unpacking ---- */
 
 struct unpacking {
     const char *directory;
-    struct cw_manifest manifest;
-    bool known;           /* the manifest was read */
-    struct cw_text text;  /* of it */
-    int file;             /* of the member at work; -1: none, or it is the manifest */
-    uint32_t cores;       /* directories made so far */
-    struct cw_fault *why; /* code OK: nothing was wrong */
+    struct heading head; /* its `why` is that of all of it */
+    int file;            /* of the member at work; -1: none, or it is the manifest */
 };
 
 static bool wrong(struct unpacking *u, cw_err code, const char *what, const char *name)
 {
-    if (u->why->code == CW_ERR_OK) {
-        (void)cw_fail(u->why, code, "%s %s", what, name);
+    if (u->head.why.code == CW_ERR_OK) {
+        (void)cw_fail(&u->head.why, code, "%s %s", what, name);
     }
     return false;
 }
@@ -369,11 +474,12 @@ static bool core_path(struct unpacking *u, const char *name, char path[PATH_BYTE
 {
     char *end = NULL;
     unsigned long core = strtoul(name + 6, &end, 10);
-    if (!u->known || *end != '/' || strchr(end + 1, '/') != NULL || core >= u->manifest.cores) {
+    if (!u->head.known || *end != '/' || strchr(end + 1, '/') != NULL ||
+        core >= u->head.manifest.cores) {
         return wrong(u, CW_ERR_CORRUPT, "it has a member that no state has:", name);
     }
     (void)snprintf(path, PATH_BYTES, "%.3800s/epoch-%08llu", u->directory,
-                   (unsigned long long)u->manifest.epoch);
+                   (unsigned long long)u->head.manifest.epoch);
     size_t bytes = strlen(path);
     bool good = make_directory(u, path);
     (void)snprintf(path + bytes, PATH_BYTES - bytes, "/core-%03lu", core);
@@ -392,7 +498,7 @@ static bool on_member(void *self, struct cw_view view)
     name[view.bytes] = '\0';
     u->file = -1;
     if (strcmp(name, "manifest") == 0) {
-        return !u->known || wrong(u, CW_ERR_CORRUPT, "it has two of", name);
+        return !u->head.known || wrong(u, CW_ERR_CORRUPT, "it has two of", name);
     }
     if (strncmp(name, "shard-", 6) == 0) {
         if (!core_path(u, name, path)) {
@@ -417,9 +523,7 @@ static bool on_data(void *self, struct cw_view bytes)
 {
     struct unpacking *u = self;
     if (u->file < 0) {
-        cw_text_view(&u->text, bytes);
-        return u->text.bytes <= CW_MANIFEST_BYTES_MAX ||
-               wrong(u, CW_ERR_CORRUPT, "it is too long:", "manifest");
+        return add_to_manifest(&u->head, bytes);
     }
     while (bytes.bytes > 0) {
         ssize_t wrote = write(u->file, bytes.data, bytes.bytes);
@@ -439,9 +543,7 @@ static bool on_end(void *self)
 {
     struct unpacking *u = self;
     if (u->file < 0) {
-        struct cw_view text = {u->text.data, (uint32_t)u->text.bytes};
-        u->known = cw_manifest_read(&u->manifest, text, u->why) == CW_ERR_OK;
-        return u->known;
+        return know_manifest(&u->head);
     }
     bool good = fsync(u->file) == 0 || wrong(u, CW_ERR_IO, "flushing a file in", u->directory);
     (void)close(u->file);
@@ -461,30 +563,29 @@ static int sync_found(const char *path, const struct stat *found, int type, stru
 cw_err cw_archive_unpack(const char *file, const char *directory, bool held,
                          struct cw_manifest *manifest, struct cw_fault *fault)
 {
-    struct cw_fault why = {.code = CW_ERR_OK};
-    struct unpacking u = {.directory = directory, .file = -1, .why = &why};
+    struct unpacking u = {.directory = directory, .file = -1, .head = {.why = {.code = CW_ERR_OK}}};
     const struct cw_snapshot_receiver receiver = {on_member, on_data, on_end, &u};
     if (mkdir(directory, 0700) != 0) {
         return cw_fail(fault, CW_ERR_IO, "making %s", directory);
     }
-    cw_err err = read_all(file, &receiver, &why, fault);
+    cw_err err = read_all(file, &receiver, &u.head.why, fault);
     if (u.file >= 0) {
         (void)close(u.file);
     }
-    cw_text_deinit(&u.text);
-    if (err == CW_ERR_OK && !u.known) {
+    cw_text_deinit(&u.head.text);
+    if (err == CW_ERR_OK && !u.head.known) {
         err = cw_fail(fault, CW_ERR_CORRUPT, "%s has no manifest: it is no engine's", file);
     }
     if (err == CW_ERR_OK) {
         struct cw_durable_directory where = {.path = directory};
         struct cw_durable_files files = cw_durable_files(&where);
-        u.manifest.held = held ? CW_HOLD_RESTORED : CW_HOLD_NONE;
-        err = files.store(files.self, &u.manifest, fault);
+        u.head.manifest.held = held ? CW_HOLD_RESTORED : CW_HOLD_NONE;
+        err = files.store(files.self, &u.head.manifest, fault);
     }
     if (err == CW_ERR_OK && nftw(directory, sync_found, 16, FTW_DEPTH | FTW_PHYS) != 0) {
         err = cw_fail(fault, CW_ERR_IO, "flushing %s", directory);
     }
-    *manifest = u.manifest;
+    *manifest = u.head.manifest;
     return err;
 }
 

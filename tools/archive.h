@@ -30,9 +30,20 @@ struct cw_archive_source {
     const atomic_bool *stop; /* gives up once it is true; NULL: never */
 };
 
-/* Writes it as FILE.new, flushes, and gives it its name, flushed too. */
+/* Writes it as FILE.new, flushes, and gives it its name, flushed too. CW_ERR_INVALID: it is there,
+   or somebody else writes it. */
 CW_MUST_USE cw_err cw_archive_write(const struct cw_archive_source *source, const char *file,
                                     uint64_t *bytes, struct cw_fault *fault);
+
+/* What its name ends in until it is whole. Whoever writes one has it locked (flock). */
+#define CW_ARCHIVE_UNFINISHED ".new"
+
+/* Removes one that nobody writes any more; false: somebody does. */
+bool cw_archive_drop_unfinished(const char *path);
+
+/* The manifest of a snapshot, proven; the rest is not read. */
+CW_MUST_USE cw_err cw_archive_manifest(const char *file, struct cw_manifest *manifest,
+                                       struct cw_fault *fault);
 
 /* Reads all of it; writes nothing. */
 CW_MUST_USE cw_err cw_archive_verify(const char *file, struct cw_fault *fault);

@@ -1,4 +1,6 @@
 #include "tools/engine_priv.h"
+
+#include "core/time.h"
 #include "tools/summary.h"
 
 #include <errno.h>
@@ -20,6 +22,12 @@ enum {
 
 /* ---- the clock ---- */
 
+static int64_t accelerated_ms(const struct cw_engine *engine)
+{
+    double passed = (double)(cw_clock_monotonic_ns() - engine->start_ns) / 1e6;
+    return engine->start_ms + (int64_t)(passed * engine->live->clock_factor);
+}
+
 int64_t cw_engine_now_ms(void *self)
 {
     struct cw_core *core = self;
@@ -30,8 +38,15 @@ int64_t cw_engine_now_ms(void *self)
     if (engine->live->clock != CW_CLOCK_ACCELERATED) {
         return cw_clock_now_ms(&core->clock);
     }
-    double passed = (double)(cw_clock_monotonic_ns() - engine->start_ns) / 1e6;
-    return engine->start_ms + (int64_t)(passed * engine->live->clock_factor);
+    return accelerated_ms(engine);
+}
+
+int64_t cw_engine_control_ms(struct cw_engine *engine)
+{
+    if (engine->live->clock == CW_CLOCK_ACCELERATED) {
+        return accelerated_ms(engine);
+    }
+    return engine->clock.guarded ? cw_clock_now_ms(&engine->clock.watch) : CW_TIME_NONE;
 }
 
 static uint64_t monotonic_ns(void *self)

@@ -247,8 +247,7 @@ static void read_live(struct cw_engine_reader *reader, const struct cw_setting *
     if (settings[KEY_DOWNTIME].good &&
         !cw_engine_duration(settings[KEY_DOWNTIME].text, &live->downtime_ms_max)) {
         cw_option_error(&reader->in, settings[KEY_DOWNTIME].node,
-                        "\"maxTrustedDowntime\" is a duration such as 7d, 36h, 30m or a number of "
-                        "seconds");
+                        "\"maxTrustedDowntime\" is a duration such as 7d, 36h, 30m or 90s");
     }
     live->cores = settings[KEY_CORES].good ? (uint32_t)settings[KEY_CORES].number : 0;
     live->loop = (enum cw_loop_choice)settings[KEY_IO].word;

@@ -460,7 +460,7 @@ static void read_snapshots(struct cw_engine_reader *reader, uint32_t node)
     if (s[KEY_SNAPSHOT_EVERY].good &&
         !cw_engine_duration(s[KEY_SNAPSHOT_EVERY].text, &live->snapshots.every_ms)) {
         cw_option_error(&reader->in, s[KEY_SNAPSHOT_EVERY].node,
-                        "\"every\" is a duration such as 6h, 30m, 1d or a number of seconds");
+                        "\"every\" is a duration such as 1d, 6h, 30m or 90s");
     }
     live->snapshots.keep = (uint32_t)s[KEY_SNAPSHOT_KEEP].number;
     if (s[KEY_SNAPSHOT_TO].good) {

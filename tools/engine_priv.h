@@ -200,6 +200,8 @@ int cw_engine_reload_told(struct cw_engine *engine, struct cw_text *told);
 
 /* engine.c */
 int64_t cw_engine_now_ms(void *core);
+/* The same for the control plane, on its thread; CW_TIME_NONE: time is what events say. */
+int64_t cw_engine_control_ms(struct cw_engine *engine);
 void cw_engine_wake(void *engine, uint32_t core);
 
 /* engine_state.c: opens the state and reads it into the cores. */

@@ -13,8 +13,8 @@
 #include "tools/archive.h"
 #include "tools/engine_priv.h"
 #include "tools/flush.h"
+#include "tools/retention.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -265,28 +265,6 @@ static const char *directory_of(const struct cw_engine *engine, bool scheduled, 
     return room;
 }
 
-static int is_left_over(const struct dirent *entry)
-{
-    size_t bytes = strlen(entry->d_name);
-    size_t suffix = sizeof CW_ARCHIVE_SUFFIX ".new" - 1;
-    return bytes > suffix && strcmp(entry->d_name + bytes - suffix, CW_ARCHIVE_SUFFIX ".new") == 0;
-}
-
-/* Of an engine that ended while it made one: nobody can use it, and it may hold customers who are
-   erased. */
-static void remove_left_over(const char *directory)
-{
-    struct dirent **list = NULL;
-    int count = scandir(directory, &list, is_left_over, NULL);
-    for (int i = 0; i < count; i++) {
-        char path[4096];
-        (void)snprintf(path, sizeof path, "%.3800s/%.250s", directory, list[i]->d_name);
-        (void)unlink(path);
-        free(list[i]);
-    }
-    free(list);
-}
-
 /* The directory, and the file's name in it. */
 static cw_err name_file(struct cw_engine *engine, bool scheduled, struct cw_view name,
                         struct cw_fault *fault)
@@ -302,7 +280,7 @@ static cw_err name_file(struct cw_engine *engine, bool scheduled, struct cw_view
     } else if (errno != EEXIST) {
         return cw_fail(fault, CW_ERR_IO, "making %s", directory);
     }
-    remove_left_over(directory);
+    cw_retention_clean(directory);
     struct cw_text text = {0};
     if (name.bytes > 0) {
         cw_text_printf(&text, "%.*s" CW_ARCHIVE_SUFFIX, (int)name.bytes, name.data);
@@ -358,6 +336,30 @@ static bool prepare_snapshot(struct cw_engine *engine, struct cw_view query, str
     return true;
 }
 
+/* A time that is still to come is a slip, or this machine's clock is behind the lost one's: then
+   what the lost engine sent is not due here yet, and would go out again. */
+static bool is_past(struct cw_engine *engine, int64_t until, struct cw_reply *reply)
+{
+    int64_t now = cw_engine_control_ms(engine);
+    if (now == CW_TIME_NONE) {
+        return true;
+    }
+    now = engine->task.trusted_ms > now ? engine->task.trusted_ms : now;
+    if (until <= now + CW_CLOCK_STEP_MS) {
+        return true;
+    }
+    char time[CW_TIME_BYTES + 1] = "";
+    char told[200];
+    cw_time_format(now, time);
+    (void)snprintf(
+        told, sizeof told,
+        "assumeSentUntil is still to come by this engine's clock, %s; if that is behind, "
+        "set the machine's clock right first",
+        time);
+    cw_engine_refuse(reply, 400, told);
+    return false;
+}
+
 static bool prepare_resume(struct cw_engine *engine, struct cw_view query, struct cw_reply *reply)
 {
     struct cw_view raw = cw_form_value(query, CW_VIEW("assumeSentUntil"));
@@ -381,7 +383,7 @@ static bool prepare_resume(struct cw_engine *engine, struct cw_view query, struc
         cw_engine_refuse(reply, 400, "assumeSentUntil is a time such as 2026-11-28T18:15:00Z");
         return false;
     }
-    return true;
+    return is_past(engine, engine->task.until, reply);
 }
 
 enum cw_task_note cw_engine_task_note(struct cw_core *core, const struct cw_note *note,
@@ -491,71 +493,14 @@ static void reply_to_asker(struct cw_engine *engine, uint16_t status, struct cw_
     task->asker = NULL;
 }
 
-static int is_snapshot(const struct dirent *entry)
-{
-    return cw_archive_is_name(entry->d_name);
-}
-
-/*
- * Those beyond `keep`, the oldest first, as of the one just made; names of another form are
- * somebody's own. One that is called by a time still to come is of a wall clock that was ahead: it
- * is no newer than this one, only called so, and stands in no other's place.
- */
-static void remove_old(const struct cw_engine *engine)
-{
-    char room[4096];
-    struct dirent **list = NULL;
-    const char *directory = directory_of(engine, true, room);
-    const char *made = strrchr(engine->task.file, '/') + 1;
-    int count = scandir(directory, &list, is_snapshot, alphasort);
-    int until = count;
-    while (until > 0 && strcmp(list[until - 1]->d_name, made) > 0) {
-        until--;
-        (void)fprintf(stderr,
-                      "cartwheel: the snapshot %s is called by a time to come: it is not counted "
-                      "among those to keep, and not removed\n",
-                      list[until]->d_name);
-    }
-    for (int i = 0; i < count; i++) {
-        char path[4096];
-        (void)snprintf(path, sizeof path, "%.3800s/%.250s", directory, list[i]->d_name);
-        if (until - i > (int)engine->live->snapshots.keep && unlink(path) != 0) {
-            (void)fprintf(stderr, "cartwheel: the old snapshot %s cannot be removed: %s\n", path,
-                          strerror(errno)); /* NOLINT(concurrency-mt-unsafe) */
-        }
-        free(list[i]);
-    }
-    free(list);
-}
-
-/* How long the newest scheduled snapshot has been there; UINT64_MAX: there is none. */
-static uint64_t newest_age_ms(const struct cw_engine *engine)
-{
-    char room[4096];
-    struct dirent **list = NULL;
-    const char *directory = directory_of(engine, true, room);
-    int64_t now_ms = cw_clock_wall_ms();
-    uint64_t age_ms = UINT64_MAX;
-    int count = scandir(directory, &list, is_snapshot, NULL);
-    for (int i = 0; i < count; i++) {
-        char path[4096];
-        struct stat found;
-        (void)snprintf(path, sizeof path, "%.3800s/%.250s", directory, list[i]->d_name);
-        if (stat(path, &found) == 0 && found.st_mtim.tv_sec <= now_ms / 1000) {
-            uint64_t age = (uint64_t)(now_ms - (int64_t)found.st_mtim.tv_sec * 1000);
-            age_ms = age < age_ms ? age : age_ms;
-        }
-        free(list[i]);
-    }
-    free(list);
-    return age_ms;
-}
-
 /* When the first of this process is due: as if the engine had never been away, but not at once. */
 static uint64_t first_ns(const struct cw_engine *engine)
 {
     uint64_t every_ms = engine->live->snapshots.every_ms;
-    uint64_t age_ms = newest_age_ms(engine);
+    char room[4096];
+    uint64_t age_ms =
+        cw_retention_newest_age_ms(directory_of(engine, true, room),
+                                   cw_durable_manifest(engine->durable)->store, cw_clock_wall_ms());
     uint64_t left_ms = age_ms < every_ms ? every_ms - age_ms : 0;
     uint64_t least_ms = every_ms < FIRST_AFTER_MS ? every_ms : FIRST_AFTER_MS;
     return cw_clock_monotonic_ns() + (left_ms > least_ms ? left_ms : least_ms) * 1000000;
@@ -583,7 +528,10 @@ static void end(struct cw_engine *engine)
                         : "cartwheel: sends are HELD still: the wall clock has jumped once more\n",
                     stderr);
     } else if (task->err == CW_ERR_OK && task->scheduled) {
-        remove_old(engine);
+        char directory[4096];
+        cw_retention_apply(directory_of(engine, true, directory),
+                           cw_durable_manifest(engine->durable)->store,
+                           strrchr(task->file, '/') + 1, engine->live->snapshots.keep);
     }
     if (task->asker != NULL) {
         reply_to_asker(engine, task->status[task->kind],
@@ -620,8 +568,8 @@ static void begin_scheduled(struct cw_engine *engine)
 void cw_engine_task_open(struct cw_engine *engine)
 {
     char room[4096];
-    remove_left_over(directory_of(engine, false, room));
-    remove_left_over(directory_of(engine, true, room));
+    cw_retention_clean(directory_of(engine, false, room));
+    cw_retention_clean(directory_of(engine, true, room));
 }
 
 void cw_engine_task_tick(struct cw_engine *engine)

@@ -2,6 +2,7 @@
 """Snapshots of an engine under load, and what is restored from them: the same state on any number
 of cores, with its sends held until somebody says until when they may have gone out. What is damaged
 or in the way is refused, and a kill -9 at any moment leaves a good state."""
+import fcntl
 import hashlib
 import json
 import os
@@ -288,6 +289,11 @@ def held(results, folder):
     with engine.Engine("--clock", "3600x", programs=[program], state=state) as live:
         code, _, said = run("resume", "--to", live.url(), "--assume-sent-until", "yesterday")
         results.equal(code, 2, "a time is wanted")
+        code, _, said = run("resume", "--to", live.url(), "--assume-sent-until",
+                            "2999-01-01T00:00:00Z")
+        results.check(code == 1 and "still to come" in said, "one that has been", said)
+        health = json.loads(live.get("/healthz")[2])
+        results.equal(health.get("sends"), "held", "then nothing is changed")
         code, output, said = run("resume", "--to", live.url(), "--assume-sent-until", lost_at)
         results.check(code == 0 and json.loads(output)["sends"] == "go", "resumed", output + said)
         live.stop(signal.SIGKILL)
@@ -422,6 +428,49 @@ snapshots: {every: 1s, keep: 2, to: kept}
         results.check(codes and set(codes) == {0}, "those that stay are whole", codes)
 
 
+def shared(results, folder, program):
+    """Two engines keep their snapshots in one place: each counts and removes its own."""
+    box = os.path.join(folder, "shared")
+    os.makedirs(box)
+    config = """http: {listen: ["127.0.0.1:0"]}
+snapshots: {every: 1s, keep: %d, to: %s}
+"""
+
+    def made(live):
+        return live.metrics()["cartwheel_store_snapshots_total"]
+
+    def owners():
+        said = [run("inspect", os.path.join(box, n), "--json") for n in os.listdir(box)
+                if n.endswith(".cwsnap")]
+        return [json.loads(output)["store"] for code, output, _ in said if code == 0]
+
+    with engine.Engine(programs=[program], config=config % (50, box), http=None) as one:
+        engine.until(lambda: made(one) >= 3, 60)
+        results.equal(one.stop(), 0, "the first stops in order")
+    mine = owners()
+    unread = os.path.join(box, "2020-01-01T000000Z.cwsnap")
+    with open(unread, "wb") as file:
+        file.write(b"nothing that can be read")
+    writing = os.path.join(box, "2020-01-02T000000Z.cwsnap.new")
+    left = os.path.join(box, "2020-01-03T000000Z.cwsnap.new")
+    for path in (writing, left):
+        with open(path, "wb") as file:
+            file.write(b"not whole")
+    with open(writing, "rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)  # as an engine that writes it
+        with engine.Engine(programs=[program], config=config % (1, box), http=None) as two:
+            engine.until(lambda: made(two) >= 3, 60)
+            results.equal(two.stop(), 0, "the second stops in order")
+            words = "\n".join(two.words)
+        results.check(os.path.exists(writing), "what is being written stays")
+    results.check(not os.path.exists(left), "what nobody writes any more goes")
+    results.check(os.path.exists(unread) and unread in words, "what is no snapshot is told", words)
+    there = owners()
+    results.check(len(mine) >= 3 and there.count(mine[0]) == len(mine),
+                  "the other's all stay", (mine, there))
+    results.check(1 <= len(there) - len(mine) <= 2, "its own are removed", there)
+
+
 def main():
     results = engine.Results()
     folder = tempfile.mkdtemp(prefix="cartwheel-snapshot-")
@@ -438,6 +487,7 @@ def main():
         counted(results, program)
         killed(results, folder, program)
         scheduled(results, program)
+        shared(results, folder, program)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     results.finish()
