@@ -29,7 +29,10 @@ SEED = int(sys.argv[sys.argv.index("--seed") + 1]) if "--seed" in sys.argv else 
 BOTO3 = "--boto3" in sys.argv
 THREADS = 8
 QUEUE, CONCURRENCY = 16, 16
+# Each round is hours of the engine's clock, and a fast machine takes more carts than the SMTP server
+# mails: in many rounds touches wait for weeks, which is no reason here to end their journeys.
 PROGRAM = """programId: crash
+candidateTTLDays: 365
 eventSources:
   - type: eventbridge
     config:
