@@ -5,9 +5,10 @@
  *
  * An operation is a struct of the caller's: filled in, handed over by submit(), the disk's until
  * poll() has set `done`, then the caller's again with `error` and results in it. Foreground
- * operations are carried out one after the other in the order of submit(); so are background ones,
- * each of which waits until no foreground operation does. A disk has one directory of its own;
- * names are plain file names in it, shorter than CW_DISK_NAME_BYTES.
+ * operations are carried out one after the other in the order of submit(); so are background ones.
+ * Between the two there is no order: what has to come after the other's is submitted when that is
+ * done. A disk has one directory of its own; names are plain file names in it, shorter than
+ * CW_DISK_NAME_BYTES.
  *
  * What is durable: a CUT, or a WRITE with `sync`, once it is done without error, with all that is
  * needed to read it back from a file whose name is durable; names (made, renamed, removed) once a

@@ -1,17 +1,20 @@
 /*
- * Two threads, two rings of one producer and one consumer, and for each direction one word that
- * says whether the other side sleeps and has to be woken:
+ * The shard and two lanes, a thread each: what is in the foreground waits for none of the
+ * background, not even for an unlink of a large file, which may take a file system a second.
+ * Between the shard and a lane are two rings of one producer and one consumer, and for each
+ * direction one word that says whether the other side sleeps and has to be woken:
  *
- *     word    shard                                   thread
+ *     word    shard                                   lane
  *     bell    push to `posted`, then exchange it      exchange it for ASLEEP, then look into
  *             for AWAKE; was it ASLEEP: wake          `posted` once more, then sleep
  *     news    exchange it for NONE, then pop all      push to `finished`, then exchange it for
- *             of `finished`                           NEWS; was it WAITING: wake who is in
+ *             of both lanes' `finished`               NEWS; was it WAITING: wake who is in
  *                                                     wait(), NONE: call wake()
  *
- * Both sides change the word by one atomic exchange, so of two that meet one is the later one and
- * sees all that the other did before: either the sleeper sees the item, or the other sees that it
- * sleeps. A poll that finds nothing costs one load.
+ * Each lane has its bell; the news are one word for both. All change the word by one atomic
+ * exchange, so of two that meet one is the later one and sees all that the other did before: either
+ * the sleeper sees the item, or the other sees that it sleeps. A poll that finds nothing costs one
+ * load.
  */
 #define _GNU_SOURCE 1 /* NOLINT(bugprone-reserved-identifier,readability-identifier-naming) */
 #include "io/disk_priv.h"
@@ -31,10 +34,6 @@ enum news {
     NONE,
     NEWS,
     WAITING /* in wait() */
-};
-
-struct queue {
-    struct cw_disk_slot *first, *last;
 };
 
 /* Returns when the word is not (any more) this value, or for no reason. */
@@ -80,10 +79,10 @@ static void check(const struct cw_disk_op *op)
     }
 }
 
-static void ring_bell(struct cw_disk_store *store)
+static void ring_bell(struct cw_disk_lane *lane)
 {
-    if (atomic_exchange(&store->bell, AWAKE) == ASLEEP) {
-        wake_sleeper(&store->bell);
+    if (atomic_exchange(&lane->bell, AWAKE) == ASLEEP) {
+        wake_sleeper(&lane->bell);
     }
 }
 
@@ -97,9 +96,10 @@ void cw_disk_submit(void *self, struct cw_disk_op *op)
     store->under_way++;
     *slot = (struct cw_disk_slot){.op = op};
     op->done = false;
-    bool pushed = cw_ring_push(store->posted, slot);
+    struct cw_disk_lane *lane = &store->lanes[op->background];
+    bool pushed = cw_ring_push(lane->posted, slot);
     CW_ASSERT(pushed);
-    ring_bell(store);
+    ring_bell(lane);
 }
 
 static void take_back(struct cw_disk_store *store, struct cw_disk_slot *slot)
@@ -131,10 +131,12 @@ bool cw_disk_poll(void *self)
     }
     (void)atomic_exchange(&store->news, NONE);
     bool any = false;
-    void *slot;
-    while (cw_ring_pop(store->finished, &slot)) { /* bounded: all that are under way */
-        take_back(store, slot);
-        any = true;
+    for (uint32_t i = 0; i < CW_DISK_LANES; i++) {
+        void *slot;
+        while (cw_ring_pop(store->lanes[i].finished, &slot)) { /* bounded: all that are under way */
+            take_back(store, slot);
+            any = true;
+        }
     }
     return any;
 }
@@ -154,34 +156,17 @@ void cw_disk_wait(void *self)
 void cw_disk_stop(struct cw_disk_store *store)
 {
     atomic_store(&store->stopping, true);
-    ring_bell(store);
-}
-
-/* ---- the thread's side ---- */
-
-static void put(struct queue *queue, struct cw_disk_slot *slot)
-{
-    slot->next = NULL;
-    if (queue->first == NULL) {
-        queue->first = slot;
-    } else {
-        queue->last->next = slot;
+    for (uint32_t i = 0; i < CW_DISK_LANES; i++) {
+        ring_bell(&store->lanes[i]);
     }
-    queue->last = slot;
 }
 
-static struct cw_disk_slot *take(struct queue *queue)
-{
-    struct cw_disk_slot *slot = queue->first;
-    if (slot != NULL) {
-        queue->first = slot->next;
-    }
-    return slot;
-}
+/* ---- a lane's side ---- */
 
-static void finish(struct cw_disk_store *store, struct cw_disk_slot *slot)
+static void finish(struct cw_disk_lane *lane, struct cw_disk_slot *slot)
 {
-    bool pushed = cw_ring_push(store->finished, slot);
+    struct cw_disk_store *store = lane->store;
+    bool pushed = cw_ring_push(lane->finished, slot);
     CW_ASSERT(pushed);
     uint32_t was = atomic_exchange(&store->news, NEWS);
     if (was == WAITING) {
@@ -193,34 +178,28 @@ static void finish(struct cw_disk_store *store, struct cw_disk_slot *slot)
 
 void *cw_disk_run(void *self)
 {
-    struct cw_disk_store *store = self;
-    struct queue foreground = {.first = NULL};
-    struct queue background = {.first = NULL};
+    struct cw_disk_lane *lane = self;
+    struct cw_disk_store *store = lane->store;
     bool announced = false; /* that it is about to sleep */
     bool ended = false;
     while (!ended) {
         bool stopping = atomic_load(&store->stopping); /* before looking: nothing comes after it */
         void *posted;
-        while (cw_ring_pop(store->posted, &posted)) {
+        if (cw_ring_pop(lane->posted, &posted)) {
             struct cw_disk_slot *slot = posted;
-            put(slot->op->background ? &background : &foreground, slot);
-        }
-        struct cw_disk_slot *slot = take(&foreground);
-        slot = slot != NULL ? slot : take(&background);
-        if (slot != NULL) {
             if (announced) { /* else the shard would make a system call for nothing */
-                atomic_store_explicit(&store->bell, AWAKE, memory_order_relaxed);
+                atomic_store_explicit(&lane->bell, AWAKE, memory_order_relaxed);
                 announced = false;
             }
             cw_disk_carry_out(&store->files, slot->op, &slot->flush_ns);
-            finish(store, slot);
+            finish(lane, slot);
         } else if (stopping) {
             ended = true;
         } else if (!announced) {
-            (void)atomic_exchange(&store->bell, ASLEEP);
+            (void)atomic_exchange(&lane->bell, ASLEEP);
             announced = true;
         } else {
-            sleep_while(&store->bell, ASLEEP);
+            sleep_while(&lane->bell, ASLEEP);
             announced = false;
         }
     }

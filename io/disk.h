@@ -1,8 +1,9 @@
 /*
  * disk: a directory of the operating system as the disk of one shard (core/disk.h).
  *
- * Every store has a thread that carries its operations out with plain system calls, so that the
- * shard makes none but to wake a thread that sleeps. Handing over takes no lock on either side.
+ * Every store has two threads that carry its operations out with plain system calls, one those of
+ * the foreground and one those of the background, so that the shard makes none but to wake a thread
+ * that sleeps. Handing over takes no lock on either side.
  *
  * Beyond what core/disk.h promises:
  * - At open, the names in the directory and the directory's own name are made durable; OPEN makes
@@ -15,7 +16,7 @@
  * Life:    open -> { submit | poll | wait }* -> close, which first carries out what is under way.
  * Memory:  taken at open, about 32 KiB.
  * Threads: the port and the counts belong to one thread at a time, the shard's; wake() is called on
- *          the store's own thread.
+ *          the store's own threads.
  * Bounds:  CW_DISK_OPS_MAX operations, CW_DISK_FILES_MAX open files (EMFILE beyond).
  * Fails:   open. An operation fails by its `error`, an errno.
  */
@@ -39,7 +40,7 @@ struct cw_disk_options {
     /* O_DIRECT: reads see the disk, not pages that a failed flush has left in the cache, and writes
        leave no such pages. Where the file system refuses, it is done without: see the name. */
     bool direct;
-    bool leisurely; /* its thread asks for no priority, see cw_disk_name */
+    bool leisurely; /* none of its threads asks for priority, see cw_disk_name */
     bool read_only; /* nothing is made or changed: what would fails with EROFS */
 };
 
@@ -49,9 +50,10 @@ void cw_disk_close(struct cw_disk_store *store); /* and every file; NULL: nothin
 
 struct cw_disk cw_disk_port(struct cw_disk_store *store);
 
-/* What it runs on, for the start-up log: "a thread of real-time priority, pwrite and fdatasync,
-   O_DIRECT". The priority (SCHED_RR 1) is taken where the process may (CAP_SYS_NICE, or
-   RLIMIT_RTPRIO of 1); without it, a flush can take 8 ms while every CPU computes. */
+/* What it runs on, for the start-up log: "two threads, one of real-time priority, pwrite and
+   fdatasync, O_DIRECT". The foreground's takes the priority (SCHED_RR 1) where the process may
+   (CAP_SYS_NICE, or RLIMIT_RTPRIO of 1); without it, a flush can take 8 ms while every CPU
+   computes. */
 const char *cw_disk_name(const struct cw_disk_store *store);
 
 /* As far as poll() and wait() have seen. */

@@ -94,24 +94,40 @@ static void untie(pthread_t thread)
     }
 }
 
-static cw_err start_thread(struct cw_disk_store *store, struct cw_fault *fault)
+static cw_err start_lane(struct cw_disk_store *store, uint32_t index, struct cw_fault *fault)
 {
+    struct cw_disk_lane *lane = &store->lanes[index];
     sigset_t all;
     sigset_t before;
+    lane->store = store;
+    lane->posted = cw_ring_create(&store->arena, RING_SLOTS);
+    lane->finished = cw_ring_create(&store->arena, RING_SLOTS);
     (void)sigfillset(&all); /* signals are others' business; SIGXFSZ is told as EFBIG */
     (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    int error = pthread_create(&store->thread, NULL, cw_disk_run, store);
+    int error = pthread_create(&lane->thread, NULL, cw_disk_run, lane);
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (error != 0) {
         errno = error;
         return cw_fail(fault, CW_ERR_IO, "no thread for it: %m");
     }
-    store->running = true;
-    (void)pthread_setname_np(store->thread, "cw-disk");
-    untie(store->thread);
-    bool hurries = !store->options.leisurely && hurry(store->thread);
-    (void)snprintf(store->name, sizeof store->name, "a thread%s, pwrite and fdatasync%s",
-                   hurries ? " of real-time priority" : "",
+    lane->running = true;
+    (void)pthread_setname_np(lane->thread, index == 0 ? "cw-disk" : "cw-disk-later");
+    untie(lane->thread);
+    return CW_ERR_OK;
+}
+
+static cw_err start_lanes(struct cw_disk_store *store, struct cw_fault *fault)
+{
+    cw_err err = CW_ERR_OK;
+    for (uint32_t i = 0; i < CW_DISK_LANES && err == CW_ERR_OK; i++) {
+        err = start_lane(store, i, fault);
+    }
+    if (err != CW_ERR_OK) {
+        return err;
+    }
+    bool hurries = !store->options.leisurely && hurry(store->lanes[0].thread);
+    (void)snprintf(store->name, sizeof store->name, "two threads%s, pwrite and fdatasync%s",
+                   hurries ? ", one of real-time priority" : "",
                    store->files.direct     ? ", O_DIRECT"
                    : store->options.direct ? " (the file system refuses O_DIRECT)"
                                            : "");
@@ -128,13 +144,11 @@ static cw_err set_up(struct cw_disk_store *store, struct cw_fault *fault)
     if (err != CW_ERR_OK) {
         return err;
     }
-    store->posted = cw_ring_create(&store->arena, RING_SLOTS);
-    store->finished = cw_ring_create(&store->arena, RING_SLOTS);
     char *memory = cw_arena_alloc(&store->arena, (size_t)2 * CW_DISK_BLOCK, CW_CACHE_LINE);
     char *block = memory + (CW_DISK_BLOCK - (uintptr_t)memory % CW_DISK_BLOCK) % CW_DISK_BLOCK;
     store->files.direct =
         store->options.direct && (store->options.read_only || takes_direct(store, block));
-    return start_thread(store, fault);
+    return start_lanes(store, fault);
 }
 
 cw_err cw_disk_open(struct cw_disk_store **out, const struct cw_disk_options *options,
@@ -148,7 +162,7 @@ cw_err cw_disk_open(struct cw_disk_store **out, const struct cw_disk_options *op
     store->files.read_only = options->read_only;
     store->files.directory = -1;
     for (uint32_t i = 0; i < CW_DISK_FILES_MAX; i++) {
-        store->files.fds[i] = -1;
+        store->files.fds[i] = CW_DISK_FREE;
     }
     for (uint32_t i = CW_DISK_OPS_MAX; i-- > 0;) {
         store->slots[i].next = store->free;
@@ -169,9 +183,13 @@ void cw_disk_close(struct cw_disk_store *store)
     if (store == NULL) {
         return;
     }
-    if (store->running) {
-        cw_disk_stop(store);
-        (void)pthread_join(store->thread, NULL);
+    cw_disk_stop(store);
+    for (uint32_t i = 0; i < CW_DISK_LANES; i++) {
+        if (store->lanes[i].running) {
+            (void)pthread_join(store->lanes[i].thread, NULL);
+        }
+    }
+    if (store->lanes[CW_DISK_LANES - 1].running) {
         (void)cw_disk_poll(store);
         CW_ASSERT(store->under_way == 0);
     }

@@ -43,10 +43,11 @@ static int flush_all(struct cw_disk_files *files, int fd)
 
 /* ---- files ---- */
 
-static int32_t free_file(const struct cw_disk_files *files)
+static int32_t take_file(struct cw_disk_files *files)
 {
     for (int32_t i = 0; i < (int32_t)CW_DISK_FILES_MAX; i++) {
-        if (files->fds[i] < 0) {
+        int was = CW_DISK_FREE;
+        if (atomic_compare_exchange_strong(&files->fds[i], &was, CW_DISK_TAKEN)) {
             return i;
         }
     }
@@ -67,34 +68,42 @@ static int look_at(struct cw_disk_files *files, int fd, uint64_t *size)
     return files->read_only ? 0 : flush_all(files, fd);
 }
 
-static int open_file(struct cw_disk_files *files, struct cw_disk_op *op)
+/* The file, or CW_DISK_FREE and *error. */
+static int open_fd(struct cw_disk_files *files, struct cw_disk_op *op, int *error)
 {
-    op->size = 0;
-    int32_t file = free_file(files);
-    if (file == CW_DISK_FILE_NONE) {
-        return EMFILE;
-    }
     int flags = O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | (files->read_only ? O_RDONLY : O_RDWR);
     flags |= files->direct ? O_DIRECT : 0;
     flags |= op->kind == CW_DISK_CREATE ? O_CREAT | O_EXCL : 0;
     int fd = openat(files->directory, op->name, flags, 0600);
     if (fd < 0) {
-        return errno;
+        *error = errno;
+        return CW_DISK_FREE;
     }
-    int error = op->kind == CW_DISK_OPEN ? look_at(files, fd, &op->size) : 0;
-    if (error != 0) {
+    *error = op->kind == CW_DISK_OPEN ? look_at(files, fd, &op->size) : 0;
+    if (*error != 0) {
         (void)close(fd);
-        return error;
+        return CW_DISK_FREE;
     }
-    files->fds[file] = fd;
-    op->file = file;
-    return 0;
+    return fd;
+}
+
+static int open_file(struct cw_disk_files *files, struct cw_disk_op *op)
+{
+    op->size = 0;
+    int32_t file = take_file(files);
+    if (file == CW_DISK_FILE_NONE) {
+        return EMFILE;
+    }
+    int error = 0;
+    files->fds[file] = open_fd(files, op, &error);
+    op->file = error == 0 ? file : CW_DISK_FILE_NONE;
+    return error;
 }
 
 static void close_file(struct cw_disk_files *files, const struct cw_disk_op *op)
 {
     (void)close(fd_of(files, op)); /* a flush, where one was asked for, has told what is lost */
-    files->fds[op->file] = -1;
+    files->fds[op->file] = CW_DISK_FREE;
 }
 
 /* ---- bytes ---- */
@@ -181,8 +190,8 @@ static int refusal(const struct cw_disk_files *files, const struct cw_disk_op *o
     if (op->kind == CW_DISK_READ || op->kind == CW_DISK_CLOSE) {
         return 0;
     }
-    return files->failed == 0 && files->read_only && op->kind != CW_DISK_OPEN ? EROFS
-                                                                              : files->failed;
+    int failed = files->failed;
+    return failed == 0 && files->read_only && op->kind != CW_DISK_OPEN ? EROFS : failed;
 }
 
 static int carry_out(struct cw_disk_files *files, struct cw_disk_op *op, uint64_t *flush_ns)

@@ -1,4 +1,5 @@
-/* Shared by disk.c (the two threads), disk_file.c (the system calls) and disk_ctl.c (set-up). */
+/* Shared by disk.c (the shard and its two lanes), disk_file.c (the system calls) and disk_ctl.c
+ * (set-up). */
 #ifndef CW_IO_DISK_PRIV_H
 #define CW_IO_DISK_PRIV_H
 
@@ -8,13 +9,18 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-/* ---- disk_file.c: one operation at a time, on the store's thread ---- */
+/* ---- disk_file.c: one operation at a time of each lane ---- */
+
+enum {
+    CW_DISK_FREE = -1,
+    CW_DISK_TAKEN = -2 /* by a lane that opens a file */
+};
 
 struct cw_disk_files {
     int directory;
     bool direct, read_only;
-    int failed; /* the errno of the first flush that failed; from then on nothing is changed */
-    int fds[CW_DISK_FILES_MAX]; /* -1: free */
+    _Atomic int failed; /* the errno of a flush that failed; from then on nothing is changed */
+    _Atomic int fds[CW_DISK_FILES_MAX]; /* or CW_DISK_FREE, CW_DISK_TAKEN */
 };
 
 /* Sets error, file, got, size. *flush_ns: what a WRITE with sync took, 0 for all else. */
@@ -29,6 +35,18 @@ struct cw_disk_slot {
     struct cw_disk_slot *next;
 };
 
+enum {
+    CW_DISK_LANES = 2 /* foreground, background */
+};
+
+struct cw_disk_lane {
+    struct cw_disk_store *store;
+    struct cw_ring *posted, *finished;
+    pthread_t thread;
+    bool running;
+    _Alignas(CW_CACHE_LINE) _Atomic uint32_t bell; /* enum bell */
+};
+
 struct cw_disk_store {
     /* The shard's. */
     struct cw_disk_slot slots[CW_DISK_OPS_MAX];
@@ -36,24 +54,21 @@ struct cw_disk_store {
     uint32_t under_way;
     struct cw_disk_counts counts;
     struct cw_disk_options options;
-    /* Between the two, see disk.c. */
-    struct cw_ring *posted, *finished;
-    _Alignas(CW_CACHE_LINE) _Atomic uint32_t bell; /* enum bell */
+    /* Between it and the lanes, see disk.c. */
+    struct cw_disk_lane lanes[CW_DISK_LANES];
     _Atomic bool stopping;
     _Alignas(CW_CACHE_LINE) _Atomic uint32_t news; /* enum news */
-    /* The thread's. */
+    /* The lanes'. */
     _Alignas(CW_CACHE_LINE) struct cw_disk_files files;
     /* Set-up's. */
     struct cw_arena arena;
-    pthread_t thread;
-    bool running;
-    char name[96];
+    char name[128];
 };
 
-void *cw_disk_run(void *store); /* the thread */
+void *cw_disk_run(void *lane); /* its thread */
 void cw_disk_submit(void *store, struct cw_disk_op *op);
 bool cw_disk_poll(void *store);
 void cw_disk_wait(void *store);
-void cw_disk_stop(struct cw_disk_store *store); /* the thread ends when nothing is left to do */
+void cw_disk_stop(struct cw_disk_store *store); /* the lanes end when nothing is left to do */
 
 #endif

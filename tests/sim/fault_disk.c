@@ -503,10 +503,18 @@ static void port_submit(void *self, struct cw_disk_op *op)
     queue->tail = op;
 }
 
+/* Whose turn it is: either's, where both have something. */
+static struct cw_fault_queue *turn(struct cw_fault_disk *disk)
+{
+    bool both = disk->queues[0].head != NULL && disk->queues[1].head != NULL;
+    bool background = both ? random_below(&disk->random, 2) == 1 : disk->queues[0].head == NULL;
+    return &disk->queues[background];
+}
+
 static bool port_poll(void *self)
 {
     struct cw_fault_disk *disk = self;
-    struct cw_fault_queue *queue = &disk->queues[disk->queues[0].head == NULL];
+    struct cw_fault_queue *queue = turn(disk);
     struct cw_disk_op *op = queue->head;
     if (op == NULL) {
         return false;

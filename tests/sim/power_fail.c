@@ -122,9 +122,12 @@ static bool check_frame(void *with, uint64_t lsn, int64_t logical_ms, struct cw_
 static cw_err open_on(struct cw_script *s, struct cw_fault_disk *disk, struct cw_log **log,
                       struct cw_check *check, struct cw_log_found *found, struct cw_fault *fault)
 {
+    /* Of its own at each start, and no multiple of the log's own step from salt to salt: then salts
+       of two starts would be the same. */
+    uint64_t random = s->trace.seed ^ ++s->opened << 32;
     struct cw_log_options options = {.disk = cw_fault_disk_port(disk),
                                      .segment_bytes = SEGMENT_BYTES,
-                                     .random = ++s->opened * 0x9e3779b97f4a7c15u ^ s->trace.seed,
+                                     .random = random_next(&random),
                                      .os = s->os,
                                      .since = s->trace.since,
                                      .until = s->trace.since};
