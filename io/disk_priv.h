@@ -65,10 +65,11 @@ struct cw_disk_store {
     char name[128];
 };
 
-void *cw_disk_run(void *lane); /* its thread */
-void cw_disk_submit(void *store, struct cw_disk_op *op);
-bool cw_disk_poll(void *store);
-void cw_disk_wait(void *store);
+/* `self` is a store; of the first one, a lane of it. */
+void *cw_disk_run(void *self); /* its thread */
+void cw_disk_submit(void *self, struct cw_disk_op *op);
+bool cw_disk_poll(void *self);
+void cw_disk_wait(void *self);
 void cw_disk_stop(struct cw_disk_store *store); /* the lanes end when nothing is left to do */
 
 #endif

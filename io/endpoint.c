@@ -97,18 +97,18 @@ cw_err cw_endpoint_parse(struct cw_view text, struct cw_endpoint *address, struc
                    (int)(text.bytes < TEXT_BYTES_MAX ? text.bytes : TEXT_BYTES_MAX), text.data);
 }
 
-uint16_t cw_endpoint_port(const struct cw_endpoint *address)
+uint16_t cw_endpoint_port(const struct cw_endpoint *endpoint)
 {
-    const struct sockaddr_in *in = (const void *)&address->at; /* the port is in the same place */
+    const struct sockaddr_in *in = (const void *)&endpoint->at; /* the port is in the same place */
     static_assert(offsetof(struct sockaddr_in, sin_port) ==
                       offsetof(struct sockaddr_in6, sin6_port),
                   "ports are where they are");
     return ntohs(in->sin_port);
 }
 
-void cw_endpoint_set_port(struct cw_endpoint *address, uint16_t port)
+void cw_endpoint_set_port(struct cw_endpoint *endpoint, uint16_t port)
 {
-    struct sockaddr_in *in = (void *)&address->at;
+    struct sockaddr_in *in = (void *)&endpoint->at;
     in->sin_port = htons(port);
 }
 

@@ -5,20 +5,20 @@
 
 /* The word of each value of an enum, from its list. */
 #define CW_X(name, text) text,
-#define NAME_OF(function, type, list)                    \
-    const char *function(type value)                     \
-    {                                                    \
-        static const char *const names[] = {list(CW_X)}; \
-        CW_ASSERT((uint32_t)value < CW_COUNTOF(names));  \
-        return names[value];                             \
+#define NAME_OF(function, type, value, list)              \
+    const char *function(type value)                      \
+    {                                                     \
+        static const char *const names[] = {list(CW_X)};  \
+        CW_ASSERT((uint32_t)(value) < CW_COUNTOF(names)); \
+        return names[value];                              \
     }
 
-NAME_OF(cw_decision_name, enum cw_decision_kind, CW_DECISIONS)
-NAME_OF(cw_rejection_name, enum cw_rejection, CW_REJECTIONS)
-NAME_OF(cw_outcome_name, enum cw_outcome, CW_OUTCOMES)
-NAME_OF(cw_touch_reason_name, enum cw_touch_reason, CW_TOUCH_REASONS)
-NAME_OF(cw_cancel_name, enum cw_cancel, CW_CANCELS)
-NAME_OF(cw_confidence_name, enum cw_confidence, CW_CONFIDENCES)
+NAME_OF(cw_decision_name, enum cw_decision_kind, kind, CW_DECISIONS)
+NAME_OF(cw_rejection_name, enum cw_rejection, rejection, CW_REJECTIONS)
+NAME_OF(cw_outcome_name, enum cw_outcome, outcome, CW_OUTCOMES)
+NAME_OF(cw_touch_reason_name, enum cw_touch_reason, reason, CW_TOUCH_REASONS)
+NAME_OF(cw_cancel_name, enum cw_cancel, cancel, CW_CANCELS)
+NAME_OF(cw_confidence_name, enum cw_confidence, confidence, CW_CONFIDENCES)
 #undef NAME_OF
 #undef CW_X
 

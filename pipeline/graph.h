@@ -132,7 +132,7 @@ static inline bool cw_cap_reached(const struct cw_cap_look *look)
 
 struct cw_cap_look cw_cap_look(const struct cw_filter_look *look, uint32_t cap);
 
-/* What another candidate of the customer is to an item. */
+/* What another candidate of the customer, the one at `row`, is to an item. */
 enum cw_standing {
     CW_STANDING_APART,     /* this very one, another program's, or carts run in parallel */
     CW_STANDING_GIVES_WAY, /* superseded by the item */
@@ -140,6 +140,6 @@ enum cw_standing {
 };
 
 enum cw_standing cw_standing_of(const struct cw_pipeline *p, const struct cw_item *item,
-                                cw_row other);
+                                cw_row row);
 
 #endif

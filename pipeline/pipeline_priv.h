@@ -344,9 +344,9 @@ void cw_message_forget(struct cw_pipeline *p, const struct cw_candidate_row *can
 cw_row cw_message_find(const struct cw_pipeline *p, struct cw_view id, uint64_t hash);
 struct cw_view cw_message_owner(const struct cw_message_row *message);
 
-/* Notes what came back about a message; REPEATED when it was noted before. */
+/* Notes what came back about the message at `row`; REPEATED when it was noted before. */
 enum cw_event_fate cw_engage_note(struct cw_pipeline *p, struct cw_customer *customer,
-                                  cw_row candidate, cw_row message, enum cw_event_type type,
+                                  cw_row candidate, cw_row row, enum cw_event_type type,
                                   int64_t time);
 
 /* program_set.c: programs in slots */
@@ -431,43 +431,44 @@ const struct cw_variant *cw_touch_variant(const struct cw_program *program,
                                           const struct cw_touch *touch, struct cw_view customer);
 int64_t cw_touch_delay(const struct cw_program *program, const struct cw_touch *touch,
                        struct cw_view customer);
-void cw_touch_fire(struct cw_pipeline *p, struct cw_customer *customer, cw_row candidate,
-                   uint32_t touch);
+/* Here and below `row` is a candidate's, and `number` says which of its touches. */
+void cw_touch_fire(struct cw_pipeline *p, struct cw_customer *customer, cw_row row,
+                   uint32_t number);
 
 /* A touch that may have been sent at that time counts as claimed then: it is SENDING. */
-void cw_touch_assume(struct cw_pipeline *p, struct cw_customer *customer, cw_row candidate,
-                     uint32_t touch, int64_t at);
+void cw_touch_assume(struct cw_pipeline *p, struct cw_customer *customer, cw_row row,
+                     uint32_t number, int64_t at);
 
 /* hold.c: when a touch that may be sent can be; CW_TIME_NONE: now. Only asked for when live. */
 /* When a pending touch is looked at next: when it is due, but for one that waits in a hold. */
 int64_t cw_touch_wakes(const struct cw_pipeline *p, struct cw_view customer,
                        const struct cw_touch_row *touch);
-int64_t cw_touch_hold(struct cw_pipeline *p, const struct cw_customer *customer, cw_row candidate,
-                      uint32_t touch, enum cw_touch_reason *reason);
+int64_t cw_touch_hold(struct cw_pipeline *p, const struct cw_customer *customer, cw_row row,
+                      uint32_t number, enum cw_touch_reason *reason);
 
 /* deliver.c: what becomes of a message that a channel took */
 
 /* The touch was sent: counts it, tells it while the journey goes on. */
-void cw_touch_went_out(struct cw_pipeline *p, struct cw_customer *customer, cw_row candidate,
-                       uint32_t touch, struct cw_view message_id);
+void cw_touch_went_out(struct cw_pipeline *p, struct cw_customer *customer, cw_row row,
+                       uint32_t number, struct cw_view message_id);
 /* True when something came back that only a message that arrived can bring. */
 bool cw_touch_arrived(const struct cw_touch_row *touch);
 /* Puts a touch into another state; the candidate's place in the indexes follows. */
-void cw_touch_become(struct cw_pipeline *p, cw_row candidate, uint32_t touch,
-                     enum cw_touch_state state);
+void cw_touch_become(struct cw_pipeline *p, cw_row row, uint32_t number, enum cw_touch_state state);
 /* A touch that will not be tried again and of which an attempt is in doubt. */
-void cw_touch_in_doubt(struct cw_pipeline *p, struct cw_customer *customer, cw_row candidate,
-                       uint32_t touch, enum cw_touch_reason reason);
+void cw_touch_in_doubt(struct cw_pipeline *p, struct cw_customer *customer, cw_row row,
+                       uint32_t number, enum cw_touch_reason reason);
 /* What becomes of a touch that is SENDING when nobody will ever tell: as when its channel told
    UNKNOWN. */
-void cw_touch_settle_unknown(struct cw_pipeline *p, struct cw_customer *customer, cw_row candidate,
-                             uint32_t touch);
+void cw_touch_settle_unknown(struct cw_pipeline *p, struct cw_customer *customer, cw_row row,
+                             uint32_t number);
 /* Takes back what the last claim charged. */
-void cw_touch_uncharge(struct cw_pipeline *p, struct cw_customer *customer, cw_row candidate,
-                       uint32_t touch);
+void cw_touch_uncharge(struct cw_pipeline *p, struct cw_customer *customer, cw_row row,
+                       uint32_t number);
 /* When to ask a channel again that has no room. */
 int64_t cw_touch_room_at(const struct cw_pipeline *p, struct cw_view message_id, uint32_t waits);
-void cw_session_fire(struct cw_pipeline *p, struct cw_customer *customer, cw_row cart,
+/* `row`: the cart's. */
+void cw_session_fire(struct cw_pipeline *p, struct cw_customer *customer, cw_row row,
                      uint32_t slot);
 /* Through each program that wants it; false when one had no room for it. */
 bool cw_abandon_run(struct cw_pipeline *p, struct cw_customer *customer,

@@ -55,7 +55,7 @@ bool cw_durable_load_forget(void *with);
 
 /* durable.c */
 void cw_durable_log_options(const struct cw_durable *durable, const struct cw_disk *disk,
-                            uint32_t core, struct cw_log_options *options);
+                            uint32_t number, struct cw_log_options *options);
 /* Of a core that the manifest tells of: one that is not there is missing. */
 CW_MUST_USE cw_err cw_durable_open_disk(struct cw_durable *durable, uint32_t core,
                                         struct cw_fault *fault);

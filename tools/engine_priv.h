@@ -198,18 +198,18 @@ struct cw_engine {
 /* Programs and templates anew, on all cores or on none; problems are appended to told. */
 int cw_engine_reload_told(struct cw_engine *engine, struct cw_text *told);
 
-/* engine.c */
-int64_t cw_engine_now_ms(void *core);
+/* engine.c; here and below `self` is a core, for cw_engine_wake the engine */
+int64_t cw_engine_now_ms(void *self);
 /* The same for the control plane, on its thread; CW_TIME_NONE: time is what events say. */
 int64_t cw_engine_control_ms(struct cw_engine *engine);
-void cw_engine_wake(void *engine, uint32_t core);
+void cw_engine_wake(void *self, uint32_t shard);
 
 /* engine_state.c: opens the state and reads it into the cores. */
 CW_MUST_USE cw_err cw_engine_recover(struct cw_engine *engine, struct cw_fault *fault);
 /* Once a turn, on its core. */
 void cw_engine_look_after_state(struct cw_core *core);
-void cw_engine_settled(void *core, uint64_t sequence, int64_t until, bool end);
-bool cw_engine_finished(void *core);
+void cw_engine_settled(void *self, uint64_t sequence, int64_t until, bool end);
+bool cw_engine_finished(void *self);
 void cw_engine_say_state(const struct cw_engine *engine, FILE *to);
 
 /* Counters of the store, after the server's. */
@@ -240,7 +240,7 @@ void cw_engine_task_close(struct cw_engine *engine);
 /* At a start, once the state is read: the time at which the engine begins; `mark` is the latest one
    that the state says, 0: none. Adds to *held what the clock is a reason for, or takes it away. */
 int64_t cw_engine_clock_begin(struct cw_engine *engine, int64_t mark, uint32_t *held);
-int64_t cw_engine_clock_latest_ms(void *core);
+int64_t cw_engine_clock_latest_ms(void *self);
 /* The wall clock as it stands is right, somebody says. */
 void cw_engine_clock_confirm(struct cw_engine *engine, int64_t offset_ns);
 void cw_engine_clock_turn(struct cw_core *core);     /* once a turn, on its core */
