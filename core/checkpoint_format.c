@@ -1,10 +1,12 @@
 /* XXH3 is compiled in: the library of Debian is built for SSE2 alone. No streaming state is kept,
    which with a seed would have to be initialised first (XXH3_INITSTATE). */
 #define XXH_INLINE_ALL
+#define _GNU_SOURCE 1 /* strerrordesc_np */
 #include "core/checkpoint_priv.h"
 
 #include "core/format.h"
 
+#include <string.h>
 #include <xxhash.h>
 
 uint64_t cw_checkpoint_head_hash(const struct cw_checkpoint_head *head)
@@ -105,7 +107,7 @@ cw_err cw_checkpoint_list(const struct cw_disk *disk, struct cw_checkpoint_names
     int error = disk->list(disk->self, list_found, names);
     if (error != 0) {
         cw_err err = cw_fail(fault, CW_ERR_IO, "checkpoints: listing the directory: %s",
-                             strerror(error));
+                             strerrordesc_np(error));
         fault->sys_errno = error;
         return err;
     }

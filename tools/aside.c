@@ -130,17 +130,17 @@ static void start_guard(struct cw_aside *aside)
         return;
     }
     (void)sigfillset(&all);
-    (void)sigprocmask(SIG_SETMASK, &all, &before); /* none between fork and SIG_IGN */
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before); /* none between fork and SIG_IGN */
     aside->pid = fork();
     if (aside->pid == 0) {
         for (size_t i = 0; i < CW_COUNTOF(signals); i++) {
             (void)signal(signals[i], SIG_IGN);
         }
-        (void)sigprocmask(SIG_SETMASK, &before, NULL);
+        (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
         (void)close(ends[1]);
         guard(aside, ends[0]);
     }
-    (void)sigprocmask(SIG_SETMASK, &before, NULL);
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
     (void)close(ends[0]);
     aside->guard = ends[1];
     if (aside->pid < 0) {

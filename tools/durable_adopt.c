@@ -39,9 +39,9 @@ static cw_err lock_directory(struct cw_durable *durable, struct cw_fault *fault)
     char path[4096];
     if (mkdir(directory, 0700) != 0 && errno != EEXIST) {
         return cw_fail(fault, CW_ERR_INVALID,
-                       "memory: %s cannot be made (%s); name a directory on tmpfs or hugetlbfs, "
+                       "memory: %s cannot be made (%m); name a directory on tmpfs or hugetlbfs, "
                        "such as /dev/shm/cartwheel",
-                       directory, strerror(errno));
+                       directory);
     }
     if (cw_keep_kind(directory) == NULL) {
         return cw_fail(fault, CW_ERR_INVALID,

@@ -533,9 +533,8 @@ static void flush_decisions(struct cw_engine *engine, bool *failed)
     bool bad = fflush(engine->options.decisions) != 0 || ferror(engine->options.decisions) != 0;
     if (bad && !*failed) {
         (void)fprintf(stderr,
-                      "cartwheel: decisions cannot be written (%s): some are lost; the "
-                      "engine goes on\n",
-                      strerror(errno));
+                      "cartwheel: decisions cannot be written (%m): some are lost; the "
+                      "engine goes on\n");
         *failed = true;
     }
 }

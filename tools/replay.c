@@ -288,7 +288,8 @@ static int run(struct replay *replay, struct cw_fault *fault)
     if (cw_runtime_start(&runtime, replay->shards, replay->options.cores, true, fault) !=
         CW_ERR_OK) {
         (void)cw_failure(fault);
-        exit(CW_EXIT_FAILURE); /* shards that started wait for those that did not */
+        /* Shards that started wait for those that did not. */
+        exit(CW_EXIT_FAILURE); /* NOLINT(concurrency-mt-unsafe): no other thread ends the process */
     }
     while (cw_lines_merge(&replay->lines, print_line, replay)) {
         /* until every lane has ended */

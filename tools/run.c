@@ -248,7 +248,8 @@ static int serve(struct cw_engine *engine, int signals)
     struct cw_text ready = {0};
     if (cw_engine_start(engine, &fault) != CW_ERR_OK) {
         (void)cw_failure(&fault);
-        exit(CW_EXIT_FAILURE); /* shards that started wait for those that did not */
+        /* Shards that started wait for those that did not. */
+        exit(CW_EXIT_FAILURE); /* NOLINT(concurrency-mt-unsafe): no other thread ends the process */
     }
     cw_text_puts(&ready, "ready ");
     cw_engine_addresses(engine, &ready);
