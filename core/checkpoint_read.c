@@ -305,7 +305,7 @@ cw_err cw_checkpoint_read(const struct cw_disk *disk, const uint8_t store[16], u
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED) {
         return cw_fail(fault, CW_ERR_IO, "checkpoints: mmap of %llu bytes",
-                       (unsigned long long)(SIDES * side_bytes));
+                       (unsigned long long)SIDES * side_bytes);
     }
     /* The disk takes a huge page in one piece, and hundreds of small ones one by one. */
     (void)madvise(memory, SIDES * side_bytes, MADV_HUGEPAGE);

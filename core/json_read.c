@@ -174,7 +174,9 @@ double cw_json_number(struct cw_view raw)
     /* Both are exact, so the one rounding of the quotient is the right one (Clinger). */
     double number = (double)(int64_t)value;
     if (point != end) {
-        number /= power[end - point];
+        size_t decimals = (size_t)(end - point);
+        CW_ASSERT_HOT(decimals < CW_COUNTOF(power));
+        number /= power[decimals];
     }
     return minus ? -number : number;
 }

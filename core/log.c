@@ -54,7 +54,8 @@ cw_err cw_log_new(struct cw_log **log, const struct cw_log_options *options,
     l->options = *options;
     l->disk = options->disk;
     l->segment_bytes = options->segment_bytes == 0 ? UINT64_C(64) << 20 : options->segment_bytes;
-    CW_ASSERT(l->segment_bytes % CW_DISK_BLOCK == 0 && l->segment_bytes >= 2 * CW_DISK_BLOCK);
+    CW_ASSERT(l->segment_bytes % CW_DISK_BLOCK == 0 &&
+              l->segment_bytes >= UINT64_C(2) * CW_DISK_BLOCK);
     l->file = l->fresh = l->making_file = CW_DISK_FILE_NONE;
     l->sealed = true;
     l->segments = cw_log_map(CW_LOG_SEGMENTS_MAX * sizeof *l->segments);

@@ -21,11 +21,11 @@ enum {
 bool cw_log_reader_init(struct cw_log_reader *reader, const struct cw_disk *disk)
 {
     *reader = (struct cw_log_reader){.disk = disk, .file = CW_DISK_FILE_NONE};
-    reader->memory = cw_log_map(CW_LOG_SIDES * SIDE_BYTES);
+    reader->memory = cw_log_map((size_t)CW_LOG_SIDES * SIDE_BYTES);
     if (reader->memory == NULL) {
         return false;
     }
-    (void)madvise(reader->memory, CW_LOG_SIDES * SIDE_BYTES, MADV_HUGEPAGE);
+    (void)madvise(reader->memory, (size_t)CW_LOG_SIDES * SIDE_BYTES, MADV_HUGEPAGE);
     for (uint32_t i = 0; i < CW_LOG_SIDES; i++) {
         reader->sides[i].at = reader->memory + (size_t)i * SIDE_BYTES + CARRIED_BYTES;
     }
@@ -35,7 +35,7 @@ bool cw_log_reader_init(struct cw_log_reader *reader, const struct cw_disk *disk
 void cw_log_reader_deinit(struct cw_log_reader *reader)
 {
     cw_log_reader_close(reader);
-    cw_log_unmap(reader->memory, CW_LOG_SIDES * SIDE_BYTES);
+    cw_log_unmap(reader->memory, (size_t)CW_LOG_SIDES * SIDE_BYTES);
     cw_log_unmap(reader->large, reader->large_bytes);
 }
 

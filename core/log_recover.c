@@ -580,7 +580,7 @@ static cw_err find_room(struct cw_log_recovery *r, bool *cut)
 {
     struct cw_log *log = r->log;
     uint64_t half = log->want_bytes / 2 / CW_DISK_BLOCK * CW_DISK_BLOCK;
-    if (*cut && (half < log->segment_bytes / SHORTEST_PART || half < 2 * CW_DISK_BLOCK)) {
+    if (*cut && (half < log->segment_bytes / SHORTEST_PART || half < UINT64_C(2) * CW_DISK_BLOCK)) {
         errno = ENOSPC;
         return cw_fail(r->fault, CW_ERR_IO, "no room for a segment of its log");
     }

@@ -159,7 +159,7 @@ static bool is_whole(struct cw_view text)
     }
     struct cw_view rest = {text.data + text.bytes - line, line};
     struct cw_view value;
-    uint8_t told[8];
+    uint8_t told[8] = {0};
     bool good = take_line(&rest, "hash", &value) && hex(value, told, sizeof told);
     uint64_t hash = XXH3_64bits(text.data, text.bytes - line);
     for (uint32_t i = 0; good && i < sizeof told; i++) {

@@ -49,7 +49,8 @@ cw_err cw_mesh_open(struct cw_mesh **mesh, uint32_t shards, struct cw_fault *fau
     }
     struct cw_mesh *made = cw_arena_zalloc(&own, sizeof *made, CW_CACHE_LINE);
     made->shards = shards;
-    made->pairs = cw_arena_zalloc(&own, shards * shards * sizeof *made->pairs, CW_CACHE_LINE);
+    made->pairs =
+        cw_arena_zalloc(&own, (size_t)shards * shards * sizeof *made->pairs, CW_CACHE_LINE);
     for (uint32_t from = 0; from < shards && err == CW_ERR_OK; from++) {
         for (uint32_t to = 0; to < shards && err == CW_ERR_OK; to++) {
             struct pair *pair = pair_of(made, from, to);

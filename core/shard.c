@@ -156,6 +156,7 @@ static void run_batch(struct cw_shard *shard, struct cw_batch *batch)
 static bool run_batches(struct cw_shard *shard)
 {
     uint32_t shards = cw_mesh_shards(shard->mesh);
+    CW_ASSERT_HOT(shards > 0);
     uint32_t tries = shard->ordered ? 1 : shards;
     bool worked = false;
     for (uint32_t i = 0; i < tries && !full(shard); i++) {

@@ -138,6 +138,7 @@ bool cw_snapshot_end(struct cw_snapshot_writer *writer)
 
 /* ---- reading ---- */
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): the reader writes there */
 void cw_snapshot_reader_begin(struct cw_snapshot_reader *reader, char *room,
                               const struct cw_snapshot_receiver *receiver)
 {

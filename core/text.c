@@ -182,6 +182,7 @@ void cw_text_number(struct cw_text *text, double value)
             digits[count++] = *p;
         }
     }
+    CW_ASSERT_HOT(count > 0);
     bool minus = p[1] == '-';
     int exponent = 0;
     for (p += 2; p < end; p++) {
