@@ -12,7 +12,7 @@ struct cw_exchange *cw_exchange_create(struct cw_pool *pool, size_t bytes, size_
 }
 
 /* A view into the old block as the same view into its copy. */
-static struct cw_view moved(struct cw_view view, const char *from, char *to)
+static struct cw_view moved(struct cw_view view, const char *from, const char *to)
 {
     if (view.data != NULL) {
         view.data = to + (view.data - from);

@@ -95,11 +95,11 @@ static bool first_line(struct cw_server *server, struct cw_view line, enum cw_ro
     struct cw_view given = {secret, bytes};
     bool fine = false;
     if (memchr(secret, ':', bytes) != NULL) {
-        memcpy(value, "Basic ", 6);
+        memcpy(value, "Basic ", 6); /* NOLINT(bugprone-not-null-terminated-result): a view */
         struct cw_view basic = {value, 6 + base64(given, value + 6)};
         fine = check(server, CW_VIEW("authorization"), basic, role);
     } else {
-        memcpy(value, "Bearer ", 7);
+        memcpy(value, "Bearer ", 7); /* NOLINT(bugprone-not-null-terminated-result): a view */
         memcpy(value + 7, secret, bytes);
         fine = check(server, CW_VIEW("authorization"), (struct cw_view){value, bytes + 7}, role) ||
                check(server, CW_VIEW("x-api-key"), given, role);

@@ -201,6 +201,7 @@ static void name_refusals(struct cw_server *server)
     for (uint32_t i = 1; i < CW_HTTP_REFUSAL_COUNT; i++) {
         const char *name = cw_http_refusal_info((enum cw_http_refusal)i)->name;
         char *out = server->refusal_names[i];
+        /* NOLINTNEXTLINE(bugprone-not-null-terminated-result): its end follows */
         memcpy(out, "http_refused_", 13);
         uint32_t at = 13;
         for (; *name != '\0' && at < 50; name++) {
