@@ -48,7 +48,9 @@ static uint32_t score_bucket_of(const struct cw_candidate_row *candidate)
 static uint32_t value_bucket_of(const struct cw_candidate_row *candidate)
 {
     uint32_t class = 1;
-    for (double value = candidate->cart_value; value >= 2; value /= 2) {
+    double value = candidate->cart_value;
+    while (value >= 2) {
+        value /= 2;
         class ++;
     }
     class = class < CW_VALUE_CLASSES ? class : CW_VALUE_CLASSES - 1;

@@ -192,6 +192,7 @@ static struct cw_view bus_name(struct cw_view bus)
     if (!cw_view_starts_like(bus, CW_VIEW("arn:"))) {
         return bus;
     }
+    CW_ASSERT_HOT(bus.data != NULL);
     for (uint32_t i = 0; i + mark.bytes < bus.bytes; i++) {
         if (memcmp(bus.data + i, mark.data, mark.bytes) == 0) {
             uint32_t used = i + mark.bytes;

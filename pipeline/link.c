@@ -38,7 +38,7 @@ void cw_message_id(uint32_t partitions, struct cw_view program, struct cw_view c
                    char id[CW_MESSAGE_ID_BYTES])
 {
     /* Decision D10 in README.md: the same id for all attempts, for ever. */
-    char input[4 * sizeof(uint32_t) + sizeof(int64_t) + 3 * CW_ID_BYTES_MAX];
+    char input[4 * sizeof(uint32_t) + sizeof(int64_t) + 3 * (size_t)CW_ID_BYTES_MAX];
     const struct cw_view parts[] = {program, customer, cart};
     uint32_t bytes = 0;
     for (uint32_t i = 0; i < CW_COUNTOF(parts); i++) {

@@ -242,6 +242,7 @@ static cw_err options_multiply(struct cw_pattern_place *place, struct options *a
         for (uint32_t j = 0; j < b->ends.count; j++) {
             uint32_t start = product.pairs.count;
             for (uint32_t p = options_start(a, i); p < a->ends.at[i]; p++) {
+                /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): none ends behind them */
                 CW_PATTERN_PUSH(&product.pairs, a->pairs.at[p]);
             }
             for (uint32_t p = options_start(b, j); p < b->ends.at[j]; p++) {
@@ -526,6 +527,7 @@ cw_err cw_pattern_add(struct cw_pattern_set *set, struct cw_view json,
     };
     cw_err err = parse(&c, json, &copy, &doc);
     if (err == CW_ERR_OK) {
+        CW_ASSERT(doc.nodes != NULL);
         err = compile_object(&c, 0, 0, &options);
     }
     if (err == CW_ERR_OK && set->pairs.count + options.pairs.count > CW_PATTERN_ITEMS_MAX) {

@@ -432,7 +432,7 @@ static cw_err put_row(struct cw_pipeline *p, struct cw_table *table, uint64_t ha
 static cw_err open_meta(struct cw_pipeline *p, struct cw_fault *fault)
 {
     struct cw_table_options options = {.name = "loaded",
-                                       .rows_max = CW_CORES_MAX * 128,
+                                       .rows_max = UINT64_C(128) * CW_CORES_MAX,
                                        .bytes_max = (uint64_t)1 << 30,
                                        .hash = p->options.hash,
                                        .value_bytes_hint = sizeof(struct cw_meta_program)};
@@ -503,6 +503,7 @@ cw_err cw_pipeline_load_batch(struct cw_pipeline *p, const struct cw_record *rec
         if (refused != CW_ERR_OK) {
             break;
         }
+        /* NOLINTNEXTLINE(clang-analyzer-core.CallAndMessage): written, it was not refused */
         cw_table_prefetch_put(places[placed].table, places[placed].hash);
     }
     for (uint32_t i = 0; i < placed; i++) {

@@ -16,7 +16,7 @@ static void hex(struct dump *d, const void *data, uint32_t bytes)
     static const char digits[] = "0123456789abcdef";
     const unsigned char *from = data;
     char *to = cw_text_room(&d->text, 2 * (size_t)bytes + 1);
-    for (uint32_t i = 0; i < bytes; i++) {
+    for (size_t i = 0; i < bytes; i++) {
         to[2 * i] = digits[from[i] >> 4];
         to[2 * i + 1] = digits[from[i] & 15];
     }

@@ -11,7 +11,8 @@
 #include <string.h>
 
 enum {
-    LAYOUT = 2
+    LAYOUT = 2,
+    VALUE_BYTES = sizeof(uint64_t)
 };
 
 /* The numbers: never changed, never used again. 36 is the next. */
@@ -66,7 +67,7 @@ static const struct {
 #define CW_X(name, number_)                 \
     {.at = offsetof(struct cw_fates, name), \
      .number = (number_),                   \
-     .values = sizeof(((struct cw_fates *)NULL)->name) / sizeof(uint64_t)},
+     .values = sizeof(((struct cw_fates *)NULL)->name) / VALUE_BYTES},
     COUNTERS(CW_X)
 #undef CW_X
 };

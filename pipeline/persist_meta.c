@@ -150,7 +150,7 @@ void cw_pipeline_note(struct cw_pipeline *p)
 
 static bool is_duration(int64_t ms)
 {
-    return ms >= 0 && ms <= 100 * 366 * CW_DAY_MS;
+    return ms >= 0 && ms <= CW_DAY_MS * 366 * 100;
 }
 
 static bool program_good(struct cw_view value, bool retired)

@@ -6,7 +6,7 @@
 #include "pipeline/pipeline_priv.h"
 
 /* No time in rows is later: what follows from an event, years after the last one that is taken. */
-#define CW_ROW_TIME_END (CW_EVENT_TIME_END + 5 * 366 * CW_DAY_MS)
+#define CW_ROW_TIME_END (CW_EVENT_TIME_END + CW_DAY_MS * 366 * 5)
 
 /* No core has a higher number. */
 #define CW_CORES_MAX 1024u
@@ -34,7 +34,7 @@ struct cw_meta_clock {
 };
 
 /* persist_fates.c: counters as a value, and back; NULL, or what is wrong with it. */
-#define CW_FATES_IMAGE_BYTES (8 + sizeof(struct cw_fates) + 36 * 8)
+#define CW_FATES_IMAGE_BYTES (8 + sizeof(struct cw_fates) + 36 * sizeof(uint64_t))
 void cw_fates_write(const struct cw_fates *fates, uint8_t image[CW_FATES_IMAGE_BYTES]);
 CW_MUST_USE const char *cw_fates_read(struct cw_fates *fates, struct cw_view image);
 

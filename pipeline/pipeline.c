@@ -499,8 +499,8 @@ bool cw_pipeline_advance_within(struct cw_pipeline *p, int64_t now)
 void cw_pipeline_journal(struct cw_pipeline *p, struct cw_journal *journal)
 {
     p->journal = journal;
-    for (uint8_t i = 0; i < CW_TABLE_NUMBER_COUNT; i++) {
-        cw_table_journal(cw_pipeline_table(p, (enum cw_table_number)i), journal, i);
+    for (uint32_t i = 0; i < CW_TABLE_NUMBER_COUNT; i++) {
+        cw_table_journal(cw_pipeline_table(p, (enum cw_table_number)i), journal, (uint8_t)i);
     }
 }
 

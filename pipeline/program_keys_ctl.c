@@ -27,7 +27,7 @@ CW_PROGRAM_TABLES(CW_TABLE)
 #undef CW_TABLE
 #undef CW_ROW
 
-#define CW_TABLE(rows, table, what) &table,
+#define CW_TABLE(rows, table, what) &(table),
 const struct cw_options *const cw_program_tables[] = {CW_PROGRAM_TABLES(CW_TABLE) NULL};
 #undef CW_TABLE
 /* clang-format on */

@@ -12,7 +12,7 @@
 
 enum {
     SERVER_COUNTERS_MAX = 96,
-#define CW_X(name) +1
+#define CW_X(name) +1 /* NOLINT(bugprone-macro-parentheses): a part of a sum */
     TABLES = 0 CW_TABLES(CW_X)
 #undef CW_X
 };
@@ -343,6 +343,7 @@ static void write_server(struct exposition *e, const struct report *r)
         family(e, name, counts ? "counter" : "gauge", from->help);
         sample(e, NULL, NULL, from->value);
     }
+    e->name = NULL; /* the last family's ends here */
 }
 
 static void write_histogram(struct exposition *e, const char *name, const char *help,

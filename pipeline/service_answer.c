@@ -149,7 +149,7 @@ static void refuse_lines(struct cw_service *service, const struct cw_open *open)
     char why[96];
     (void)cw_format(why, sizeof why,
                     "there is no room for line %llu now: send all after the last ack again later",
-                    (unsigned long long)(open->request.line + open->first_refused));
+                    (unsigned long long)open->request.line + open->first_refused);
     cw_service_busy(service, &open->request, why);
 }
 

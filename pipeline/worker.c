@@ -130,6 +130,7 @@ static void decode(void *self, const struct cw_chunk *chunk, struct cw_batch *co
 {
     struct cw_worker *worker = self;
     uint32_t own = worker->options.pipeline.core;
+    CW_ASSERT(count > 0 && own < count);
     for (uint32_t i = 0; i < count; i++) {
         struct share *share = cw_arena_zalloc(&batches[i]->arena, sizeof *share, 8);
         share->file = chunk->file;

