@@ -93,6 +93,7 @@ static struct cw_view line_at(const struct state *state, uint64_t i)
 static void *setup_decoded(bool tiny)
 {
     struct state *state = setup(tiny);
+    /* NOLINTNEXTLINE(bugprone-sizeof-expression): an array of pointers */
     state->events = calloc(state->lines, sizeof *state->events);
     CW_ASSERT(state->events != NULL);
     int64_t clock = 0;

@@ -160,6 +160,7 @@ static uint64_t run_mesh(void *self, uint64_t *units)
             continue;
         }
         const uint64_t *events = batch->content;
+        CW_ASSERT(events != NULL || !state->payload);
         sum += events != NULL;
         for (uint32_t e = 0; state->payload && e < EVENTS_PER_BATCH; e++) {
             sum += events[e];

@@ -3,8 +3,6 @@
 
 #include <string.h>
 
-#include <string.h>
-
 static const char help[] =
     "usage: cartwheel config [--help]\n"
     "\n"

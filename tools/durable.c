@@ -445,6 +445,7 @@ static cw_err relink(struct cw_durable *durable, struct cw_pipeline *const *pipe
 {
     const uint32_t count = durable->options.cores;
     const struct cw_relink how = {.cores_before = cores_before, .cores = count};
+    CW_ASSERT(count > 0);
     struct linker *linkers = calloc(count, sizeof *linkers);
     CW_ASSERT(linkers != NULL);
     for (uint32_t i = 0; i < count; i++) {

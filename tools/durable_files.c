@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -45,13 +46,13 @@ static void name_epoch(char name[EPOCH_NAME_BYTES], uint64_t epoch)
 /* False when it is not exactly such a name: somebody else's, and left alone. */
 static bool is_epoch(const char *name, uint64_t *epoch)
 {
+    static const char prefix[] = "epoch-";
     char same[EPOCH_NAME_BYTES];
-    unsigned long long number;
-    if (sscanf(name, "epoch-%20llu", &number) != 1) {
+    if (strncmp(name, prefix, sizeof prefix - 1) != 0) {
         return false;
     }
-    *epoch = number;
-    name_epoch(same, number);
+    *epoch = strtoull(name + sizeof prefix - 1, NULL, 10);
+    name_epoch(same, *epoch);
     return strcmp(name, same) == 0;
 }
 
@@ -76,7 +77,7 @@ static uint64_t any_epoch(const char *directory)
 static cw_err load(void *self, struct cw_manifest *manifest, struct cw_fault *fault)
 {
     const char *directory = ((const struct cw_durable_directory *)self)->path;
-    struct cw_manifest found[2];
+    struct cw_manifest found[2] = {{.cores = 0}, {.cores = 0}};
     struct cw_fault faults[2];
     cw_err errs[2];
     for (uint32_t i = 0; i < 2; i++) {

@@ -27,10 +27,11 @@ static struct span span_of(int64_t ms)
 {
     struct span span;
     int64_t minutes = (ms < 0 ? -ms : ms) / 60000;
-    if (minutes >= 2 * 24 * 60) {
-        (void)snprintf(span.text, sizeof span.text, "%lld days", (long long)(minutes / (24 * 60)));
-    } else if (minutes >= 120) {
-        (void)snprintf(span.text, sizeof span.text, "%lld h %lld min", (long long)(minutes / 60),
+    int64_t hours = minutes / 60;
+    if (hours >= 48) {
+        (void)snprintf(span.text, sizeof span.text, "%lld days", (long long)(hours / 24));
+    } else if (hours >= 2) {
+        (void)snprintf(span.text, sizeof span.text, "%lld h %lld min", (long long)hours,
                        (long long)(minutes % 60));
     } else {
         (void)snprintf(span.text, sizeof span.text, "%lld min", (long long)minutes);

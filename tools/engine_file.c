@@ -81,7 +81,7 @@ static const struct cw_options event_names = {"an event's name", event_list, EVE
 
 static const struct cw_option type_list[] = {
 #define CW_X(id, usual_source, usual_type) \
-    {.name = usual_type, .type = CW_OPTION_MAPPING, .inner = &event_names, \
+    {.name = (usual_type), .type = CW_OPTION_MAPPING, .inner = &event_names, \
      .help = "instead of " usual_source " / " usual_type},
     CW_EVENT_TYPES(CW_X)
 #undef CW_X

@@ -61,6 +61,7 @@ static void list_if_free(struct cw_load_thread *thread, struct cw_load_connectio
 static struct cw_load_connection *find_free(struct cw_load_thread *thread)
 {
     while (thread->maybe_count > 0) {
+        CW_ASSERT(thread->maybe_first < thread->connection_count);
         struct cw_load_connection *connection =
             &thread->connections[thread->maybe_free[thread->maybe_first]];
         thread->maybe_first = (thread->maybe_first + 1) % thread->connection_count;

@@ -222,6 +222,7 @@ static uint64_t stopping_ns; /* written before the handler below is there */
 static void stop_at_once(int number)
 {
     (void)number;
+    /* NOLINTNEXTLINE(bugprone-signal-handler): it is clock_gettime, which a handler may call */
     if (cw_clock_monotonic_ns() - stopping_ns > AGAIN_NS) {
         static const char said[] = "stopped at once\n";
         (void)!write(STDERR_FILENO, said, sizeof said - 1);
