@@ -177,6 +177,7 @@ static void close_state(void *state)
 {
     struct state *s = state;
     for (uint32_t i = 0; i < s->parsed_count; i++) {
+        /* NOLINTNEXTLINE(performance-no-int-to-ptr): only readers are const */
         free((void *)(uintptr_t)s->parsed[i].nodes);
     }
     cw_corpus_free(&s->corpus);

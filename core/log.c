@@ -84,7 +84,8 @@ void cw_log_free(struct cw_log *log)
     }
     cw_log_unmap(log->head, CW_DISK_BLOCK);
     cw_log_unmap(log->own, CW_DISK_BLOCK);
-    cw_log_unmap((void *)(uintptr_t)log->zeroes, CW_LOG_SLICE_BYTES); /* const: nobody writes it */
+    /* NOLINTNEXTLINE(performance-no-int-to-ptr): const, as nobody writes it */
+    cw_log_unmap((void *)(uintptr_t)log->zeroes, CW_LOG_SLICE_BYTES);
     cw_log_unmap(log->segments, CW_LOG_SEGMENTS_MAX * sizeof *log->segments);
     cw_log_unmap(log, sizeof *log);
 }

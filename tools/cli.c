@@ -176,6 +176,12 @@ cw_err cw_file_read(const char *path, size_t bytes_max, struct cw_view *content,
     return err;
 }
 
+void cw_file_free(struct cw_view content)
+{
+    /* NOLINTNEXTLINE(performance-no-int-to-ptr): it came from malloc, only readers are const */
+    free((void *)(uintptr_t)content.data);
+}
+
 /* A line that ends within a JSON value. */
 static bool goes_on(struct cw_view line)
 {

@@ -70,9 +70,10 @@ void cw_problems_print(const struct cw_problems *problems, FILE *to);
 void cw_lines_advise(const char *name, struct cw_view first);
 
 /* Reads a whole file ("-": standard input) of at most bytes_max into memory of its own, followed
-   by CW_JSON_PADDING zero bytes. free() data when done. */
+   by CW_JSON_PADDING zero bytes; cw_file_free when done. */
 CW_MUST_USE cw_err cw_file_read(const char *path, size_t bytes_max, struct cw_view *content,
                                 struct cw_fault *fault);
+void cw_file_free(struct cw_view content);
 
 /* Files that are part of the program: `models/purchase-intent-v4.json`, `templates/...`,
    `programs/...`. NULL data when there is no such file. */

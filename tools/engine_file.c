@@ -3,7 +3,6 @@
 #include "core/mesh.h"
 #include "tools/engine_file_priv.h"
 
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -347,7 +346,7 @@ cw_err cw_engine_file_read(struct cw_engine_file *file, const char *path, struct
     err = cw_engine_file_parse(file, yaml, path, CW_SECRETS_NEEDED, &problems, fault);
     cw_problems_print(&problems, stderr);
     cw_problems_deinit(&problems);
-    free((void *)(uintptr_t)yaml.data);
+    cw_file_free(yaml);
     return err;
 }
 
@@ -469,7 +468,7 @@ int cw_programs_not_engine(const char *command, const char *const *programs, uin
             continue;
         }
         bool is = cw_engine_file_is(yaml);
-        free((void *)(uintptr_t)yaml.data);
+        cw_file_free(yaml);
         if (is) {
             return cw_usage_error(command,
                                   "%s is an engine file, not a program; type: cartwheel %s -c %s",

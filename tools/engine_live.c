@@ -183,7 +183,7 @@ static struct cw_view read_secret_file(struct cw_engine_reader *reader, uint32_t
         cw_option_remark(&reader->in, node, "everybody on this machine can read it; chmod 600");
     }
     struct cw_view kept = cw_engine_keep(reader, content);
-    free((void *)(uintptr_t)content.data);
+    cw_file_free(content);
     return kept;
 }
 

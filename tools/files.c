@@ -133,10 +133,11 @@ cw_err cw_files_open(struct cw_files *files, const char *const *names, uint32_t 
 void cw_files_close(struct cw_files *files)
 {
     for (uint32_t i = 0; i < files->count; i++) {
+        void *text = (void *)(uintptr_t)files->list[i].text; /* NOLINT(performance-no-int-to-ptr) */
         if (files->list[i].mapped_bytes > 0) {
-            (void)munmap((void *)(uintptr_t)files->list[i].text, files->list[i].mapped_bytes);
+            (void)munmap(text, files->list[i].mapped_bytes);
         } else {
-            free((void *)(uintptr_t)files->list[i].text);
+            free(text); /* it came from malloc or mmap, and only its readers are const */
         }
     }
     files->count = 0;

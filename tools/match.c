@@ -6,7 +6,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -185,7 +184,7 @@ static int open_pattern(struct match *m, const char *path, struct cw_fault *faul
         cw_pattern_set_seal(m->set);
         remark_rest(m, path, pattern);
     }
-    free((void *)(uintptr_t)pattern.data); /* NOLINT(performance-no-int-to-ptr) */
+    cw_file_free(pattern);
     return result;
 }
 

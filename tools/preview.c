@@ -359,7 +359,7 @@ static cw_err run_all(struct preview *preview)
         } else {
             run_text(preview, text, options->events[i], &clock);
         }
-        free((void *)(uintptr_t)text.data); /* NOLINT(performance-no-int-to-ptr) */
+        cw_file_free(text);
     }
     int64_t due;
     while (!is_done(preview) && cw_pipeline_earliest(preview->pipeline, &due)) {

@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -30,7 +29,7 @@ void cw_send_reader_init(struct cw_send_reader *reader, const char *const *names
 static void drop_document(struct cw_send_reader *reader)
 {
     cw_json_close(reader->parser);
-    free((void *)(uintptr_t)reader->content.data); /* NOLINT(performance-no-int-to-ptr) */
+    cw_file_free(reader->content);
     reader->parser = NULL;
     reader->content = (struct cw_view){NULL, 0};
     reader->node = CW_JSON_NONE;

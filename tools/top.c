@@ -522,7 +522,7 @@ static int read_key(struct top *top)
     }
     (void)snprintf(top->key, sizeof top->key, "%.*s", (int)strcspn(content.data, "\r\n"),
                    content.data);
-    free((void *)(uintptr_t)content.data);
+    cw_file_free(content);
     return CW_EXIT_OK;
 }
 
