@@ -291,6 +291,7 @@ static cw_err try_all(struct reader *r, const struct cw_checkpoint_names *names,
     return CW_ERR_OK;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): what is read, who gets it, what was found */
 cw_err cw_checkpoint_read(const struct cw_disk *disk, const uint8_t store[16], uint32_t shard,
                           bool read_only, const struct cw_checkpoint_apply *to,
                           struct cw_checkpoint_found *found, struct cw_fault *fault)

@@ -10,14 +10,13 @@ void cw_problems_deinit(struct cw_problems *problems)
     *problems = (struct cw_problems){0};
 }
 
-__attribute__((format(printf, 6, 0))) static void add(struct cw_problems *problems, bool remark,
-                                                      const char *file, uint32_t line,
-                                                      uint32_t column, const char *format,
-                                                      va_list args)
+/* Where its text goes; NULL: there are enough of them. */
+static struct cw_problem *add(struct cw_problems *problems, bool remark, const char *file,
+                              uint32_t line, uint32_t column)
 {
     *(remark ? &problems->remarks : &problems->errors) += 1;
     if (problems->count == CW_PROBLEMS_MAX) {
-        return;
+        return NULL;
     }
     if (problems->list == NULL) {
         problems->list = calloc(CW_PROBLEMS_MAX, sizeof problems->list[0]);
@@ -28,7 +27,15 @@ __attribute__((format(printf, 6, 0))) static void add(struct cw_problems *proble
     problem->column = column;
     problem->remark = remark;
     (void)snprintf(problem->file, sizeof problem->file, "%s", file);
-    (void)vsnprintf(problem->text, sizeof problem->text, format, args);
+    return problem;
+}
+
+__attribute__((format(printf, 2, 0))) static void say(struct cw_problem *problem,
+                                                      const char *format, va_list args)
+{
+    if (problem != NULL) {
+        (void)vsnprintf(problem->text, sizeof problem->text, format, args);
+    }
 }
 
 void cw_problem_error(struct cw_problems *problems, const char *file, uint32_t line,
@@ -36,7 +43,7 @@ void cw_problem_error(struct cw_problems *problems, const char *file, uint32_t l
 {
     va_list args;
     va_start(args, format);
-    add(problems, false, file, line, column, format, args);
+    say(add(problems, false, file, line, column), format, args);
     va_end(args);
 }
 
@@ -45,7 +52,7 @@ void cw_problem_remark(struct cw_problems *problems, const char *file, uint32_t 
 {
     va_list args;
     va_start(args, format);
-    add(problems, true, file, line, column, format, args);
+    say(add(problems, true, file, line, column), format, args);
     va_end(args);
 }
 
