@@ -87,6 +87,23 @@ static bool check_texts(const struct look *look, const struct cw_candidate_row *
     return true;
 }
 
+static bool check_touches(struct look *look, const struct cw_candidate_row *candidate)
+{
+    const struct cw_touch_row *touches = cw_candidate_touches(candidate);
+    for (uint32_t i = 0; i < candidate->touch_count; i++) {
+        bool tried = touches[i].attempts > 0;
+        PROVE(look, tried || touches[i].sent_at == CW_TIME_NONE, "a touch sent without an attempt");
+        PROVE(look,
+              tried || touches[i].state == CW_TOUCH_PENDING || touches[i].state == CW_TOUCH_SKIPPED,
+              "a touch settled without an attempt");
+        PROVE(look,
+              (touches[i].flags & CW_TOUCH_CHARGED) != 0 || touches[i].state != CW_TOUCH_SENDING,
+              "a message under way that was not charged");
+        look->sending += touches[i].state == CW_TOUCH_SENDING;
+    }
+    return true;
+}
+
 static bool check_candidate(struct look *look, cw_row row, bool in_flight)
 {
     const struct cw_pipeline *p = look->p;
@@ -110,17 +127,8 @@ static bool check_candidate(struct look *look, cw_row row, bool in_flight)
     PROVE(look,
           candidate->value_bucket == (in_flight ? value_bucket_of(candidate) : CW_BUCKET_NONE),
           "a candidate in the wrong bucket of values");
-    const struct cw_touch_row *touches = cw_candidate_touches(candidate);
-    for (uint32_t i = 0; i < candidate->touch_count; i++) {
-        bool tried = touches[i].attempts > 0;
-        PROVE(look, tried || touches[i].sent_at == CW_TIME_NONE, "a touch sent without an attempt");
-        PROVE(look,
-              tried || touches[i].state == CW_TOUCH_PENDING || touches[i].state == CW_TOUCH_SKIPPED,
-              "a touch settled without an attempt");
-        PROVE(look,
-              (touches[i].flags & CW_TOUCH_CHARGED) != 0 || touches[i].state != CW_TOUCH_SENDING,
-              "a message under way that was not charged");
-        look->sending += touches[i].state == CW_TOUCH_SENDING;
+    if (!check_touches(look, candidate)) {
+        return false;
     }
     look->candidates++;
     look->in_flight += in_flight;
@@ -211,6 +219,34 @@ static struct cw_view owner_of(struct cw_view key)
     return (struct cw_view){key.data + sizeof bytes, bytes};
 }
 
+static bool check_sessions(const struct look *look, const struct cw_cart_row *cart, int64_t *due,
+                           bool *any)
+{
+    for (uint64_t left = cart->sessions; left != 0; left &= left - 1) {
+        uint32_t slot = (uint32_t)__builtin_ctzll(left);
+        const struct cw_program *program = look->p->slots[slot].program;
+        PROVE(look, program != NULL && program->session_timeout_ms > 0, "a session of no program");
+        sooner(due, any, cart->session_time + program->session_timeout_ms);
+    }
+    return true;
+}
+
+/* The carts with a session, in a list of their own. */
+static bool check_watched(const struct look *look, uint32_t watched)
+{
+    cw_row prev = CW_ROW_NONE;
+    PROVE(look, watched == look->customer.at->watched_count, "watched carts are miscounted");
+    for (cw_row row = look->customer.at->watched; row != CW_ROW_NONE; watched--) {
+        const struct cw_cart_row *cart = cw_table_value(look->p->carts, row);
+        PROVE(look, watched > 0 && cart->sessions != 0 && cart->watched_prev == prev,
+              "a list of watched carts is broken");
+        prev = row;
+        row = cart->watched_next;
+    }
+    PROVE(look, watched == 0, "a watched cart is in no list");
+    return true;
+}
+
 static bool check_carts(struct look *look, int64_t *due, bool *any)
 {
     const struct cw_pipeline *p = look->p;
@@ -225,29 +261,15 @@ static bool check_carts(struct look *look, int64_t *due, bool *any)
               "a cart in another customer's list");
         PROVE(look, sizeof *cart + cart->raw_bytes == cw_table_value_bytes(p->carts, row),
               "a cart's parts do not add up to its row");
-        for (uint64_t left = cart->sessions; left != 0; left &= left - 1) {
-            uint32_t slot = (uint32_t)__builtin_ctzll(left);
-            const struct cw_program *program = p->slots[slot].program;
-            PROVE(look, program != NULL && program->session_timeout_ms > 0,
-                  "a session of no program");
-            sooner(due, any, cart->session_time + program->session_timeout_ms);
+        if (!check_sessions(look, cart, due, any)) {
+            return false;
         }
         watched += cart->sessions != 0;
         look->carts++;
         prev = row;
         row = cart->next;
     }
-    PROVE(look, watched == look->customer.at->watched_count, "watched carts are miscounted");
-    prev = CW_ROW_NONE;
-    for (cw_row row = look->customer.at->watched; row != CW_ROW_NONE; watched--) {
-        const struct cw_cart_row *cart = cw_table_value(p->carts, row);
-        PROVE(look, watched > 0 && cart->sessions != 0 && cart->watched_prev == prev,
-              "a list of watched carts is broken");
-        prev = row;
-        row = cart->watched_next;
-    }
-    PROVE(look, watched == 0, "a watched cart is in no list");
-    return true;
+    return check_watched(look, watched);
 }
 
 static bool check_seen(struct look *look)
@@ -466,15 +488,21 @@ static bool check_links(const struct look *look)
     return true;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): the same for each table */
+static bool check_tables(const struct look *look)
+{
+#define CW_X(name) PROVE(look, cw_table_check(look->p->name), "the table " #name " is not sound");
+    CW_TABLES(CW_X)
+#undef CW_X
+    PROVE(look, cw_wheel_check(look->p->wheel), "the wheel is not sound");
+    return true;
+}
+
 bool cw_pipeline_check(const struct cw_pipeline *p)
 {
     struct look look = {.p = p};
-#define CW_X(name) PROVE(&look, cw_table_check(p->name), "the table " #name " is not sound");
-    CW_TABLES(CW_X)
-#undef CW_X
-    PROVE(&look, cw_wheel_check(p->wheel), "the wheel is not sound");
-    if (!check_customers(&look) || !check_indexes(&look) || !check_messages(&look) ||
-        !check_links(&look)) {
+    if (!check_tables(&look) || !check_customers(&look) || !check_indexes(&look) ||
+        !check_messages(&look) || !check_links(&look)) {
         return false;
     }
     uint64_t in_flight = 0;

@@ -170,6 +170,7 @@ bool cw_decode_id(struct cw_decoder *decoder, uint32_t node, int32_t place, enum
     return true;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): what, where it stands, its bounds, where it goes */
 bool cw_decode_text(struct cw_decoder *decoder, uint32_t node, int32_t place, enum cw_word word,
                     struct cw_bounds bounds, struct cw_view *value, struct cw_event *event)
 {
@@ -202,6 +203,7 @@ static bool read_currency(struct cw_decoder *decoder, uint32_t node, enum cw_wor
     return true;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): as cw_decode_text */
 static bool read_number(struct cw_decoder *decoder, uint32_t node, int32_t place, enum cw_word word,
                         struct cw_bounds bounds, double *value, struct cw_event *event)
 {
@@ -216,6 +218,7 @@ static bool read_number(struct cw_decoder *decoder, uint32_t node, int32_t place
     return true;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): as cw_decode_text */
 static bool read_integer(struct cw_decoder *decoder, uint32_t node, int32_t place,
                          enum cw_word word, struct cw_bounds bounds, int64_t *value,
                          struct cw_event *event)

@@ -323,6 +323,25 @@ static void show_check(const struct cw_explained *x, const struct cw_explained_f
     }
 }
 
+static void show_checks(const struct cw_explained *x, const struct cw_explained_filter *f,
+                        struct cw_text *out)
+{
+    open(out, "checks", '[');
+    for (uint32_t c = 0; c < CW_CHECK_COUNT; c++) {
+        if (cw_checks[c].type == f->filter->type) {
+            open(out, NULL, '{');
+            word(out, "check", cw_checks[c].name);
+            flag(out, "passes", f->passes[c]);
+            if (!f->passes[c]) {
+                word(out, "reason", cw_rejection_name(cw_checks[c].reason));
+            }
+            show_check(x, f, (enum cw_check)c, out);
+            cw_text_char(out, '}');
+        }
+    }
+    cw_text_char(out, ']');
+}
+
 static void show_filters(const struct cw_explained *x, struct cw_text *out)
 {
     open(out, "filters", '[');
@@ -335,20 +354,8 @@ static void show_filters(const struct cw_explained *x, struct cw_text *out)
         if (f->verdict != CW_REJECTION_NONE) {
             word(out, "reason", cw_rejection_name(f->verdict));
         }
-        open(out, "checks", '[');
-        for (uint32_t c = 0; c < CW_CHECK_COUNT; c++) {
-            if (cw_checks[c].type == f->filter->type) {
-                open(out, NULL, '{');
-                word(out, "check", cw_checks[c].name);
-                flag(out, "passes", f->passes[c]);
-                if (!f->passes[c]) {
-                    word(out, "reason", cw_rejection_name(cw_checks[c].reason));
-                }
-                show_check(x, f, (enum cw_check)c, out);
-                cw_text_char(out, '}');
-            }
-        }
-        cw_text_puts(out, "]}");
+        show_checks(x, f, out);
+        cw_text_char(out, '}');
     }
     cw_text_char(out, ']');
 }

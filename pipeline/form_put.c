@@ -17,6 +17,7 @@ static bool type_error(struct cw_form_error *error, uint32_t entry, const char *
 }
 
 /* A member that is a string, raw; NULL data when it is not there or null. */
+/* NOLINTNEXTLINE(readability-function-size): what, where it stands, where it goes */
 static bool read_string(struct cw_form *form, uint32_t object, uint32_t entry, const char *name,
                         struct cw_view *value, bool *escaped, struct cw_form_error *error)
 {

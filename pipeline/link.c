@@ -33,6 +33,7 @@ static_assert(BRIEF_BYTES * 4 / 3 == CW_LINK_SHORT_BYTES, "brief tokens have no 
 
 static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
+/* NOLINTNEXTLINE(readability-function-size): all that the id is made of */
 void cw_message_id(uint32_t partitions, struct cw_view program, struct cw_view customer,
                    struct cw_view cart, int64_t first_t0, uint32_t touch,
                    char id[CW_MESSAGE_ID_BYTES])

@@ -185,6 +185,7 @@ struct cw_view cw_form_value(struct cw_view encoded, struct cw_view name)
     return (struct cw_view){0};
 }
 
+/* NOLINTNEXTLINE(readability-function-cognitive-complexity): one walk over all that comes in */
 bool cw_utf8_valid(struct cw_view text)
 {
     const uint8_t *p = (const uint8_t *)text.data;

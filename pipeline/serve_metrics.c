@@ -145,6 +145,7 @@ static void gauge(struct exposition *e, const char *name, const char *help, uint
 }
 
 /* One sample for each name that is not NULL. */
+/* NOLINTNEXTLINE(readability-function-size): a row of a table each time */
 static void counters(struct exposition *e, const char *name, const char *help, const char *label,
                      const char *const *names, const uint64_t *numbers, uint32_t count)
 {

@@ -43,19 +43,26 @@ static void add_counts(struct cw_program_count *sum, const struct cw_program_cou
     }
 }
 
+/* A core's counts, which stand by the program's id. */
+static void add_part(const struct cw_service *service, const struct counts *part,
+                     struct cw_program_count *sum)
+{
+    for (uint32_t i = 0; i < service->programs->count; i++) {
+        for (uint32_t k = 0; k < CW_PROGRAMS_MAX; k++) {
+            if (part->ids[k] == service->program_ids[i]) {
+                add_counts(&sum[i], &part->list[k]);
+            }
+        }
+    }
+}
+
 static void sum_counts(const struct cw_service *service, const struct cw_open *open,
                        struct cw_program_count *sum)
 {
     for (size_t at = 0; at < open->text.bytes; at += sizeof(struct counts)) {
         struct counts part; /* text is not aligned */
         memcpy(&part, open->text.data + at, sizeof part);
-        for (uint32_t i = 0; i < service->programs->count; i++) {
-            for (uint32_t k = 0; k < CW_PROGRAMS_MAX; k++) {
-                if (part.ids[k] == service->program_ids[i]) {
-                    add_counts(&sum[i], &part.list[k]);
-                }
-            }
-        }
+        add_part(service, &part, sum);
     }
 }
 

@@ -18,6 +18,7 @@ static const struct cw_header retry_after = {{"retry-after", 11}, {"1", 1}};
 static const struct cw_header ask_for_credentials = {{"www-authenticate", 16},
                                                      {"Basic realm=\"cartwheel\"", 23}};
 
+/* NOLINTNEXTLINE(readability-function-size): all that an answer is made of */
 void cw_service_answer(struct cw_service *service, const struct cw_request *request,
                        uint16_t status, struct cw_view type, struct cw_view body,
                        const struct cw_header *headers, uint32_t header_count)
