@@ -400,6 +400,7 @@ cw_err cw_programs_load_told(struct cw_programs **programs, const struct cw_prog
     return err;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): what is read, with what, what came of it */
 cw_err cw_programs_read_kept(struct cw_programs **programs, const char *const *paths,
                              uint32_t count, struct cw_assets *assets,
                              struct cw_program_file *files, uint32_t *good,

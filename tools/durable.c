@@ -58,6 +58,7 @@ void cw_durable_log_options(const struct cw_durable *durable, const struct cw_di
 }
 
 /* Reads checkpoint and log, and changes nothing. */
+/* NOLINTNEXTLINE(readability-function-size): what is read, who gets it, what was found */
 static cw_err read_core(struct cw_log_options *options, struct cw_checkpoint_apply to,
                         struct cw_checkpoint_found *checkpoint, struct cw_log_found *found,
                         struct cw_log **log, struct cw_durable_phases *phases,
@@ -256,6 +257,7 @@ static cw_err recover_same(struct cw_durable *durable, struct cw_pipeline *const
     return err == CW_ERR_OK ? cw_durable_begin_logs(durable, fault) : err;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): what is read, who gets it, what was found */
 static cw_err scan(const struct cw_durable_files *files, const struct cw_manifest *manifest,
                    uint32_t core, bool (*apply)(void *with, struct cw_view records), void *with,
                    struct cw_checkpoint_found *checkpoint, struct cw_log_found *found,
@@ -304,6 +306,7 @@ static cw_err recover_dealt(struct cw_durable *durable, struct cw_pipeline *cons
     return err;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): what is read, who gets it, what was found */
 cw_err cw_durable_scan(const struct cw_durable_files *files, const struct cw_manifest *manifest,
                        uint32_t core, bool (*apply)(void *with, struct cw_view records), void *with,
                        struct cw_checkpoint_found *checkpoint, struct cw_log_found *found,

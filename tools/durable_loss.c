@@ -273,6 +273,7 @@ static void name_places(struct cut *cut, const struct cw_manifest *manifest, con
     cw_text_deinit(&when);
 }
 
+/* NOLINTNEXTLINE(readability-function-size): what is cut off, where, who is told */
 cw_err cw_losses_accept(struct cw_durable *durable, const struct cw_durable_files *files,
                         const char *state, const struct cw_loss *losses, uint32_t count, FILE *to,
                         struct cw_fault *fault)

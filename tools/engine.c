@@ -457,6 +457,27 @@ static uint32_t core_count(const struct cw_engine_live *live)
     return count > CW_MESH_SHARDS_MAX ? CW_MESH_SHARDS_MAX : count;
 }
 
+static void say_not_recovered(const struct cw_engine *engine, cw_err err,
+                              const struct cw_fault *fault)
+{
+    (void)cw_failure(fault);
+    if (err == CW_ERR_CORRUPT) {
+        (void)fprintf(stderr,
+                      "cartwheel: the state in %s is damaged and nothing%s was changed; look "
+                      "at the disk, and copy the directory away first\n",
+                      engine->live->state,
+                      engine->options.loss_count > 0 ? " but what --accept-loss names" : "");
+    }
+    if (fault->sys_errno == ENOSPC || fault->sys_errno == EDQUOT) {
+        (void)fprintf(stderr,
+                      "cartwheel: the disk is full; nothing is lost. Make room (old snapshots, "
+                      "outbox/, dead letters), then start again\n");
+    }
+    if (err == CW_ERR_CORRUPT && engine->durable != NULL) { /* of manifests it is said already */
+        cw_loss_advise(engine->found.damaged_core, &engine->found.damage, stderr);
+    }
+}
+
 int cw_engine_open(struct cw_engine **engine, const struct cw_engine_options *options)
 {
     struct cw_fault fault;
@@ -494,22 +515,7 @@ int cw_engine_open(struct cw_engine **engine, const struct cw_engine_options *op
     err = cw_engine_recover(made, &fault);
     err = err == CW_ERR_OK ? cw_state_keep_secret(&made->state, &fault) : err;
     if (err != CW_ERR_OK) {
-        (void)cw_failure(&fault);
-        if (err == CW_ERR_CORRUPT) {
-            (void)fprintf(stderr,
-                          "cartwheel: the state in %s is damaged and nothing%s was changed; look "
-                          "at the disk, and copy the directory away first\n",
-                          made->live->state,
-                          made->options.loss_count > 0 ? " but what --accept-loss names" : "");
-        }
-        if (fault.sys_errno == ENOSPC || fault.sys_errno == EDQUOT) {
-            (void)fprintf(stderr,
-                          "cartwheel: the disk is full; nothing is lost. Make room (old snapshots, "
-                          "outbox/, dead letters), then start again\n");
-        }
-        if (err == CW_ERR_CORRUPT && made->durable != NULL) { /* of manifests it is said already */
-            cw_loss_advise(made->found.damaged_core, &made->found.damage, stderr);
-        }
+        say_not_recovered(made, err, &fault);
         (void)cw_engine_close(made);
         return err == CW_ERR_INVALID || err == CW_ERR_UNSUPPORTED ? CW_EXIT_USAGE
                : err == CW_ERR_CORRUPT                            ? CW_EXIT_DAMAGED

@@ -295,6 +295,52 @@ cw_err cw_engine_recover(struct cw_engine *engine, struct cw_fault *fault)
     return err;
 }
 
+static void say_recovered(const struct cw_engine *engine, const struct cw_manifest *manifest,
+                          FILE *to)
+{
+    const struct cw_durable_found *found = &engine->found;
+    if (found->memory != NULL && found->not_adopted[0] == '\0') {
+        (void)fprintf(to, "  adopted %llu rows in %.0f ms after a clean stop\n",
+                      (unsigned long long)found->adopted, engine->recover_s * 1e3);
+    } else {
+        (void)fprintf(to,
+                      "  recovered in %.2f s after %s: %.1f MB of checkpoints, %llu frames of log "
+                      "(%.1f MB)%s\n",
+                      engine->recover_s, found->manifest.clean ? "a clean stop" : "a CRASH",
+                      (double)found->checkpoint_bytes / 1e6, (unsigned long long)found->frames,
+                      (double)found->log_bytes / 1e6,
+                      found->torn_bytes > 0 ? "; a write that was never acknowledged was cut off"
+                                            : "");
+        (void)fprintf(to,
+                      "  %llu rows: %.2f s reading checkpoints, %.2f s their rows, %.2f s the log, "
+                      "%.2f s linking\n",
+                      (unsigned long long)found->rows, found->read_s, found->rows_s, found->log_s,
+                      found->link_s);
+    }
+    if (found->manifest.cores != manifest->cores) {
+        (void)fprintf(to, "  dealt out from %u cores to %u\n", found->manifest.cores,
+                      manifest->cores);
+    }
+}
+
+static void say_held(const struct cw_manifest *manifest, FILE *to)
+{
+    if ((manifest->held & CW_HOLD_LOSS) != 0) {
+        (void)fputs(
+            "  sends are HELD: damage was cut off the log (losses.ndjson); messages that went "
+            "out after it are\n  not known. `cartwheel resume --assume-sent-until TIME` lets "
+            "the others go\n",
+            to);
+    }
+    if ((manifest->held & CW_HOLD_RESTORED) != 0) {
+        (void)fputs(
+            "  sends are HELD: this state came out of a snapshot; messages that went out after it "
+            "was made are\n  not known. Let the sources send again what they sent since, then "
+            "`cartwheel resume\n  --assume-sent-until TIME` lets the others go\n",
+            to);
+    }
+}
+
 void cw_engine_say_state(const struct cw_engine *engine, FILE *to)
 {
     const struct cw_durable_found *found = &engine->found;
@@ -317,27 +363,8 @@ void cw_engine_say_state(const struct cw_engine *engine, FILE *to)
         (void)fprintf(to, "  tables were not adopted, the state was read: %s\n",
                       found->not_adopted);
     }
-    if (found->memory != NULL && !found->fresh && found->not_adopted[0] == '\0') {
-        (void)fprintf(to, "  adopted %llu rows in %.0f ms after a clean stop\n",
-                      (unsigned long long)found->adopted, engine->recover_s * 1e3);
-    } else if (!found->fresh) {
-        (void)fprintf(to,
-                      "  recovered in %.2f s after %s: %.1f MB of checkpoints, %llu frames of log "
-                      "(%.1f MB)%s\n",
-                      engine->recover_s, found->manifest.clean ? "a clean stop" : "a CRASH",
-                      (double)found->checkpoint_bytes / 1e6, (unsigned long long)found->frames,
-                      (double)found->log_bytes / 1e6,
-                      found->torn_bytes > 0 ? "; a write that was never acknowledged was cut off"
-                                            : "");
-        (void)fprintf(to,
-                      "  %llu rows: %.2f s reading checkpoints, %.2f s their rows, %.2f s the log, "
-                      "%.2f s linking\n",
-                      (unsigned long long)found->rows, found->read_s, found->rows_s, found->log_s,
-                      found->link_s);
-    }
-    if (!found->fresh && found->manifest.cores != manifest->cores) {
-        (void)fprintf(to, "  dealt out from %u cores to %u\n", found->manifest.cores,
-                      manifest->cores);
+    if (!found->fresh) {
+        say_recovered(engine, manifest, to);
     }
     if (found->checkpoints_refused > 0) {
         (void)fprintf(to,
@@ -356,18 +383,5 @@ void cw_engine_say_state(const struct cw_engine *engine, FILE *to)
                       links);
     }
     cw_engine_clock_say(engine, to);
-    if ((manifest->held & CW_HOLD_LOSS) != 0) {
-        (void)fputs(
-            "  sends are HELD: damage was cut off the log (losses.ndjson); messages that went "
-            "out after it are\n  not known. `cartwheel resume --assume-sent-until TIME` lets "
-            "the others go\n",
-            to);
-    }
-    if ((manifest->held & CW_HOLD_RESTORED) != 0) {
-        (void)fputs(
-            "  sends are HELD: this state came out of a snapshot; messages that went out after it "
-            "was made are\n  not known. Let the sources send again what they sent since, then "
-            "`cartwheel resume\n  --assume-sent-until TIME` lets the others go\n",
-            to);
-    }
+    say_held(manifest, to);
 }

@@ -79,6 +79,21 @@ static void put_near(const char *asked, const struct ids *ids, FILE *to)
     (void)fprintf(to, ids->count > IDS_SHOWN ? " and %u more\n" : "\n", ids->count - IDS_SHOWN);
 }
 
+static void collect_line(struct cw_view line, struct cw_decoder *decoder, const char *customer,
+                         struct ids *customers, struct ids *carts)
+{
+    const struct cw_view asked = {customer, customer == NULL ? 0 : (uint32_t)strlen(customer)};
+    struct cw_event event;
+    cw_decoder_reset(decoder);
+    cw_decode(decoder, line, &event);
+    if (event.type == CW_EVENT_CART_ABANDONED) {
+        add(customers, event.customer);
+        if (customer == NULL || cw_view_equal(event.customer, asked)) {
+            add(carts, event.cart);
+        }
+    }
+}
+
 /* Customers of all abandonments; carts of those of the customer asked for. */
 static void collect(const struct cw_files *files, struct cw_decoder *decoder, const char *customer,
                     struct ids *customers, struct ids *carts)
@@ -89,18 +104,9 @@ static void collect(const struct cw_files *files, struct cw_decoder *decoder, co
         while (text < end) {
             const char *feed = memchr(text, '\n', (size_t)(end - text));
             const char *stop = feed != NULL ? feed : end;
-            struct cw_event event;
             if (stop - text < (1 << 30)) {
-                cw_decoder_reset(decoder);
-                cw_decode(decoder, (struct cw_view){text, (uint32_t)(stop - text)}, &event);
-                if (event.type == CW_EVENT_CART_ABANDONED) {
-                    struct cw_view asked = {customer,
-                                            customer == NULL ? 0 : (uint32_t)strlen(customer)};
-                    add(customers, event.customer);
-                    if (customer == NULL || cw_view_equal(event.customer, asked)) {
-                        add(carts, event.cart);
-                    }
-                }
+                collect_line((struct cw_view){text, (uint32_t)(stop - text)}, decoder, customer,
+                             customers, carts);
             }
             text = stop + 1;
         }

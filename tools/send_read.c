@@ -239,6 +239,15 @@ static bool nothing_yet(int fd)
     return poll(&poll_fd, 1, 0) == 0;
 }
 
+/* Once a file, when its first line looks like no event. */
+static void advise(struct cw_send_reader *reader, struct cw_view line)
+{
+    if (reader->file >= reader->advise_from) {
+        reader->advise_from = reader->file + 1;
+        cw_lines_advise(reader->names[reader->file], line);
+    }
+}
+
 enum cw_send_next cw_send_read(struct cw_send_reader *reader, struct cw_view *event,
                                struct cw_fault *fault)
 {
@@ -251,10 +260,7 @@ enum cw_send_next cw_send_read(struct cw_send_reader *reader, struct cw_view *ev
             reader->file++;
         } else if (reader->fd >= 0) {
             if (next_line(reader, event)) {
-                if (reader->file >= reader->advise_from) {
-                    reader->advise_from = reader->file + 1;
-                    cw_lines_advise(reader->names[reader->file], *event);
-                }
+                advise(reader, *event);
                 return CW_SEND_EVENT;
             }
             if (!reader->patient && !reader->ended && nothing_yet(reader->fd)) {

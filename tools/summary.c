@@ -42,6 +42,57 @@ static void json_open(struct cw_text *out, const char *name)
     cw_text_puts(out, "\":{");
 }
 
+static void json_candidates(const struct cw_summary *summary, struct cw_text *out)
+{
+    const struct cw_fates *f = &summary->fates;
+    json_open(out, "candidates");
+    json_count(out, "created", f->created);
+    json_count(out, "converted", f->converted);
+    json_count(out, "cancelled", total(f->cancelled, CW_CANCEL_COUNT));
+    json_count(out, "superseded", f->superseded);
+    json_count(out, "rejected", f->rejected);
+    json_count(out, "expired", f->expired);
+    json_count(out, "in-flight", summary->in_flight);
+    json_count(out, "holdout", f->holdouts);
+    cw_text_char(out, '}');
+}
+
+static void json_touches(const struct cw_summary *summary, struct cw_text *out)
+{
+    const struct cw_fates *f = &summary->fates;
+    json_open(out, "touches");
+    json_count(out, "planned", f->planned);
+    json_count(out, "sent", total(f->sent, CW_CHANNEL_COUNT));
+    json_count(out, "skipped", total(f->skipped, CW_TOUCH_REASON_COUNT));
+    if (f->failed + f->unknown + f->sending > 0) { /* never in a replay */
+        json_count(out, "failed", f->failed);
+        json_count(out, "unknown", f->unknown);
+        json_count(out, "sending", f->sending);
+    }
+    json_count(out, "cut-off", f->cut_off);
+    json_count(out, "pending", summary->pending);
+    json_count(out, "deferrals", total(f->deferred, CW_TOUCH_REASON_COUNT));
+    cw_text_char(out, '}');
+}
+
+static void json_by_touch(const struct cw_fates *f, struct cw_text *out)
+{
+    cw_text_puts(out, ",\"byTouch\":[");
+    for (uint32_t i = 1; i <= CW_TOUCHES_MAX; i++) {
+        if (f->sent_by_touch[i] + f->attributed[i] > 0) {
+            cw_text_puts(out, out->data[out->bytes - 1] == '[' ? "{" : ",{");
+            json_count(out, "touch", i);
+            json_count(out, "sent", f->sent_by_touch[i]);
+            json_count(out, "delivered", f->delivered[i]);
+            json_count(out, "opened", f->opened[i]);
+            json_count(out, "clicked", f->clicked[i]);
+            json_count(out, "converted", f->attributed[i]);
+            cw_text_char(out, '}');
+        }
+    }
+    cw_text_char(out, ']');
+}
+
 static void write_json(const struct cw_summary *summary, struct cw_text *out)
 {
     const struct cw_fates *f = &summary->fates;
@@ -63,43 +114,9 @@ static void write_json(const struct cw_summary *summary, struct cw_text *out)
         json_count(out, cw_rejection_name((enum cw_rejection)i), f->rejections[i]);
     }
     cw_text_char(out, '}');
-    json_open(out, "candidates");
-    json_count(out, "created", f->created);
-    json_count(out, "converted", f->converted);
-    json_count(out, "cancelled", total(f->cancelled, CW_CANCEL_COUNT));
-    json_count(out, "superseded", f->superseded);
-    json_count(out, "rejected", f->rejected);
-    json_count(out, "expired", f->expired);
-    json_count(out, "in-flight", summary->in_flight);
-    json_count(out, "holdout", f->holdouts);
-    cw_text_char(out, '}');
-    json_open(out, "touches");
-    json_count(out, "planned", f->planned);
-    json_count(out, "sent", total(f->sent, CW_CHANNEL_COUNT));
-    json_count(out, "skipped", total(f->skipped, CW_TOUCH_REASON_COUNT));
-    if (f->failed + f->unknown + f->sending > 0) { /* never in a replay */
-        json_count(out, "failed", f->failed);
-        json_count(out, "unknown", f->unknown);
-        json_count(out, "sending", f->sending);
-    }
-    json_count(out, "cut-off", f->cut_off);
-    json_count(out, "pending", summary->pending);
-    json_count(out, "deferrals", total(f->deferred, CW_TOUCH_REASON_COUNT));
-    cw_text_char(out, '}');
-    cw_text_puts(out, ",\"byTouch\":[");
-    for (uint32_t i = 1; i <= CW_TOUCHES_MAX; i++) {
-        if (f->sent_by_touch[i] + f->attributed[i] > 0) {
-            cw_text_puts(out, out->data[out->bytes - 1] == '[' ? "{" : ",{");
-            json_count(out, "touch", i);
-            json_count(out, "sent", f->sent_by_touch[i]);
-            json_count(out, "delivered", f->delivered[i]);
-            json_count(out, "opened", f->opened[i]);
-            json_count(out, "clicked", f->clicked[i]);
-            json_count(out, "converted", f->attributed[i]);
-            cw_text_char(out, '}');
-        }
-    }
-    cw_text_char(out, ']');
+    json_candidates(summary, out);
+    json_touches(summary, out);
+    json_by_touch(f, out);
     json_count(out, "convertedOrganic", f->attributed[0]);
     json_count(out, "convertedHoldout", f->attributed_holdout);
     json_count(out, "scoreCacheHits", f->score_hits);

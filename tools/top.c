@@ -213,6 +213,22 @@ static bool counts_in(const struct sample *sample, const char *family)
            memcmp(sample->name.data, family, bytes) == 0;
 }
 
+/* family{label="value"} */
+static void put_labelled(struct cw_text *page, const struct sample *sample)
+{
+    struct cw_view name = sample->name;
+    const char *open = memchr(name.data, '"', name.bytes);
+    const char *end =
+        open == NULL ? NULL : memchr(open + 1, '"', (size_t)(name.data + name.bytes - open - 1));
+    if (end != NULL) {
+        bool numbered = strspn(open + 1, "0123456789") == (size_t)(end - open - 1);
+        cw_text_puts(page, numbered ? "  touch " : "  ");
+        cw_text_put(page, open + 1, (size_t)(end - open - 1));
+        cw_text_puts(page, numbered ? ": " : " ");
+        put_count(page, sample->value);
+    }
+}
+
 /* Those of a family that are not zero, the largest first. */
 static void put_family(struct top *top, const char *family, uint32_t most)
 {
@@ -232,19 +248,7 @@ static void put_family(struct top *top, const char *family, uint32_t most)
             return;
         }
         shown[best] = true;
-        /* family{label="value"} */
-        struct cw_view name = look->list[best].name;
-        const char *open = memchr(name.data, '"', name.bytes);
-        const char *end = open == NULL
-                              ? NULL
-                              : memchr(open + 1, '"', (size_t)(name.data + name.bytes - open - 1));
-        if (end != NULL) {
-            bool numbered = strspn(open + 1, "0123456789") == (size_t)(end - open - 1);
-            cw_text_puts(&top->page, numbered ? "  touch " : "  ");
-            cw_text_put(&top->page, open + 1, (size_t)(end - open - 1));
-            cw_text_puts(&top->page, numbered ? ": " : " ");
-            put_count(&top->page, look->list[best].value);
-        }
+        put_labelled(&top->page, &look->list[best]);
     }
     uint32_t more = 0;
     for (uint32_t i = 0; i < look->count; i++) {
