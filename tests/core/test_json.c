@@ -337,6 +337,7 @@ static const char *const paddings[] = {" ",      "\"", "]",  "}",         "0",  
                                        "\x01",   ":",  "[",  "{\"a\":1}", "\n"};
 
 static const char *const samples[] = {
+    /* NOLINTNEXTLINE(bugprone-suspicious-missing-comma): three lines are one */
     "{\"version\":\"0\",\"detail-type\":\"CartAbandoned\",\"detail\":{\"cartValue\":150.00,"
     "\"items\":[{\"id\":\"P1\",\"price\":-79.99e-1},{\"id\":\"P\\u00e9\",\"price\":0}],"
     "\"ok\":true,\"no\":false,\"none\":null,\"empty\":[],\"and\":{}}}",

@@ -69,7 +69,7 @@ Test(keep, what_was_left_is_found_by_its_mark_alone)
 
     memory = open_memory(0);
     cr_assert(eq(int, cw_keep_map(memory, "a", "part", 5000, &area, &fault), CW_ERR_OK));
-    cr_assert(eq(int, *(char *)area.base, 0), "new memory is empty");
+    cr_assert(eq(int, *(uint8_t *)area.base, 0), "new memory is empty");
     memcpy(area.base, "left", 5);
     cw_memory_release(&area);
     cw_keep_mark(memory, MARK);

@@ -479,8 +479,8 @@ Test(zone_file, takes_the_footer_after_the_last_change)
     };
     const struct change list[] = {{.at_ms = 0, .offset_ms = 36000000}};
     for (uint32_t i = 0; i < CW_COUNTOF(rows); i++) {
-        for (char version = '2'; version <= '4'; version++) {
-            make_file(version, list, 1, 0, rows[i].footer);
+        for (int version = '2'; version <= '4'; version++) {
+            make_file((char)version, list, 1, 0, rows[i].footer);
             struct cw_zones *own = load_file(file, file_bytes);
             cr_assert(eq(u32, cw_zones_count(own), 2), "%s", rows[i].footer);
             int64_t got = cw_zone_offset_ms(own, 1, at(rows[i].at));

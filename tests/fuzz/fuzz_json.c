@@ -27,6 +27,7 @@ static void check_number(struct cw_view raw)
     copy[raw.bytes] = '\0';
     double expected = strtod(copy, NULL);
     double value = cw_json_number(raw);
+    /* NOLINTNEXTLINE(bugprone-suspicious-memory-comparison): bit for bit */
     CW_ASSERT(memcmp(&value, &expected, sizeof value) == 0);
     int64_t integer;
     if (cw_json_int64(raw, &integer)) {

@@ -170,7 +170,9 @@ static void post_all(struct driver *driver, const struct cw_json *doc, uint32_t 
                            .deadline_ms = number_of(doc, at, "deadlineMs", 0)};
     struct cw_view key = text_of(driver, doc, at, "key");
     memset(post.key, '0', sizeof post.key);
-    memcpy(post.key, key.data, key.bytes < sizeof post.key ? key.bytes : sizeof post.key);
+    if (key.bytes > 0) {
+        memcpy(post.key, key.data, key.bytes < sizeof post.key ? key.bytes : sizeof post.key);
+    }
     uint32_t object = cw_json_find(doc, at, CW_VIEW("facts"));
     for (uint32_t i = object + 1; object != CW_JSON_NONE && i < doc->nodes[object].next;
          i = doc->nodes[i].next) {

@@ -264,7 +264,7 @@ Test(disk, foreground_is_carried_out_in_order)
     }
     run_all(ops, CW_DISK_OPS_MAX);
     cr_assert(eq(u32, read_at(file, 0, CW_DISK_BLOCK), CW_DISK_BLOCK));
-    cr_assert(eq(int, into[0], CW_DISK_OPS_MAX - 1));
+    cr_assert(eq(int, (uint8_t)into[0], CW_DISK_OPS_MAX - 1));
     close_and_remove();
 }
 

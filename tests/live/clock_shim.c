@@ -23,20 +23,20 @@ __attribute__((constructor)) static void open_shared(void)
     shared = map != MAP_FAILED ? map : NULL;
 }
 
-int clock_gettime(clockid_t clock, struct timespec *at)
+int clock_gettime(clockid_t clock_id, struct timespec *tp)
 {
-    int rc = (int)syscall(SYS_clock_gettime, clock, at);
-    if (rc == 0 && clock == CLOCK_REALTIME && shared != NULL) {
-        int64_t ns = (int64_t)at->tv_sec * 1000000000 + at->tv_nsec + shared[0];
-        at->tv_sec = ns / 1000000000;
-        at->tv_nsec = ns % 1000000000;
+    int rc = (int)syscall(SYS_clock_gettime, clock_id, tp);
+    if (rc == 0 && clock_id == CLOCK_REALTIME && shared != NULL) {
+        int64_t ns = (int64_t)tp->tv_sec * 1000000000 + tp->tv_nsec + shared[0];
+        tp->tv_sec = ns / 1000000000;
+        tp->tv_nsec = ns % 1000000000;
     }
     return rc;
 }
 
-int adjtimex(struct timex *kernel)
+int adjtimex(struct timex *ntx)
 {
-    *kernel = (struct timex){.status = shared != NULL && shared[1] != 0 ? 0 : STA_UNSYNC,
-                             .maxerror = 1000};
+    *ntx = (struct timex){.status = shared != NULL && shared[1] != 0 ? 0 : STA_UNSYNC,
+                          .maxerror = 1000};
     return shared != NULL && shared[1] != 0 ? TIME_OK : TIME_ERROR;
 }

@@ -13,35 +13,35 @@ static void count(void)
     static int calls;
     static pid_t own;
     const char *at = getenv("CW_TEST_KILL_AT");
+    const char *with = getenv("CW_TEST_KILL_WITH");
     own = own == 0 ? getsid(0) : own; /* the test makes it the leader: its child is not meant */
-    if (at != NULL && own == getpid() && ++calls == strtol(at, NULL, 10)) {
-        (void)kill(getenv("CW_TEST_KILL_ALL") != NULL ? 0 : getpid(),
-                   (int)strtol(getenv("CW_TEST_KILL_WITH"), NULL, 10));
+    if (at != NULL && with != NULL && own == getpid() && ++calls == strtol(at, NULL, 10)) {
+        (void)kill(getenv("CW_TEST_KILL_ALL") != NULL ? 0 : getpid(), (int)strtol(with, NULL, 10));
         for (;;) {
             (void)pause();
         }
     }
 }
 
-int rename(const char *from, const char *to)
+int rename(const char *old, const char *new)
 {
     int (*real)(const char *, const char *) = dlsym(RTLD_NEXT, "rename");
     count();
-    return real(from, to);
+    return real(old, new);
 }
 
-int remove(const char *path)
+int remove(const char *filename)
 {
     int (*real)(const char *) = dlsym(RTLD_NEXT, "remove");
     count();
-    return real(path);
+    return real(filename);
 }
 
-int fsync(int file)
+int fsync(int fd)
 {
     int (*real)(int) = dlsym(RTLD_NEXT, "fsync");
     count();
-    return real(file);
+    return real(fd);
 }
 
 int mkdir(const char *path, mode_t mode)
@@ -51,9 +51,9 @@ int mkdir(const char *path, mode_t mode)
     return real(path, mode);
 }
 
-ssize_t write(int file, const void *data, size_t bytes)
+ssize_t write(int fd, const void *buf, size_t n)
 {
     ssize_t (*real)(int, const void *, size_t) = dlsym(RTLD_NEXT, "write");
     count();
-    return real(file, data, bytes);
+    return real(fd, buf, n);
 }

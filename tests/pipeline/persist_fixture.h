@@ -115,9 +115,9 @@ static inline void journal_all(struct shop *shop, struct cw_journal **journals)
 {
     for (uint32_t i = 0; i < shop->cores; i++) {
         CW_ASSERT(cw_journal_open(&journals[i], &shop->f.fault) == CW_ERR_OK);
-        for (uint8_t t = 0; t < CW_TABLE_NUMBER_COUNT; t++) {
+        for (uint32_t t = 0; t < CW_TABLE_NUMBER_COUNT; t++) {
             cw_table_journal(cw_pipeline_table(shop->pipelines[i], (enum cw_table_number)t),
-                             journals[i], t);
+                             journals[i], (uint8_t)t);
         }
     }
 }

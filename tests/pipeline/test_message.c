@@ -537,6 +537,7 @@ Test(message, template_that_is_not_there_is_named)
     touch.template_id = (struct cw_view){0};
     cr_expect(
         eq(int, cw_message_render(templates, zones, &input, &message, &fault), CW_ERR_NOT_FOUND));
+    input.touch = &email;
 }
 
 Test(message, variants_texts_come_before_the_touchs)

@@ -79,6 +79,7 @@ Test(model, scores_as_another_implementation_does_to_the_bit)
         struct cw_features f = known(c->history, c->average, c->abandonment, c->engagement,
                                      c->value, c->count, c->sensitivity, c->category);
         double score = cw_model_score(model, &f);
+        /* NOLINTNEXTLINE(bugprone-suspicious-memory-comparison): bit for bit */
         cr_assert(eq(int, memcmp(&score, &c->score, sizeof score), 0), "case %u: %a, not %a", i,
                   score, c->score);
     }

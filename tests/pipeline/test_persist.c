@@ -150,7 +150,7 @@ static void settle(void)
 static void compare_dumps(const struct course *course, const struct cw_text *a,
                           const struct cw_text *b, const char *when)
 {
-    if (a->bytes == b->bytes && memcmp(a->data, b->data, a->bytes) == 0) {
+    if (a->bytes == b->bytes && (a->bytes == 0 || memcmp(a->data, b->data, a->bytes) == 0)) {
         return;
     }
     size_t at = 0;

@@ -374,6 +374,7 @@ Test(program, several_files_are_one_set_sorted_by_id)
                       patched(document, "\"abandoned-cart-recovery\"", "alpha2")};
     struct cw_program_file list[3];
     for (int i = 0; i < 3; i++) {
+        CW_ASSERT(files[i] != NULL);
         list[i] = (struct cw_program_file){"f.yaml", {files[i], (uint32_t)strlen(files[i])}};
     }
     struct cw_program_needs needs = fixture_needs(&f);

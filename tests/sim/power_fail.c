@@ -588,12 +588,13 @@ static uint64_t number(int argc, char **argv, const char *name, uint64_t otherwi
 int main(int argc, char **argv)
 {
     bool bugs = argc > 1 && strcmp(argv[argc - 1], "--bugs") == 0;
-    struct cw_settings settings = {.scripts = number(argc, argv, "--scripts", 4),
-                                   .first = number(argc, argv, "--first", 1),
-                                   .damages = number(argc, argv, "--damages", 2),
-                                   .nested = number(argc, argv, "--nested", 120),
-                                   .errors = number(argc, argv, "--errors", 19)};
-    struct cw_counts counts = {0};
+    static struct cw_settings settings;
+    static struct cw_counts counts;
+    settings = (struct cw_settings){.scripts = number(argc, argv, "--scripts", 4),
+                                    .first = number(argc, argv, "--first", 1),
+                                    .damages = number(argc, argv, "--damages", 2),
+                                    .nested = number(argc, argv, "--nested", 120),
+                                    .errors = number(argc, argv, "--errors", 19)};
     (void)mallopt(M_TRIM_THRESHOLD, 1 << 30); /* disks come and go by the thousand */
     (void)mallopt(M_MMAP_THRESHOLD, 1 << 30);
     static struct cw_script script;

@@ -491,7 +491,7 @@ static enum tried try_start(struct sim *sim, bool faults, struct cw_durable_foun
 bool sim_machine_start(struct sim *sim, uint32_t cores)
 {
     struct sim_machine *machine = &sim->machine;
-    struct cw_durable_found found;
+    struct cw_durable_found found = {.fresh = false};
     enum tried tried = TRIED_AGAIN;
     for (uint32_t i = 0; tried == TRIED_AGAIN; i++) {
         CW_ASSERT(i <= STARTS_MAX);

@@ -44,7 +44,8 @@ static uint32_t fetch(struct shard *shard)
         CW_ASSERT(result.shard == shard->index);
         CW_ASSERT(number / (CHANNELS * EACH) == shard->index);
         CW_ASSERT(result.outcome == CW_POSTED_SENT);
-        CW_ASSERT(shard->seen[number % (CHANNELS * EACH)]++ == 0);
+        CW_ASSERT(shard->seen[number % (CHANNELS * EACH)] == 0);
+        shard->seen[number % (CHANNELS * EACH)]++;
         count++;
     }
     return count;

@@ -78,7 +78,7 @@ int main(void)
     for (uint32_t round = 0; round < ROUNDS; round++) {
         send_all(round);
         atomic_store(&over, false);
-        pthread_t threads[SERVING_SHARDS_MAX];
+        pthread_t threads[SERVING_SHARDS_MAX] = {0};
         for (uint32_t i = 0; i < s.shards; i++) {
             CW_ASSERT(pthread_create(&threads[i], NULL, work, &s.shard[i]) == 0);
         }

@@ -22,7 +22,7 @@ struct stream {
 static void keep(void *self, struct cw_view line)
 {
     struct stream *stream = self;
-    cr_assert(eq(int, line.data[line.bytes], '\n'));
+    cr_assert(eq(chr, line.data[line.bytes], '\n'));
     if (stream->bytes + line.bytes + 1 > stream->capacity) {
         stream->capacity = stream->capacity * 2 + line.bytes + 4096;
         stream->data = realloc(stream->data, stream->capacity + CW_JSON_PADDING);
