@@ -169,8 +169,10 @@ static void make_stock(struct sim *sim, uint32_t customer)
 static void make_erasure(struct sim *sim, uint32_t customer)
 {
     for (uint32_t i = 0; i < sim->event_count; i++) {
-        struct sim_event *event = &sim->events[i];
-        if (event->customer == customer && event->out > 0) {
+        const struct sim_event *event = &sim->events[i];
+        /* What a machine acknowledged that was lost since is sent again first. */
+        bool again = event->lost && event->state == SIM_EVENT_WAITING;
+        if (event->customer == customer && (event->out > 0 || again)) {
             return;
         }
     }
