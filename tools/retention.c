@@ -46,6 +46,12 @@ static int is_scheduled(const struct dirent *entry)
     return cw_archive_is_name(entry->d_name);
 }
 
+static bool is_file(const char *path)
+{
+    struct stat found;
+    return stat(path, &found) == 0 && S_ISREG(found.st_mode);
+}
+
 /* Scheduled snapshots of that store, by their names; the caller frees them. */
 static int find(const char *directory, const uint8_t store[16], struct dirent ***list)
 {
@@ -56,6 +62,11 @@ static int find(const char *directory, const uint8_t store[16], struct dirent **
         struct cw_manifest manifest;
         struct cw_fault fault;
         path_of(directory, (*list)[i]->d_name, path);
+        if (!is_file(path)) { /* a pipe would be waited for */
+            (void)fprintf(stderr, "cartwheel: %s is called like a snapshot and is no file\n", path);
+            free((*list)[i]);
+            continue;
+        }
         cw_err err = cw_archive_manifest(path, &manifest, &fault);
         if (err == CW_ERR_OK && memcmp(manifest.store, store, sizeof manifest.store) == 0) {
             (*list)[found++] = (*list)[i];
@@ -110,7 +121,7 @@ void cw_retention_apply(const char *directory, const uint8_t store[16], const ch
         path_of(directory, list[i]->d_name, path);
         if (until - i > (int)keep && unlink(path) != 0) {
             (void)fprintf(stderr, "cartwheel: the old snapshot %s cannot be removed: %s\n", path,
-                          strerror(errno)); /* NOLINT(concurrency-mt-unsafe) */
+                          strerrordesc_np(errno));
         }
         free(list[i]);
     }

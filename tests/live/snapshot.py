@@ -441,8 +441,10 @@ snapshots: {every: 1s, keep: %d, to: %s}
 
     def owners():
         said = [run("inspect", os.path.join(box, n), "--json") for n in os.listdir(box)
-                if n.endswith(".cwsnap")]
+                if n.endswith(".cwsnap") and os.path.isfile(os.path.join(box, n))]
         return [json.loads(output)["store"] for code, output, _ in said if code == 0]
+
+    pipe = os.path.join(box, "2020-01-04T000000Z.cwsnap")
 
     with engine.Engine(programs=[program], config=config % (50, box), http=None) as one:
         engine.until(lambda: made(one) >= 3, 60)
@@ -456,6 +458,7 @@ snapshots: {every: 1s, keep: %d, to: %s}
     for path in (writing, left):
         with open(path, "wb") as file:
             file.write(b"not whole")
+    os.mkfifo(pipe)  # nobody will ever write into it
     with open(writing, "rb") as held:
         fcntl.flock(held, fcntl.LOCK_EX)  # as an engine that writes it
         with engine.Engine(programs=[program], config=config % (1, box), http=None) as two:
@@ -465,6 +468,7 @@ snapshots: {every: 1s, keep: %d, to: %s}
         results.check(os.path.exists(writing), "what is being written stays")
     results.check(not os.path.exists(left), "what nobody writes any more goes")
     results.check(os.path.exists(unread) and unread in words, "what is no snapshot is told", words)
+    results.check(os.path.exists(pipe) and pipe in words, "nor is a pipe waited for", words)
     there = owners()
     results.check(len(mine) >= 3 and there.count(mine[0]) == len(mine),
                   "the other's all stay", (mine, there))
