@@ -170,6 +170,20 @@ static uint32_t needless(const struct cw_checkpoint *c)
     return c->generation_count;
 }
 
+uint64_t cw_checkpoint_newest(const struct cw_checkpoint *checkpoint)
+{
+    uint64_t newest = 0;
+    for (uint32_t i = 0; i < checkpoint->generation_count; i++) {
+        newest = checkpoint->generations[i].counts ? checkpoint->generations[i].begin : newest;
+    }
+    return newest;
+}
+
+uint64_t cw_checkpoint_needs(const struct cw_checkpoint *checkpoint)
+{
+    return checkpoint->step == STEP_DRAIN ? checkpoint->end : 0;
+}
+
 uint64_t cw_checkpoint_oldest(const struct cw_checkpoint *checkpoint)
 {
     uint32_t kept = oldest_kept(checkpoint);
@@ -499,7 +513,7 @@ static const char *step_what(enum step step)
 }
 
 /* Begins the operation of this step; false: none now. */
-static bool step_begin(struct cw_checkpoint *c, uint64_t durable_lsn)
+static bool step_begin(struct cw_checkpoint *c, uint64_t flushed_lsn)
 {
     switch (c->step) {
     case STEP_CLEAR: submit_name(c, CW_DISK_REMOVE, c->name_new, NULL); return true;
@@ -509,7 +523,7 @@ static bool step_begin(struct cw_checkpoint *c, uint64_t durable_lsn)
         submit_write(c, &c->op, &c->pending, c->page, CW_DISK_BLOCK);
         return true;
     case STEP_DRAIN:
-        if (!quiet(c) || durable_lsn < c->end) {
+        if (!quiet(c) || flushed_lsn < c->end) {
             return false;
         }
         c->step = STEP_FOOT;
@@ -544,7 +558,7 @@ static bool step_begin(struct cw_checkpoint *c, uint64_t durable_lsn)
             return false;
         }
         c->step = c->file != CW_DISK_FILE_NONE ? STEP_GIVE_UP_CLOSE : STEP_GIVE_UP_REMOVE;
-        return step_begin(c, durable_lsn);
+        return step_begin(c, flushed_lsn);
     case STEP_GIVE_UP_CLOSE: submit_plain(c, CW_DISK_CLOSE, false); return true;
     case STEP_GIVE_UP_REMOVE: submit_name(c, CW_DISK_REMOVE, c->name_new, NULL); return true;
     case STEP_REST:
@@ -558,7 +572,7 @@ static bool step_begin(struct cw_checkpoint *c, uint64_t durable_lsn)
 }
 
 /* As far as it goes without waiting. */
-static void advance(struct cw_checkpoint *c, uint64_t durable_lsn)
+static void advance(struct cw_checkpoint *c, uint64_t flushed_lsn)
 {
     for (uint32_t i = 0; i < 2 * CW_CHECKPOINT_GENERATIONS_MAX; i++) { /* the drops are the most */
         if (c->pending && !c->op.done) {
@@ -573,7 +587,7 @@ static void advance(struct cw_checkpoint *c, uint64_t durable_lsn)
                 step_done(c);
             }
         }
-        if (!step_begin(c, durable_lsn)) {
+        if (!step_begin(c, flushed_lsn)) {
             return;
         }
     }
@@ -622,7 +636,7 @@ static uint64_t count_stuck(const struct cw_checkpoint *c)
 }
 
 enum cw_checkpoint_state cw_checkpoint_slice(struct cw_checkpoint *checkpoint, uint32_t rows,
-                                             uint64_t last_lsn, uint64_t durable_lsn)
+                                             uint64_t last_lsn, uint64_t flushed_lsn)
 {
     struct cw_checkpoint *c = checkpoint;
     if (c->step == STEP_REST) {
@@ -632,14 +646,14 @@ enum cw_checkpoint_state cw_checkpoint_slice(struct cw_checkpoint *checkpoint, u
         (void)c->options.disk.poll(c->options.disk.self);
     }
     collect(c);
-    advance(c, durable_lsn);
+    advance(c, flushed_lsn);
     if (c->step == STEP_ROWS) {
         c->end = last_lsn > c->end ? last_lsn : c->end; /* what rows may have in them so far */
         visit_rows(c, rows);
         if (c->step == STEP_ROWS) {
             return c->buffers[c->fill].away ? CW_CHECKPOINT_WAITING : CW_CHECKPOINT_ROWS;
         }
-        advance(c, durable_lsn);
+        advance(c, flushed_lsn);
     }
     if (c->step == STEP_MADE) {
         c->step = STEP_REST;

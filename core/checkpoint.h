@@ -65,15 +65,21 @@ enum cw_checkpoint_state {
 };
 
 /* One slice of at most `rows` rows; polls the disk if something of its own is there. last_lsn: the
-   frame that the next changes will be in, if any are noted, else the last submitted; durable_lsn:
+   frame that the next changes will be in, if any are noted, else the last submitted; flushed_lsn:
    the log's. */
 enum cw_checkpoint_state cw_checkpoint_slice(struct cw_checkpoint *checkpoint, uint32_t rows,
-                                             uint64_t last_lsn, uint64_t durable_lsn);
+                                             uint64_t last_lsn, uint64_t flushed_lsn);
+
+/* The frame that has to be flushed before it goes on; 0: it waits for none. */
+uint64_t cw_checkpoint_needs(const struct cw_checkpoint *checkpoint);
 
 /* The last frame that recovery from the oldest kept generation does not need; 0: all are needed,
    which is so too while there are fewer generations than are to be kept: then the log from its
    beginning stands for the missing ones. */
 uint64_t cw_checkpoint_oldest(const struct cw_checkpoint *checkpoint);
+
+/* The same of the newest generation; 0: there is none. */
+uint64_t cw_checkpoint_newest(const struct cw_checkpoint *checkpoint);
 
 /* Why the last one that failed did; NULL: none has. */
 const char *cw_checkpoint_fault(const struct cw_checkpoint *checkpoint);

@@ -150,6 +150,7 @@ static bool begin_step(struct cw_log *log)
     switch (log->step) {
     case CW_LOG_IDLE:
     case CW_LOG_WAIT_SPARE: return false;
+    case CW_LOG_SYNC:
     case CW_LOG_SYNC_OLD:
         *op = (struct cw_disk_op){.kind = CW_DISK_WRITE, .sync = true, .file = log->file};
         cw_log_name(op->name, current(log)->seq); /* of writes, names are for a fault's words */
@@ -230,9 +231,13 @@ static enum cw_log_step after_rotation(const struct cw_log *log)
 static void step_done(struct cw_log *log)
 {
     static const char *const doing[] = {
-        [CW_LOG_SYNC_OLD] = "flushing",       [CW_LOG_OPEN] = "opening",
-        [CW_LOG_HEADER] = "writing a header", [CW_LOG_RENAME] = "renaming",
-        [CW_LOG_NAMES] = "flushing names",    [CW_LOG_FRAME] = "writing a frame to",
+        [CW_LOG_SYNC] = "flushing",
+        [CW_LOG_SYNC_OLD] = "flushing",
+        [CW_LOG_OPEN] = "opening",
+        [CW_LOG_HEADER] = "writing a header",
+        [CW_LOG_RENAME] = "renaming",
+        [CW_LOG_NAMES] = "flushing names",
+        [CW_LOG_FRAME] = "writing a frame to",
     };
     if (log->front.error != 0 && log->step != CW_LOG_CLOSE_OLD) {
         cw_log_fail(log, &log->front, doing[log->step]);
@@ -241,6 +246,10 @@ static void step_done(struct cw_log *log)
     switch (log->step) {
     case CW_LOG_IDLE:
     case CW_LOG_WAIT_SPARE: CW_ASSERT(false); break;
+    case CW_LOG_SYNC:
+        log->flushed_lsn = current(log)->last_lsn;
+        log->step = CW_LOG_IDLE;
+        break;
     case CW_LOG_SYNC_OLD:
         log->flushed_lsn = current(log)->last_lsn;
         log->step = CW_LOG_WAIT_SPARE;
@@ -272,6 +281,15 @@ void cw_log_rotate(struct cw_log *log, uint64_t frame_bytes)
     log->step = sync ? CW_LOG_SYNC_OLD : CW_LOG_WAIT_SPARE;
 }
 
+/* Between two frames, before the next can be submitted. */
+static void begin_flush(struct cw_log *log)
+{
+    if (log->step == CW_LOG_IDLE && log->flush) {
+        log->flush = false;
+        log->step = CW_LOG_SYNC;
+    }
+}
+
 /* Goes on as far as it can without the disk. True when something has happened. */
 static bool front(struct cw_log *log)
 {
@@ -282,10 +300,12 @@ static bool front(struct cw_log *log)
         log->front_pending = false;
         step_done(log);
         if (!log->failed) {
+            begin_flush(log);
             (void)begin_step(log);
         }
         return true;
     }
+    begin_flush(log);
     if (log->step == CW_LOG_WAIT_SPARE && log->segment_count < CW_LOG_SEGMENTS_MAX &&
         cw_log_take_spare(log, log->want_bytes, &log->taken)) {
         log->step = CW_LOG_OPEN;
@@ -365,6 +385,11 @@ static uint64_t launch(struct cw_log *log, struct cw_log_frame *frame, uint32_t 
     return lsn;
 }
 
+void cw_log_flush(struct cw_log *log)
+{
+    log->flush = log->flushed_lsn < log->durable_lsn;
+}
+
 void cw_log_turn_over(struct cw_log *log)
 {
     log->turn_over = true;
@@ -441,6 +466,11 @@ uint64_t cw_log_durable(const struct cw_log *log)
     return log->durable_lsn;
 }
 
+uint64_t cw_log_flushed(const struct cw_log *log)
+{
+    return log->flushed_lsn;
+}
+
 const char *cw_log_fault(const struct cw_log *log)
 {
     return log->failed ? log->fault : NULL;
@@ -461,6 +491,16 @@ uint64_t cw_log_bytes_since(const struct cw_log *log, uint64_t lsn)
             bytes += (uint64_t)(part * (double)segment->used_bytes);
         }
         break;
+    }
+    return bytes;
+}
+
+uint64_t cw_log_space_since(const struct cw_log *log, uint64_t lsn)
+{
+    uint64_t bytes = 0;
+    for (uint32_t i = log->segment_count; i-- > 0 && log->segments[i].last_lsn > lsn;) {
+        const struct cw_log_segment *segment = &log->segments[i];
+        bytes += segment->last_lsn >= segment->first_lsn ? segment->file_bytes : 0;
     }
     return bytes;
 }

@@ -56,6 +56,8 @@ struct cw_log_found {
     uint64_t frames, bytes, segments;
     uint64_t torn_bytes;         /* of what was being written when it crashed, never acknowledged */
     struct cw_log_damage damage; /* also where recovery failed */
+    uint64_t passed_lsn; /* the first damaged frame that a checkpoint stands for (`since`), so that
+                            it does not matter; 0: none */
 };
 
 /* Applies one frame's records, in the order of LSNs. False: they are no records (recovery ends as
@@ -111,6 +113,12 @@ bool cw_log_poll(struct cw_log *log);
 uint64_t cw_log_last(const struct cw_log *log);    /* LSN of the last frame submitted */
 uint64_t cw_log_durable(const struct cw_log *log); /* of the last durable frame */
 
+/* Of the last one that is known to be flushed: the same, but for durability `os`, where durable
+   frames are only written. cw_log_flush has it come up to what is durable now: the log is busy for
+   a flush then, as soon as no frame is under way. */
+uint64_t cw_log_flushed(const struct cw_log *log);
+void cw_log_flush(struct cw_log *log);
+
 /* NULL while all is well; else what failed, for people: nothing more will become durable. */
 const char *cw_log_fault(const struct cw_log *log);
 
@@ -137,6 +145,9 @@ bool cw_log_erasing(const struct cw_log *log);
 /* Bytes of frames since that LSN: how much a restart would read. Within a segment it is an estimate
    that takes all frames to be equal; 0 when it is the last one. */
 uint64_t cw_log_bytes_since(const struct cw_log *log, uint64_t lsn);
+
+/* Bytes of the files that have frames after that LSN. */
+uint64_t cw_log_space_since(const struct cw_log *log, uint64_t lsn);
 
 /* Where the frames after an LSN are, up to the last durable one: segments from `first` to `last`,
    and of that so many bytes. These stay as they are while nothing is released, so they can be

@@ -130,14 +130,19 @@ static bool releasable(const struct cw_log *log)
     return log->segment_count > 1 && log->segments[1].first_lsn <= log->release_lsn + 1;
 }
 
+/* The first segment, once it is released. */
+static bool becomes_spare(const struct cw_log *log)
+{
+    bool erase = log->segments[1].first_lsn <= log->erase_lsn + 1;
+    return !erase && log->segments[0].file_bytes == log->segment_bytes &&
+           log->spare_count < CW_LOG_SPARES_KEPT;
+}
+
 static void release(struct cw_log *log)
 {
-    const struct cw_log_segment *segment = &log->segments[0];
     struct cw_disk_op op = {.kind = CW_DISK_REMOVE};
-    cw_log_name(op.name, segment->seq);
-    bool erase = log->segments[1].first_lsn <= log->erase_lsn + 1;
-    if (!erase && segment->file_bytes == log->segment_bytes &&
-        log->spare_count < CW_LOG_SPARES_KEPT) {
+    cw_log_name(op.name, log->segments[0].seq);
+    if (becomes_spare(log)) {
         op.kind = CW_DISK_RENAME;
         cw_log_spare_name(op.to, log->spare_next++, true);
         submit(log, CW_LOG_RELEASE_RENAME, op);
@@ -250,24 +255,29 @@ static void begin_task(struct cw_log *log)
     }
     bool retry = log->no_space && ++log->polls_full >= CW_LOG_RETRY_POLLS;
     bool space = (!log->no_space || retry) && log->spare_count < CW_LOG_SPARES_MAX;
+    bool usual = log->want_bytes == log->segment_bytes;
+    bool few = log->spare_count < CW_LOG_SPARES_READY;
+    bool old = releasable(log);
+    /* What only removes something waits for spares, as long as it is not in the way of one: there
+       may be a thousand segments to remove. */
+    bool free = space && !log->no_space;
+    bool spares_first = free && few && !(old && becomes_spare(log));
     if (waited_for) {
-        /* One that has only to be settled is nearer than one that has to be made. */
-        bool near = log->unsettled && log->want_bytes == log->segment_bytes &&
-                    log->spare_count > 0;
-        if (near) {
+        /* The nearest first: to settle, to rename, to make. */
+        if (log->unsettled && usual && log->spare_count > 0) {
             settle(log);
-        } else if (releasable(log)) {
+        } else if (old && (!free || (usual && becomes_spare(log)))) {
             release(log);
         } else if (space) {
             make(log, log->want_bytes);
         }
-    } else if (erase_spare(log)) {
+    } else if (!spares_first && erase_spare(log)) {
         return;
-    } else if (releasable(log)) {
+    } else if (!spares_first && old) {
         release(log);
-    } else if (log->unsettled) {
+    } else if (!spares_first && log->unsettled) {
         settle(log);
-    } else if (space && log->spare_count < CW_LOG_SPARES_READY) {
+    } else if (space && few) {
         make(log, log->segment_bytes);
     }
 }

@@ -163,7 +163,8 @@ struct cw_log_spare {
 /* Steps of writing a frame; the ones before the last only when a segment is begun. */
 enum cw_log_step {
     CW_LOG_IDLE,
-    CW_LOG_SYNC_OLD,   /* durability `os` alone: what the old segment has */
+    CW_LOG_SYNC,       /* durability `os` alone: what the segment has so far */
+    CW_LOG_SYNC_OLD,   /* that too, before another is begun */
     CW_LOG_WAIT_SPARE, /* until the background has made one */
     CW_LOG_OPEN,
     CW_LOG_HEADER,
@@ -255,6 +256,7 @@ struct cw_log {
     uint32_t polls_full;
     uint64_t release_lsn, erase_lsn;
     bool turn_over; /* the next frame begins a segment */
+    bool flush;     /* asked for, and not begun */
     bool erase_spares;
 
     bool closing;

@@ -66,7 +66,8 @@ const struct cw_log_row *cw_log_judge(const struct cw_log_facts *facts)
 }
 
 enum {
-    SHORTEST_PART = 16 /* of a usual segment, that a start on a full disk begins with */
+    SHORTEST_PART = 16, /* of a usual segment, that a start on a full disk begins with */
+    HASHED_MAX = 4      /* times a segment's size, while it is looked through for whole frames */
 };
 
 /* What a segment's header says. */
@@ -92,9 +93,12 @@ struct cw_log_recovery {
     char name[CW_DISK_NAME_BYTES];
     struct cw_log_reader reader;
 
+    bool passed; /* some of it was passed over */
+
     /* Where in the log. */
     uint64_t at, expected, chain;
     struct cw_log_frame *frame; /* the last one that was looked at, in the window */
+    uint64_t hashed;            /* bytes of frames, since the last scan began */
 };
 
 /* ---- the disk ---- */
@@ -271,16 +275,24 @@ static cw_err look_at(struct cw_log_recovery *r, uint64_t at, enum cw_log_frame_
     }
     err = need(r, at, cw_log_blocks(len), &there);
     r->frame = there;
-    if (err == CW_ERR_OK && r->frame != NULL && r->frame->len == len &&
-        r->frame->hash == cw_log_frame_hash(r->frame)) {
-        *is = CW_LOG_FRAME_VALID;
+    if (err == CW_ERR_OK && r->frame != NULL && r->frame->len == len) {
+        r->hashed += len;
+        *is = r->frame->hash == cw_log_frame_hash(r->frame) ? CW_LOG_FRAME_VALID : *is;
     }
     return err;
+}
+
+/* Frames do not overlap, so to look at all that a segment has takes its size once. A file made for
+   it could have the square of its size hashed. */
+static bool is_enough(const struct cw_log_recovery *r)
+{
+    return r->hashed / HASHED_MAX > r->reader.size;
 }
 
 static cw_err is_later_there(struct cw_log_recovery *r, bool *later)
 {
     *later = false;
+    r->hashed = 0;
     for (uint64_t at = r->at + CW_DISK_BLOCK; at < r->reader.size && !*later; at += CW_DISK_BLOCK) {
         void *there = NULL;
         cw_err err = need(r, at, CW_DISK_BLOCK, &there);
@@ -299,7 +311,7 @@ static cw_err is_later_there(struct cw_log_recovery *r, bool *later)
         if (err != CW_ERR_OK) {
             return err;
         }
-        *later = is == CW_LOG_FRAME_VALID;
+        *later = is == CW_LOG_FRAME_VALID || is_enough(r); /* no crash leaves so much to look at */
     }
     return CW_ERR_OK;
 }
@@ -355,6 +367,22 @@ static cw_err corrupt(struct cw_log_recovery *r, const char *why)
                    (unsigned long long)r->at, (unsigned long long)r->expected, why);
 }
 
+/* Whole frames of the segment at hand from `at` on: the largest LSN of them, or `last`. */
+static uint64_t last_from(struct cw_log_recovery *r, uint64_t at, uint64_t last)
+{
+    r->hashed = 0;
+    while (at < r->reader.size && !is_enough(r)) { /* on by a block or a frame each turn */
+        enum cw_log_frame_is is;
+        if (look_at(r, at, &is) != CW_ERR_OK) {
+            break;
+        }
+        bool whole = is == CW_LOG_FRAME_VALID;
+        last = whole && r->frame->lsn > last ? r->frame->lsn : last;
+        at += whole ? cw_log_blocks(r->frame->len) : CW_DISK_BLOCK;
+    }
+    return last;
+}
+
 /* How far frames go behind the damage: the last segment's last whole one. A disk that does not let
    itself be read there has said enough. */
 static uint64_t last_there(struct cw_log_recovery *r)
@@ -373,14 +401,7 @@ static uint64_t last_there(struct cw_log_recovery *r)
                        ? r->begins[i].first_lsn - 1
                        : last;
         }
-        while (at < r->reader.size) { /* on by a block or a frame each turn */
-            enum cw_log_frame_is is;
-            if (look_at(r, at, &is) != CW_ERR_OK) {
-                break;
-            }
-            last = is == CW_LOG_FRAME_VALID && r->frame->lsn > last ? r->frame->lsn : last;
-            at += is == CW_LOG_FRAME_VALID ? cw_log_blocks(r->frame->len) : CW_DISK_BLOCK;
-        }
+        last = last_from(r, at, last);
     }
     return last;
 }
@@ -402,6 +423,49 @@ static cw_err corrupt_from(struct cw_log_recovery *r, const char *why)
                         (unsigned long long)damage->last_lsn);
     }
     return err;
+}
+
+/* Damage to frames that the newest checkpoint stands for: it is gone on behind it, at the next
+   whole frame of those. The last of them has to be whole: what is needed follows from it, in place
+   and chain. */
+static cw_err pass_over(struct cw_log_recovery *r, const char *why)
+{
+    uint64_t since = r->log->options.since;
+    bool found = false;
+    cw_err err = CW_ERR_OK;
+    uint64_t at = r->at + CW_DISK_BLOCK;
+    r->hashed = 0;
+    for (; r->expected < since && at < r->reader.size && err == CW_ERR_OK && !is_enough(r);
+         at += CW_DISK_BLOCK) {
+        enum cw_log_frame_is is;
+        err = look_at(r, at, &is);
+        found = err == CW_ERR_OK && is == CW_LOG_FRAME_VALID && r->frame->lsn > r->expected &&
+                r->frame->lsn <= since;
+        if (found) {
+            break;
+        }
+    }
+    if (!found) {
+        return err == CW_ERR_OK ? corrupt_from(r, why) : err;
+    }
+    if (r->found->passed_lsn == 0) {
+        r->found->passed_lsn = r->expected;
+    }
+    r->passed = true;
+    r->at = at;
+    r->expected = r->frame->lsn;
+    r->chain = r->frame->prev_chain;
+    r->log->segments[r->index].used_bytes = at - CW_DISK_BLOCK; /* where its end is known from */
+    return CW_ERR_OK;
+}
+
+/* Where something was passed over the end is one only if no later frame stands anywhere: one that
+   went elsewhere, and left its place empty, must not be the end of all others. */
+static cw_err end(struct cw_log_recovery *r)
+{
+    return r->passed && (last_from(r, CW_DISK_BLOCK, 0) >= r->expected || is_enough(r))
+               ? corrupt_from(r, "the log ends, and a later frame stands elsewhere in the segment")
+               : CW_ERR_OK;
 }
 
 static cw_err take(struct cw_log_recovery *r)
@@ -440,6 +504,7 @@ static cw_err enter(struct cw_log_recovery *r, uint32_t index)
     segment->first_lsn = begins->first_lsn;
     segment->last_lsn = begins->first_lsn - 1;
     r->at = CW_DISK_BLOCK;
+    r->passed = false;
     r->found->segments++;
     r->found->torn_bytes = 0;
     r->log->logical_ms = begins->logical_ms;
@@ -461,8 +526,8 @@ static cw_err follow(struct cw_log_recovery *r, uint32_t start)
         switch (row->verdict) {
         case CW_LOG_APPLY: err = take(r); break;
         case CW_LOG_NEXT_SEGMENT: err = enter(r, r->index + 1); break;
-        case CW_LOG_END: return CW_ERR_OK;
-        case CW_LOG_CORRUPT: return corrupt_from(r, row->why);
+        case CW_LOG_END: return end(r);
+        case CW_LOG_CORRUPT: err = pass_over(r, row->why); break;
         }
     }
     return err;

@@ -24,7 +24,7 @@ struct cw_store {
     bool finishing; /* the last checkpoint has begun */
     bool noted;     /* all that `before` has to say, at the end */
     uint64_t made;
-    uint64_t begun_bytes; /* log->bytes when the last one began */
+    uint64_t begun_bytes; /* the log's, as if it had been open all the time, when the last began */
     int64_t looked_ms;    /* when it was last looked for space on a full disk */
 };
 
@@ -49,6 +49,10 @@ cw_err cw_store_open(struct cw_store **store, const struct cw_store_options *opt
     }
     CW_ASSERT(made->options.pending_bytes_max <= CW_LOG_FRAME_BYTES_MAX / 2);
     made->own = own;
+    /* What the starts before left counts, or an engine that is started often never makes one: whole
+       files, since each start begins another. The difference wraps. */
+    made->begun_bytes =
+        0 - cw_log_space_since(options->log, cw_checkpoint_newest(options->checkpoint));
     *store = made;
     return CW_ERR_OK;
 }
@@ -172,6 +176,16 @@ static void let_go(struct cw_store *store)
     }
 }
 
+/* With durability `os`: a checkpoint must not be more durable than the frames that it needs. */
+static void flush_for(struct cw_store *store)
+{
+    struct cw_log *log = store->options.log;
+    uint64_t needed = cw_checkpoint_needs(store->options.checkpoint);
+    if (needed > cw_log_flushed(log) && needed <= cw_log_durable(log)) {
+        cw_log_flush(log);
+    }
+}
+
 static bool slice(struct cw_store *store)
 {
     if (!store->at_work) {
@@ -180,8 +194,10 @@ static bool slice(struct cw_store *store)
         }
         begin(store);
     }
-    enum cw_checkpoint_state state = cw_checkpoint_slice(
-        store->options.checkpoint, store->options.checkpoint_rows, number(store), durable(store));
+    enum cw_checkpoint_state state =
+        cw_checkpoint_slice(store->options.checkpoint, store->options.checkpoint_rows,
+                            number(store), cw_log_flushed(store->options.log));
+    flush_for(store);
     if (state == CW_CHECKPOINT_DONE) {
         store->at_work = false;
         store->made++;

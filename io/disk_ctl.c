@@ -26,15 +26,14 @@ static cw_err sync_parent(const struct cw_disk_store *store, bool made, struct c
 {
     int parent = openat(store->files.directory, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (parent < 0) {
-        return !made && errno == EACCES
-                   ? CW_ERR_OK
-                   : cw_fail(fault, CW_ERR_IO, "opening the directory above: %m");
+        return !made && errno == EACCES ? CW_ERR_OK
+                                        : cw_fail(fault, CW_ERR_IO, "opening the directory above");
     }
     int rc = fsync(parent);
     int error = errno;
     (void)close(parent);
     errno = error;
-    return rc == 0 ? CW_ERR_OK : cw_fail(fault, CW_ERR_IO, "flushing the directory above: %m");
+    return rc == 0 ? CW_ERR_OK : cw_fail(fault, CW_ERR_IO, "flushing the directory above");
 }
 
 static cw_err open_directory(struct cw_disk_store *store, struct cw_fault *fault)
@@ -42,17 +41,17 @@ static cw_err open_directory(struct cw_disk_store *store, struct cw_fault *fault
     const struct cw_disk_options *options = &store->options;
     bool made = !options->read_only && mkdir(options->directory, 0700) == 0;
     if (!made && !options->read_only && errno != EEXIST) {
-        return cw_fail(fault, CW_ERR_IO, "making it: %m");
+        return cw_fail(fault, CW_ERR_IO, "making it");
     }
     store->files.directory = open(options->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (store->files.directory < 0) {
-        return cw_fail(fault, errno == ENOENT ? CW_ERR_NOT_FOUND : CW_ERR_IO, "opening it: %m");
+        return cw_fail(fault, errno == ENOENT ? CW_ERR_NOT_FOUND : CW_ERR_IO, "opening it");
     }
     if (options->read_only) {
         return CW_ERR_OK;
     }
     if (fsync(store->files.directory) != 0) {
-        return cw_fail(fault, CW_ERR_IO, "flushing its names: %m");
+        return cw_fail(fault, CW_ERR_IO, "flushing its names");
     }
     return sync_parent(store, made, fault);
 }
@@ -108,7 +107,7 @@ static cw_err start_lane(struct cw_disk_store *store, uint32_t index, struct cw_
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (error != 0) {
         errno = error;
-        return cw_fail(fault, CW_ERR_IO, "no thread for it: %m");
+        return cw_fail(fault, CW_ERR_IO, "no thread for it");
     }
     lane->running = true;
     (void)pthread_setname_np(lane->thread, index == 0 ? "cw-disk" : "cw-disk-later");

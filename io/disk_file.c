@@ -75,6 +75,9 @@ static int open_fd(struct cw_disk_files *files, struct cw_disk_op *op, int *erro
     flags |= files->direct ? O_DIRECT : 0;
     flags |= op->kind == CW_DISK_CREATE ? O_CREAT | O_EXCL : 0;
     int fd = openat(files->directory, op->name, flags, 0600);
+    if (fd < 0 && errno == EINVAL && files->direct && files->read_only) {
+        fd = openat(files->directory, op->name, flags & ~O_DIRECT, 0600); /* nobody tried before */
+    }
     if (fd < 0) {
         *error = errno;
         return CW_DISK_FREE;

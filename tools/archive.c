@@ -581,6 +581,7 @@ cw_err cw_archive_unpack(const char *file, const char *directory, bool held,
         struct cw_durable_files files = cw_durable_files(&where);
         u.head.manifest.held = held ? CW_HOLD_RESTORED : CW_HOLD_NONE;
         err = files.store(files.self, &u.head.manifest, fault);
+        err = err == CW_ERR_OK ? files.store(files.self, &u.head.manifest, fault) : err;
     }
     if (err == CW_ERR_OK && nftw(directory, sync_found, 16, FTW_DEPTH | FTW_PHYS) != 0) {
         err = cw_fail(fault, CW_ERR_IO, "flushing %s", directory);

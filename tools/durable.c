@@ -97,6 +97,7 @@ static void add_found(struct cw_durable_found *sum, const struct cw_checkpoint_f
     sum->torn_bytes += log->torn_bytes;
     sum->checkpoint_bytes += checkpoint->bytes;
     sum->checkpoints_refused += checkpoint->refused;
+    sum->logs_damaged += log->passed_lsn != 0;
     int64_t clock =
         log->logical_ms > checkpoint->logical_ms ? log->logical_ms : checkpoint->logical_ms;
     sum->logical_ms = clock > sum->logical_ms ? clock : sum->logical_ms;
@@ -392,15 +393,11 @@ static cw_err begin_state(struct cw_durable *durable, struct cw_fault *fault)
     return err;
 }
 
-/* Both slots from the first: one may be damaged. Begun and gone over to its first epoch, a state
-   has one that says so; the other one is of epoch 0, and who went on with that would remove all. */
+/* Writes the other slot too, before what it says has to be forgotten: an epoch that goes, sends
+   that are not held. One of them may be damaged, and somebody goes on with the other. */
 static cw_err fill_slots(struct cw_durable *durable, struct cw_fault *fault)
 {
-    const uint64_t generations = 3;
-    return durable->manifest.generation >= generations
-               ? CW_ERR_OK
-               : durable->options.files.store(durable->options.files.self, &durable->manifest,
-                                              fault);
+    return durable->options.files.store(durable->options.files.self, &durable->manifest, fault);
 }
 
 /* Each core's checkpoint of all that it has; then the manifest goes over to them. */
@@ -582,15 +579,16 @@ cw_err cw_durable_hold(struct cw_durable *durable, uint32_t held, struct cw_faul
     durable->manifest.held = held;
     cw_err err =
         durable->options.files.store(durable->options.files.self, &durable->manifest, fault);
+    err = err == CW_ERR_OK ? fill_slots(durable, fault) : err;
     if (err != CW_ERR_OK) { /* who asks what is noted, is not told what is not */
         durable->manifest.held = before;
     }
     return err;
 }
 
-void cw_durable_close(struct cw_durable *durable, bool clean)
+cw_err cw_durable_close(struct cw_durable *durable, bool clean, struct cw_fault *fault)
 {
-    struct cw_fault fault;
+    cw_err err = CW_ERR_OK;
     uint64_t lsns[CW_MESH_SHARDS_MAX] = {0};
     for (uint32_t i = 0; i < durable->options.cores; i++) {
         struct cw_durable_core *core = &durable->cores[i];
@@ -619,11 +617,12 @@ void cw_durable_close(struct cw_durable *durable, bool clean)
     }
     if (clean) { /* what could not be said costs time at the next start, nothing else */
         durable->manifest.clean = true;
-        if (durable->options.files.store(durable->options.files.self, &durable->manifest,
-                                         &fault) == CW_ERR_OK) {
+        err = durable->options.files.store(durable->options.files.self, &durable->manifest, fault);
+        if (err == CW_ERR_OK) {
             cw_durable_seal(durable, lsns);
         }
     }
     cw_durable_forget_memory(durable);
     free(durable);
+    return err;
 }

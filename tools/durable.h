@@ -74,6 +74,7 @@ struct cw_durable_found {
     uint64_t rows, frames, log_bytes, checkpoint_bytes, torn_bytes;
     uint64_t frames_to; /* sum of the cores' last LSNs */
     uint32_t checkpoints_refused;
+    uint32_t logs_damaged; /* before the newest checkpoint, which stands for it */
     const char *memory; /* kind of the file system that rows lie in; NULL: in none */
     uint64_t adopted;   /* rows that were taken over as they were in memory, nothing being read */
     char not_adopted[200];       /* why they were not; empty: they were, or nothing was there */
@@ -104,8 +105,9 @@ struct cw_journal *cw_durable_journal(struct cw_durable *durable, uint32_t core)
 CW_MUST_USE cw_err cw_durable_hold(struct cw_durable *durable, uint32_t held,
                                    struct cw_fault *fault);
 
-/* clean: every store was finished. */
-void cw_durable_close(struct cw_durable *durable, bool clean);
+/* clean: every store was finished. Fails where that could not be noted: nothing is lost by it, but
+   the next start takes it for a crash. All is closed either way. */
+cw_err cw_durable_close(struct cw_durable *durable, bool clean, struct cw_fault *fault);
 
 /* ---- for commands that only look ---- */
 
@@ -122,6 +124,7 @@ struct cw_durable_directory {
     const char *path;                        /* of the state; locked by who calls */
     void (*wake)(void *self, uint32_t core); /* from any thread; NULL: nobody sleeps */
     void *self;
+    bool lone; /* what was loaded last stood in one slot alone: somebody removed the other */
 };
 
 /* The directory outlives them. */

@@ -76,7 +76,8 @@ static uint64_t any_epoch(const char *directory)
 
 static cw_err load(void *self, struct cw_manifest *manifest, struct cw_fault *fault)
 {
-    const char *directory = ((const struct cw_durable_directory *)self)->path;
+    struct cw_durable_directory *state = self;
+    const char *directory = state->path;
     struct cw_manifest found[2] = {{.cores = 0}, {.cores = 0}};
     struct cw_fault faults[2];
     cw_err errs[2];
@@ -87,8 +88,14 @@ static cw_err load(void *self, struct cw_manifest *manifest, struct cw_fault *fa
             return errs[i];
         }
     }
+    if (errs[0] == CW_ERR_CORRUPT && errs[1] == CW_ERR_CORRUPT) {
+        return cw_fail(fault, CW_ERR_CORRUPT,
+                       "%.120s, and that of manifest.b too: restore the newest snapshot that "
+                       "verifies into a new directory",
+                       faults[0].text);
+    }
     /* Slots are renamed into place, so a crash leaves none half written: it is damage, and which of
-       the two was the newer is not known. */
+       the two was the newer is not known. Both say the same of all that matters. */
     for (uint32_t i = 0; i < 2; i++) {
         bool begun = errs[1 - i] == CW_ERR_OK && found[1 - i].epoch == 0; /* says of no rows */
         if (errs[i] == CW_ERR_CORRUPT && (errs[1 - i] == CW_ERR_NOT_FOUND || begun)) {
@@ -120,6 +127,7 @@ static cw_err load(void *self, struct cw_manifest *manifest, struct cw_fault *fa
         errs[0] == CW_ERR_OK && (errs[1] != CW_ERR_OK || found[0].generation > found[1].generation);
     uint32_t newest = a ? 0 : 1;
     *manifest = found[newest];
+    state->lone = errs[1 - newest] != CW_ERR_OK && manifest->epoch > 0;
     return CW_ERR_OK;
 }
 

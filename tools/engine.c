@@ -457,6 +457,12 @@ static uint32_t core_count(const struct cw_engine_live *live)
     return count > CW_MESH_SHARDS_MAX ? CW_MESH_SHARDS_MAX : count;
 }
 
+/* No disk fails so, and to start again does not help. */
+static bool not_ours(const struct cw_fault *fault)
+{
+    return fault->code == CW_ERR_IO && (fault->sys_errno == EACCES || fault->sys_errno == EPERM);
+}
+
 static void say_not_recovered(const struct cw_engine *engine, cw_err err,
                               const struct cw_fault *fault)
 {
@@ -472,6 +478,11 @@ static void say_not_recovered(const struct cw_engine *engine, cw_err err,
         (void)fprintf(stderr,
                       "cartwheel: the disk is full; nothing is lost. Make room (old snapshots, "
                       "outbox/, dead letters), then start again\n");
+    }
+    if (not_ours(fault)) {
+        (void)fprintf(stderr,
+                      "cartwheel: all of %s has to be the engine's user's (uid %u): chown -R\n",
+                      engine->live->state, geteuid());
     }
     if (err == CW_ERR_CORRUPT && engine->durable != NULL) { /* of manifests it is said already */
         cw_loss_advise(engine->found.damaged_core, &engine->found.damage, stderr);
@@ -510,16 +521,17 @@ int cw_engine_open(struct cw_engine **engine, const struct cw_engine_options *op
             code = CW_EXIT_DAMAGED;
         }
         (void)cw_engine_close(made);
-        return err == CW_ERR_INVALID ? CW_EXIT_USAGE : code;
+        return err == CW_ERR_INVALID || not_ours(&fault) ? CW_EXIT_USAGE : code;
     }
     err = cw_engine_recover(made, &fault);
     err = err == CW_ERR_OK ? cw_state_keep_secret(&made->state, &fault) : err;
     if (err != CW_ERR_OK) {
         say_not_recovered(made, err, &fault);
         (void)cw_engine_close(made);
-        return err == CW_ERR_INVALID || err == CW_ERR_UNSUPPORTED ? CW_EXIT_USAGE
-               : err == CW_ERR_CORRUPT                            ? CW_EXIT_DAMAGED
-                                                                  : CW_EXIT_DISK;
+        return err == CW_ERR_INVALID || err == CW_ERR_UNSUPPORTED || not_ours(&fault)
+                   ? CW_EXIT_USAGE
+               : err == CW_ERR_CORRUPT ? CW_EXIT_DAMAGED
+                                       : CW_EXIT_DISK;
     }
     *engine = made;
     return CW_EXIT_OK;
@@ -646,6 +658,18 @@ static void close_core(struct cw_core *core)
     free(atomic_load(&core->remark));
 }
 
+static void close_durable(struct cw_engine *engine)
+{
+    struct cw_fault fault;
+    if (engine->durable != NULL &&
+        cw_durable_close(engine->durable, engine->started, &fault) != CW_ERR_OK) {
+        (void)cw_failure(&fault);
+        (void)fputs("cartwheel: this stop could not be noted: all that was acknowledged is on the "
+                    "disk, but the next\n  start will say CRASH\n",
+                    stderr);
+    }
+}
+
 bool cw_engine_close(struct cw_engine *engine)
 {
     bool good = true;
@@ -662,9 +686,7 @@ bool cw_engine_close(struct cw_engine *engine)
         cw_engine_write_letters(engine);
         good = reconcile(engine);
     }
-    if (engine->durable != NULL) { /* before the tables that its journals are of */
-        cw_durable_close(engine->durable, engine->started);
-    }
+    close_durable(engine); /* before the tables that its journals are of */
     for (uint32_t i = 0; engine->cores != NULL && i < engine->count; i++) {
         close_core(&engine->cores[i]);
     }

@@ -229,7 +229,7 @@ static cw_err keep_nothing(struct cw_engine *engine, struct cw_fault *fault)
         return err;
     }
     bool fresh = cw_durable_manifest(engine->durable)->cores == 0;
-    cw_durable_close(engine->durable, false);
+    (void)cw_durable_close(engine->durable, false, fault);
     engine->durable = NULL;
     if (!fresh) {
         return cw_fail(fault, CW_ERR_INVALID,
@@ -372,6 +372,19 @@ void cw_engine_say_state(const struct cw_engine *engine, FILE *to)
                       "disk should be looked at\n",
                       found->checkpoints_refused,
                       found->checkpoints_refused == 1 ? " was" : "s were");
+    }
+    if (found->logs_damaged > 0) {
+        (void)fputs(
+            "  WARNING: damage to the log was passed over, since the newest checkpoint "
+            "stands for what was\n  there; the state is whole, but the disk should be looked "
+            "at, and a snapshot made\n",
+            to);
+    }
+    if (engine->directory.lone) {
+        (void)fputs("  WARNING: of manifest.a and manifest.b one was missing; it is written anew. "
+                    "What it said of holds and\n  of the last stop may be lost: were sends held, "
+                    "look before messages go out\n",
+                    to);
     }
     if (engine->state.secret_lost) {
         const char *links = engine->live->link_secret.data != NULL

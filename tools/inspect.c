@@ -95,18 +95,18 @@ static void put_manifest(struct cw_text *out, const struct cw_look *look, bool j
 
 static void put_json(struct cw_text *out, uint32_t number, const struct cw_look_core *core)
 {
-    cw_text_printf(out,
-                   "%s{\"core\":%u,\"checkpoint\":\"%s\",\"begin\":%llu,\"end\":%llu,"
-                   "\"checkpointBytes\":%llu,\"checkpointsRefused\":%u,\"segments\":%llu,"
-                   "\"frames\":%llu,\"lastLsn\":%llu,\"logBytes\":%llu,\"tornBytes\":%llu,"
-                   "\"clock\":",
-                   number > 0 ? "," : "", number, core->checkpoint.name,
-                   (unsigned long long)core->checkpoint.begin,
-                   (unsigned long long)core->checkpoint.end,
-                   (unsigned long long)core->checkpoint.bytes, core->checkpoint.refused,
-                   (unsigned long long)core->log.segments, (unsigned long long)core->log.frames,
-                   (unsigned long long)core->log.last_lsn, (unsigned long long)core->log.bytes,
-                   (unsigned long long)core->log.torn_bytes);
+    cw_text_printf(
+        out,
+        "%s{\"core\":%u,\"checkpoint\":\"%s\",\"begin\":%llu,\"end\":%llu,"
+        "\"checkpointBytes\":%llu,\"checkpointsRefused\":%u,\"segments\":%llu,"
+        "\"frames\":%llu,\"lastLsn\":%llu,\"logBytes\":%llu,\"tornBytes\":%llu,"
+        "\"damagedLsn\":%llu,\"clock\":",
+        number > 0 ? "," : "", number, core->checkpoint.name,
+        (unsigned long long)core->checkpoint.begin, (unsigned long long)core->checkpoint.end,
+        (unsigned long long)core->checkpoint.bytes, core->checkpoint.refused,
+        (unsigned long long)core->log.segments, (unsigned long long)core->log.frames,
+        (unsigned long long)core->log.last_lsn, (unsigned long long)core->log.bytes,
+        (unsigned long long)core->log.torn_bytes, (unsigned long long)core->log.passed_lsn);
     cw_text_json_time(out, clock_of(core));
     cw_text_puts(out, ",\"rows\":{");
     for (uint32_t i = 0; i < CW_TABLE_NUMBER_COUNT; i++) {
@@ -141,6 +141,10 @@ static void put_core(struct cw_text *out, uint32_t number, const struct cw_look_
         cw_text_printf(out, "  WARNING: %u newer checkpoint%s damaged: %s\n",
                        core->checkpoint.refused, core->checkpoint.refused == 1 ? " is" : "s are",
                        core->checkpoint.why);
+    }
+    if (core->log.passed_lsn != 0) {
+        cw_text_printf(out, "  WARNING: the log is damaged at LSN %llu, which the checkpoint has\n",
+                       (unsigned long long)core->log.passed_lsn);
     }
 }
 

@@ -13,6 +13,10 @@
 
 #define FILE_NAME "erasures.ndjson"
 
+enum {
+    BESIDE_BYTES = 4200
+};
+
 /* Of a snapshot, and of one that is not whole, since who made it was ended. */
 static const char *const suffixes[] = {".cwsnap", ".cwsnap.new"};
 
@@ -140,42 +144,59 @@ static bool copy_others(FILE *from, FILE *to, struct cw_view customer, uint64_t 
     return good && ferror(from) == 0;
 }
 
-static cw_err remove_from(const char *path, struct cw_view customer, uint64_t *removed,
+static void name_beside(const char *path, char beside[BESIDE_BYTES])
+{
+    (void)snprintf(beside, BESIDE_BYTES, "%.4090s.new", path);
+}
+
+/* Those lines are durable in a file beside it, where there are any others; *found: how many not. */
+static cw_err copy_beside(const char *path, struct cw_view customer, uint64_t *found,
                           struct cw_fault *fault)
 {
-    char beside[4200];
-    uint64_t found = 0;
-    (void)snprintf(beside, sizeof beside, "%.4090s.new", path);
+    char beside[BESIDE_BYTES];
+    *found = 0;
+    name_beside(path, beside);
     FILE *from = fopen(path, "re");
     if (from == NULL) {
         return errno == ENOENT ? CW_ERR_OK : cw_fail(fault, CW_ERR_IO, "opening %s", path);
     }
     int file = open(beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     FILE *to = file >= 0 ? fdopen(file, "w") : NULL;
-    bool good = to != NULL && copy_others(from, to, customer, &found);
+    bool good = to != NULL && copy_others(from, to, customer, found);
     good = good && fflush(to) == 0 && fsync(file) == 0;
     if (to != NULL) {
         good &= fclose(to) == 0;
     }
     (void)fclose(from);
-    if (good && found > 0) {
-        good = rename(beside, path) == 0;
-    } else {
+    cw_err err = good ? CW_ERR_OK : cw_fail(fault, CW_ERR_IO, "removing lines from %s", path);
+    if (!good || *found == 0) {
         (void)unlink(beside);
     }
-    *removed += good ? found : 0;
-    return good ? CW_ERR_OK : cw_fail(fault, CW_ERR_IO, "removing lines from %s", path);
+    return err;
+}
+
+static cw_err take_over(const char *path, uint64_t found, struct cw_fault *fault)
+{
+    char beside[BESIDE_BYTES];
+    name_beside(path, beside);
+    return found == 0 || rename(beside, path) == 0
+               ? CW_ERR_OK
+               : cw_fail(fault, CW_ERR_IO, "removing lines from %s", path);
 }
 
 static cw_err remove_letters(const struct cw_receipts *receipts, struct cw_view customer,
                              uint64_t *removed, struct cw_fault *fault)
 {
     struct cw_letter_file *letters = receipts->letters;
-    cw_err err = remove_from(letters->path, customer, removed, fault);
-    if (err == CW_ERR_OK) {
-        err = remove_from(letters->before, customer, removed, fault);
-    }
-    return *removed > 0 && err == CW_ERR_OK ? cw_letter_file_reopen(letters, fault) : err;
+    uint64_t now;
+    uint64_t before = 0;
+    /* What may find no room comes first, so that who tries again counts all of them. */
+    cw_err err = copy_beside(letters->path, customer, &now, fault);
+    err = err == CW_ERR_OK ? copy_beside(letters->before, customer, &before, fault) : err;
+    err = err == CW_ERR_OK ? take_over(letters->before, before, fault) : err;
+    err = err == CW_ERR_OK ? take_over(letters->path, now, fault) : err;
+    *removed = now + before;
+    return err == CW_ERR_OK && now > 0 ? cw_letter_file_reopen(letters, fault) : err;
 }
 
 /* ---- the receipt ---- */

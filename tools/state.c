@@ -392,6 +392,7 @@ cw_err cw_letter_file_reopen(struct cw_letter_file *file, struct cw_fault *fault
 {
     if (file->file >= 0) {
         (void)close(file->file);
+        file->file = -1;
     }
     return open_file(file, fault);
 }
@@ -416,6 +417,10 @@ bool cw_letter_file_write(struct cw_letter_file *file, struct cw_letters *letter
     }
     if (file->swapped.bytes == 0) {
         return true;
+    }
+    struct cw_fault fault;
+    if (file->file < 0 && open_file(file, &fault) != CW_ERR_OK) { /* as the last time */
+        return false;
     }
     if (file->bytes > 0 && file->bytes + file->swapped.bytes > file->bytes_max &&
         !begin_anew(file)) {

@@ -50,6 +50,11 @@ static void print_core(uint32_t number, const struct cw_look_core *core)
                      core->checkpoint.refused, core->checkpoint.refused == 1 ? " is" : "s are",
                      core->checkpoint.why);
     }
+    if (core->log.passed_lsn != 0) {
+        (void)printf("  WARNING: the log is damaged at LSN %llu; the checkpoint stands for it, but "
+                     "look at the disk\n",
+                     (unsigned long long)core->log.passed_lsn);
+    }
 }
 
 /* Not where links are signed with a secret of the configuration: a start makes a new one then. */

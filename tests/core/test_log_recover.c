@@ -424,3 +424,106 @@ Test(log_recover, another_history_passes_without_the_chain)
     cr_assert(eq(u64, found.last_lsn, 30));
     cw_log_bugs.no_chain = false;
 }
+
+/* ---- damage before a checkpoint ---- */
+
+static void flip(uint64_t seq, uint32_t block)
+{
+    ((uint8_t *)frame_at(seq, block))[200] ^= 1;
+}
+
+Test(log_recover, passes_over_damage_that_a_checkpoint_stands_for)
+{
+    open_log();
+    append_all(40, 5000); /* 7 to a segment, two blocks each; 15 to 21 in segment 3 */
+    kill_it();
+    options.since = 20;
+    options.until = 22;
+    flip(3, 3); /* 16 */
+    flip(3, 7); /* 18 */
+    flip(3, 9); /* 19 */
+    open_log();
+    cr_assert(eq(u64, found.passed_lsn, 16));
+    cr_assert(eq(u32, applied, 20));
+    cr_assert(eq(u64, applied_lsn[0], 21));
+    cr_assert(eq(u64, found.last_lsn, 40));
+    close_log(true);
+    options.since = 17; /* the checkpoint before the newest does not reach so far */
+    options.until = 0;
+    expect_corrupt("LSN 18: ");
+}
+
+Test(log_recover, refuses_damage_to_the_last_frame_that_a_checkpoint_stands_for)
+{
+    open_log();
+    append_all(40, 5000);
+    kill_it();
+    options.since = 20;
+    flip(3, 11); /* 20 */
+    expect_corrupt("LSN 20: ");
+}
+
+/* Its own place stays empty; without this it would be the end, and 22 to 24 be lost. */
+Test(log_recover, refuses_an_end_where_a_later_frame_stands_elsewhere)
+{
+    open_log();
+    append_all(5, 100); /* a block each */
+    kill_it();
+    options.since = 4;
+    memcpy(frame_at(1, 2), frame_at(1, 5), CW_DISK_BLOCK); /* 5 went where 2 was */
+    memset(frame_at(1, 5), 0, CW_DISK_BLOCK);
+    expect_corrupt("stands elsewhere");
+}
+
+/* What is cut behind the last frame on a full disk is no frame. */
+Test(log_recover, a_full_disk_takes_nothing_of_a_log_that_was_passed_over)
+{
+    open_log();
+    append_all(5, 100);
+    kill_it();
+    flip(1, 2);
+    options.since = 3;
+    for (uint32_t i = 0; count_names("spare-") > 0; i++) {
+        char name[CW_DISK_NAME_BYTES];
+        cw_log_spare_name(name, i, true);
+        (void)cw_fault_disk_remove(disk, name);
+    }
+    cw_fault_disk_space(disk, cw_fault_disk_used(disk));
+    open_log();
+    cr_assert(eq(u32, applied, 2));
+    kill_it();
+    open_log();
+    cr_assert(eq(u32, applied, 2));
+    cr_assert(eq(u64, found.last_lsn, 5));
+}
+
+/* A file made for it, which nothing else is wrong with: whoever looks at all that says it is a
+   frame would hash half of the square of its size. */
+Test(log_recover, is_not_kept_busy_by_what_looks_like_frames)
+{
+    open_log();
+    append_all(1, 100);
+    kill_it();
+    uint64_t size = 0;
+    const struct cw_log_frame first = *frame_at(1, 1);
+
+    enum {
+        BLOCKS = 4096
+    };
+
+    char *made = calloc(BLOCKS, CW_DISK_BLOCK);
+    memcpy(made, segment_bytes(1, &size), 2 * CW_DISK_BLOCK);
+    for (uint32_t i = 2; i < BLOCKS; i++) {
+        struct cw_log_frame *frame = (void *)(made + (size_t)i * CW_DISK_BLOCK);
+        *frame = (struct cw_log_frame){.magic = CW_LOG_FRAME_MAGIC,
+                                       .len = (BLOCKS - i) * CW_DISK_BLOCK,
+                                       .salt = first.salt,
+                                       .lsn = 4000,
+                                       .durable_lsn = 3999};
+    }
+    char name[CW_DISK_NAME_BYTES];
+    cw_log_name(name, 1);
+    cw_fault_disk_put(disk, name, made, (uint64_t)BLOCKS * CW_DISK_BLOCK);
+    free(made);
+    expect_corrupt("LSN 2: ");
+}

@@ -43,43 +43,92 @@ static int64_t now_ms(void *self)
     return now;
 }
 
+static uint64_t checkpoint_bytes; /* 0: the usual */
+
+static bool record(void *with, struct cw_view records)
+{
+    (void)with;
+    (void)records;
+    return true;
+}
+
+static bool frame(void *with, uint64_t lsn, int64_t logical_ms, struct cw_view records)
+{
+    (void)lsn;
+    (void)logical_ms;
+    return record(with, records);
+}
+
+/* As a start does: the newest checkpoint, then the log after it. Rows are not put back. */
 static void open_store(void)
 {
     struct cw_checkpoint *checkpoint;
+    struct cw_checkpoint_found begun;
+    const struct cw_checkpoint_apply to = {.apply = record};
     struct cw_table_options of_table = {
         .name = "test", .rows_max = 10000, .bytes_max = 64 << 20, .value_bytes_hint = 64};
-    init();
-    open_log();
+    struct cw_disk port = cw_fault_disk_port(disk);
+    cw_err err = cw_checkpoint_read(&port, options.store, 3, false, &to, &begun, &fault);
+    cr_assert(eq(int, err, CW_ERR_OK), "%s", fault.text);
+    options.disk = port;
+    options.random = ++opened * 77;
+    options.since = begun.any ? begun.begin : 0;
+    options.until = begun.any ? begun.end : 0;
+    err = cw_log_recover(&wal, &options, frame, NULL, &found, &fault);
+    cr_assert(eq(int, err, CW_ERR_OK), "%s", fault.text);
     cr_assert(eq(int, cw_table_open(&table, &of_table, &fault), CW_ERR_OK));
     cr_assert(eq(int, cw_journal_open(&journal, &fault), CW_ERR_OK));
     cw_table_journal(table, journal, 0);
     tables[0] = table;
     struct cw_checkpoint_options of_checkpoint = {
-        .disk = cw_fault_disk_port(disk), .shard = 3, .tables = tables, .table_count = 1};
+        .disk = port, .shard = 3, .tables = tables, .table_count = 1, .found = &begun};
+    memcpy(of_checkpoint.store, options.store, sizeof of_checkpoint.store);
     cr_assert(eq(int, cw_checkpoint_open(&checkpoint, &of_checkpoint, &fault), CW_ERR_OK));
     struct cw_store_options of_store = {.journal = journal,
                                         .log = wal,
                                         .checkpoint = checkpoint,
+                                        .checkpoint_bytes = checkpoint_bytes,
                                         .before = nothing,
                                         .staged = on_staged,
                                         .released = on_released,
                                         .on_fault = on_fault,
                                         .now_ms = now_ms};
     cr_assert(eq(int, cw_store_open(&store, &of_store, &fault), CW_ERR_OK));
-    now = 1000000;
     staged = released = 0;
+}
+
+static void close_tables(bool clean)
+{
+    (void)cw_store_close(store, clean);
+    wal = NULL; /* the store closed it */
+    cw_table_close(table);
+    cw_journal_close(journal);
+}
+
+static void new_store(void)
+{
+    init();
+    now = 1000000;
+    open_store();
 }
 
 static void close_store(void)
 {
-    (void)cw_store_close(store, false);
-    wal = NULL; /* the store closed it */
-    cw_table_close(table);
-    cw_journal_close(journal);
+    close_tables(false);
     fini();
 }
 
-TestSuite(store, .init = open_store, .fini = close_store);
+/* The power fails; the next start finds what was durable, and of the rest this draw. */
+static void lose_power(uint64_t seed)
+{
+    struct cw_fault_disk *image = cw_fault_disk_crash(disk, seed);
+    cw_fault_disk_off(disk);
+    close_tables(false);
+    cw_fault_disk_free(disk);
+    disk = image;
+}
+
+TestSuite(store, .init = new_store, .fini = close_store);
 
 /* As an idle core. */
 static void turns(uint32_t most)
@@ -208,4 +257,111 @@ Test(store, an_erasure_is_not_through_while_an_old_checkpoint_cannot_be_removed)
     cr_assert(erases(20000), "it is as soon as they can be");
     cw_store_stats(store, &stats);
     cr_assert(eq(u64, stats.checkpoint.stuck, 0));
+}
+
+static void checkpoint_now(void)
+{
+    uint64_t before = cw_store_checkpoints(store);
+    cw_store_checkpoint(store);
+    for (uint32_t i = 0; i < 10000 && cw_store_checkpoints(store) == before; i++) {
+        turns(1);
+    }
+    cr_assert(eq(u64, cw_store_checkpoints(store), before + 1));
+}
+
+/* Stops in order and starts again. */
+static void stop_and_start(void)
+{
+    for (uint32_t i = 0; i < 10000 && !cw_store_finish(store, false); i++) {
+    }
+    close_tables(true);
+    open_store();
+}
+
+Test(store, checkpoints_come_in_time_however_often_it_is_started)
+{
+    struct cw_store_stats stats;
+    uint64_t made = 0;
+    close_tables(true);
+    checkpoint_bytes = 20 * SEGMENT_BYTES;
+    open_store();
+    for (uint64_t life = 0; life < 40; life++) {
+        commit_rows(50 * life, 50 * life + 50); /* less than four segments */
+        turns(500);
+        cw_store_stats(store, &stats);
+        made += stats.checkpoint.made;
+        cr_assert(le(u64, stats.log.segments_kept, 60), "life %lu", (unsigned long)life);
+        stop_and_start();
+    }
+    cr_assert(made >= 6 && made <= 10, "%lu", (unsigned long)made);
+}
+
+/* Each start takes a segment, whatever it comes to. */
+Test(store, an_engine_that_is_killed_again_and_again_makes_checkpoints)
+{
+    struct cw_store_stats stats;
+    close_tables(true);
+    checkpoint_bytes = 10 * SEGMENT_BYTES;
+    open_store();
+    for (uint64_t life = 0; life < 60; life++) {
+        commit_rows(life, life + 1);
+        turns(500);
+        cw_store_stats(store, &stats);
+        cr_assert(le(u64, stats.log.segments_kept, 35), "life %lu", (unsigned long)life);
+        lose_power(life);
+        open_store();
+    }
+}
+
+/* Many segments are released at once; to remove one may take a file system a tenth of a second. */
+Test(store, a_commit_that_needs_a_segment_waits_for_no_removal)
+{
+    commit_rows(0, 600);
+    checkpoint_now();
+    commit_rows(600, 601);
+    checkpoint_now();
+    cr_assert(ge(u32, count_names("log-"), 38), "they are released, and nothing is removed yet");
+    for (uint64_t key = 601; key < 606; key++) { /* each begins a segment; two are ready */
+        uint32_t before = count_names("log-");
+        cw_log_turn_over(wal);
+        commit_rows(key, key + 1);
+        cr_assert(ge(u32, count_names("log-") + 2, before), "row %lu", (unsigned long)key);
+    }
+    turns(20000);
+    cr_assert(le(u32, count_names("log-"), 8), "they go all the same");
+}
+
+/* With durability `os` frames are not flushed; what a checkpoint needs has to be, or a start after
+   a loss of power finds a log that ends before it. */
+Test(store, with_os_a_checkpoint_is_no_more_durable_than_its_frames)
+{
+    close_tables(true);
+    options.os = true;
+    open_store();
+    uint64_t key = 0;
+    for (uint64_t seed = 1; seed <= 40; seed++) {
+        commit_rows(key, key + 5 + seed % 20);
+        key += 5 + seed % 20;
+        checkpoint_now();
+        commit_rows(key, key + seed % 3);
+        key += seed % 3;
+        lose_power(seed);
+        open_store(); /* says why it cannot */
+        cr_assert(ge(u64, cw_log_last(wal), options.until));
+    }
+}
+
+/* ... nor may it wait for ever where every poll has a frame under way. */
+Test(store, with_os_a_checkpoint_is_made_under_load)
+{
+    close_tables(true);
+    options.os = true;
+    open_store();
+    cw_store_checkpoint(store);
+    uint64_t key = 0;
+    for (; key < 5000 && cw_store_checkpoints(store) == 0; key++) {
+        put(key);
+        turns(1);
+    }
+    cr_assert(eq(u64, cw_store_checkpoints(store), 1), "after %lu rows", (unsigned long)key);
 }

@@ -1,13 +1,16 @@
 #!/usr/bin/env python3
 """Where a container's seccomp profile forbids io_uring the engine runs all the same, on epoll, and
-says so first; told to use io_uring and nothing else, it does not start and says why."""
+says so first; told to use io_uring and nothing else, it does not start and says why. And where a
+file system has no O_DIRECT."""
 import ctypes
 import errno
 import os
 import platform
 import socket
 import struct
+import subprocess
 import sys
+import tempfile
 import time
 
 import engine
@@ -15,7 +18,9 @@ import engine
 SYSCALLS = {"io_uring_setup": 425, "io_uring_enter": 426, "io_uring_register": 427,
             "epoll_pwait2": 441}  # the same on every machine
 PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 38, 22, 2
-LOAD_WORD, JUMP_EQUAL, RETURN = 0x20, 0x15, 0x06  # of classic BPF
+LOAD_WORD, JUMP_EQUAL, JUMP_ANY, RETURN = 0x20, 0x15, 0x45, 0x06  # of classic BPF
+NUMBER, THIRD_ARGUMENT = 0, 32  # where they stand in what a filter sees
+OPENAT = {"x86_64": 257, "aarch64": 56}
 ALLOW, ERRNO = 0x7FFF0000, 0x00050000
 LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -26,10 +31,22 @@ class Program(ctypes.Structure):
 
 def forbids(names, error):
     """What makes those system calls fail in a process to be; for Popen's preexec_fn."""
-    rows = [(LOAD_WORD, 0, 0, 0)]  # the number of the call
+    rows = [(LOAD_WORD, 0, 0, NUMBER)]
     for i, name in enumerate(names):
         rows.append((JUMP_EQUAL, len(names) - i, 0, SYSCALLS[name]))
-    rows += [(RETURN, 0, 0, ALLOW), (RETURN, 0, 0, ERRNO | error)]
+    return filters(rows + [(RETURN, 0, 0, ALLOW), (RETURN, 0, 0, ERRNO | error)])
+
+
+def refuses_direct():
+    """As on a file system that has no O_DIRECT: tmpfs before Linux 6.6, some in user space."""
+    return filters([(LOAD_WORD, 0, 0, NUMBER),
+                    (JUMP_EQUAL, 0, 2, OPENAT[platform.machine()]),
+                    (LOAD_WORD, 0, 0, THIRD_ARGUMENT),
+                    (JUMP_ANY, 1, 0, os.O_DIRECT),
+                    (RETURN, 0, 0, ALLOW), (RETURN, 0, 0, ERRNO | errno.EINVAL)])
+
+
+def filters(rows):
     code = b"".join(struct.pack("HBBI", *row) for row in rows)
     program = Program(len(rows), code)
 
@@ -93,6 +110,35 @@ def asked_for(results):
                       cartwheel.words[0])
 
 
+def without_direct(results, folder):
+    """Everything that reads a state works there, as the engine does."""
+    state, file = os.path.join(folder, "state"), os.path.join(folder, "it.cwsnap")
+
+    def does(*words):
+        done = subprocess.run([engine.binary(), *words], capture_output=True, check=False,
+                              timeout=60, preexec_fn=refuses_direct())
+        results.equal(done.returncode, 0, f"without O_DIRECT: {words[0]}, {done.stderr[-500:]}")
+        return done.stdout
+
+    with engine.Engine(programs=[engine.PROGRAM], state=state,
+                       before=refuses_direct()) as cartwheel:
+        now = int(time.time() * 1000)
+        cartwheel.post_events([engine.profile("ada", now - 1000),
+                               engine.abandoned("ada", "k-1", now)])
+        results.equal(cartwheel.stop(), 0, "it stops in order")
+    wanted = engine.command("inspect", "--dump", "--state", state, engine.PROGRAM)[1]
+    results.check("k-1" in wanted or b"k-1".hex() in wanted, "a cart is there", wanted[:500])
+    does("verify", "--state", state)
+    does("snapshot", "--state", state, "--out", file)
+    does("verify", file)
+    results.equal(does("inspect", "--dump", file, engine.PROGRAM).decode(), wanted,
+                  "the snapshot holds the same")
+    does("restore", file, "--state", os.path.join(folder, "restored"))
+    with engine.Engine(programs=[engine.PROGRAM], state=state, cores=3,
+                       before=refuses_direct()) as cartwheel:
+        results.equal(cartwheel.stop(), 0, "on another number of cores")
+
+
 def main():
     results = engine.Results()
     os.environ.pop("CW_TEST_IO", None)  # which loop is used is what is tested here
@@ -107,6 +153,9 @@ def main():
              "(io_uring is not in this kernel: Function not implemented)")
     refuses(results)
     asked_for(results)
+    if platform.machine() in OPENAT:
+        with tempfile.TemporaryDirectory(prefix="cartwheel-direct-") as folder:
+            without_direct(results, folder)
     results.finish()
 
 

@@ -4,7 +4,9 @@ put back afterwards is taken. Where a log, a directory, a manifest or the key of
 damaged, what is said is one instruction, and the right one."""
 import fcntl
 import hashlib
+import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -135,7 +137,81 @@ def manifests(results, folder):
         shutil.move(state + ".other", os.path.join(state, other))
         results.equal(differ(before, tree(state)), [], "nothing is changed")
         first_bytes(os.path.join(state, slot))
+    for slot in ("manifest.a", "manifest.b"):
+        first_bytes(os.path.join(state, slot))
+    code, said = start(state)
+    results.check(code == 78 and "remove" not in said and said.count("snapshot") == 1,
+                  "both are damaged: a snapshot", said)
+    for slot in ("manifest.a", "manifest.b"):
+        first_bytes(os.path.join(state, slot))
     goes_on(results, state, 2, "manifests that are mended")
+
+
+def newest_manifest(state):
+    def generation(slot):
+        with open(os.path.join(state, slot), encoding="utf-8") as file:
+            return int(re.search(r"^generation (\d+)$", file.read(), re.M).group(1))
+    return max(("manifest.a", "manifest.b"), key=generation)
+
+
+def advice_on_manifests(results, folder):
+    """Who removes the damaged one, as told, finds all that matters in the other."""
+    state = make(folder)
+    for cores in (3, 2):  # a new epoch, and the one before is gone
+        with engine.Engine(state=state, cores=cores) as live:
+            live.stop(signal.SIGKILL)
+        slot = newest_manifest(state)
+        first_bytes(os.path.join(state, slot))
+        code, said = start(state, cores=cores)
+        results.check(code == 78 and f"remove {slot}" in said, f"{cores} cores: it is told", said)
+        os.unlink(os.path.join(state, slot))
+        with engine.Engine(state=state, cores=cores) as live:
+            results.check(any("one was missing" in word for word in live.words),
+                          "that one was missing is told", live.words)
+            live.stop(signal.SIGKILL)
+        goes_on(results, state, cores, f"{cores} cores and the other manifest")
+
+
+def held_in_both(results, folder):
+    """A hold outlives the loss of either."""
+    state = make(folder)
+    file = os.path.join(folder, "held.cwsnap")
+    results.equal(engine.command("snapshot", "--state", state, "--out", file)[0], 0, "a snapshot")
+    for lost in ("manifest.a", "manifest.b"):
+        for started in (False, True):
+            copy = os.path.join(folder, f"held-{lost}-{started}")
+            results.equal(engine.command("restore", file, "--state", copy)[0], 0, "restored")
+            if started:
+                with engine.Engine(state=copy, cores=2) as live:
+                    live.stop(signal.SIGKILL)
+            os.unlink(os.path.join(copy, lost))
+            with engine.Engine(state=copy, cores=2) as live:
+                health = json.loads(live.get("/healthz")[2])
+                results.equal(health.get("heldFor"), ["restored"], f"held without {lost}")
+                live.stop(signal.SIGKILL)
+
+
+def not_its_users(results, folder):
+    """A directory that is somebody else's is no failed disk."""
+    if os.geteuid() != 0 or shutil.which("setpriv") is None:
+        return
+    for path in (folder, os.path.dirname(folder)):
+        os.chmod(path, 0o755)
+    state = make(folder)
+    for path, _, names in os.walk(state):
+        for name in ["", *names]:
+            os.chown(os.path.join(path, name), 65534, 65534)
+    os.chown(os.path.join(state, EPOCH, "core-001"), 0, 0)
+    done = subprocess.run(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
+                           engine.binary(), "run", "--http", "127.0.0.1:0", "--state", state,
+                           "--cores", "2"], capture_output=True, check=False, timeout=60)
+    said = done.stderr.decode()
+    results.check(done.returncode == 2 and "chown" in said and
+                  said.count("Permission denied") == 1, "it is told as such",
+                  (done.returncode, said))
+    os.chown(os.path.join(state, "lock"), 0, 0)
+    code = subprocess.run(done.args, capture_output=True, check=False, timeout=60).returncode
+    results.equal(code, 2, "so is a lock of somebody else")
 
 
 def secret(results, folder):
@@ -233,7 +309,8 @@ def main():
     results = engine.Results()
     folder = tempfile.mkdtemp(prefix="cartwheel-refused-")
     try:
-        for part in (missing_logs, damaged_log, manifests, secret, lookers):
+        for part in (missing_logs, damaged_log, manifests, advice_on_manifests, held_in_both,
+                     not_its_users, secret, lookers):
             place = os.path.join(folder, part.__name__)
             os.mkdir(place)
             part(results, place)

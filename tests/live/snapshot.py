@@ -215,16 +215,39 @@ def refused(results, folder, file):
                   "a state that is there is not touched", said)
 
 
+def frames(log):
+    """(offset, LSN) of each frame of a segment, in order."""
+    with open(log, "rb") as file:
+        data = file.read()
+    at, found = 4096, []
+    while data[at:at + 4] == b"CWFR":
+        found.append((at, int.from_bytes(data[at + 16:at + 24], "little")))
+        at += (int.from_bytes(data[at + 4:at + 8], "little") + 4095) // 4096 * 4096
+    return found
+
+
+def flip_in(log, offset):
+    with open(log, "r+b") as file:
+        file.seek(offset + 100)
+        byte = file.read(1)
+        file.seek(offset + 100)
+        file.write(bytes([byte[0] ^ 1]))
+
+
 def damaged_state(results, folder, file):
     state = os.path.join(folder, "damaged")
     run("restore", file, "--state", state)
     core = os.path.join(state, "epoch-00000001", "core-000")
     log = os.path.join(core, sorted(n for n in os.listdir(core) if n.startswith("log-"))[0])
-    with open(log, "r+b") as out:
-        out.seek(4096 + 100)
-        byte = out.read(1)
-        out.seek(4096 + 100)
-        out.write(bytes([byte[0] ^ 1]))
+    begin = json.loads(run("inspect", "--state", state, "--json")[1])["cores"][0]["begin"]
+    found = frames(log)
+    results.check(found[0][1] < begin < found[-1][1], "a frame before the checkpoint, and behind",
+                  (found[0], begin, found[-1]))
+    flip_in(log, found[0][0])
+    code, output, said = run("verify", "--state", state)
+    results.check(code == 0 and f"damaged at LSN {found[0][1]}" in output,
+                  "damage that the checkpoint stands for is told, and no more", output + said)
+    flip_in(log, next(at for at, lsn in found if lsn == begin + 1))
     code, _, said = run("verify", "--state", state)
     results.check(code == 78 and "core 0" in said and "LSN" in said, "a damaged log is told", said)
     manifest = os.path.join(state, "manifest.a")

@@ -373,7 +373,8 @@ static void close_machine(struct sim *sim, bool clean)
 {
     struct sim_machine *machine = &sim->machine;
     if (machine->durable != NULL) {
-        cw_durable_close(machine->durable, clean);
+        struct cw_fault fault; /* it could not be noted: the next start is as after a crash */
+        (void)cw_durable_close(machine->durable, clean, &fault);
         machine->durable = NULL;
     }
     for (uint32_t i = 0; i < SIM_CORES_MAX; i++) {
