@@ -191,3 +191,9 @@ cw_err cw_manifest_read(struct cw_manifest *manifest, struct cw_view text, struc
     bool good = read_fields(manifest, &rest) && rest.bytes == HASH_LINE_BYTES;
     return good ? CW_ERR_OK : cw_fail(fault, CW_ERR_CORRUPT, "the manifest is damaged");
 }
+
+bool cw_manifest_alike(const struct cw_manifest *a, const struct cw_manifest *b)
+{
+    return memcmp(a->store, b->store, sizeof a->store) == 0 && a->epoch == b->epoch &&
+           a->cores == b->cores && a->partitions == b->partitions && a->held == b->held;
+}

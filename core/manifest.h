@@ -68,4 +68,7 @@ void cw_manifest_write(const struct cw_manifest *manifest, struct cw_text *text)
 CW_MUST_USE cw_err cw_manifest_read(struct cw_manifest *manifest, struct cw_view text,
                                     struct cw_fault *fault);
 
+/* Whether both say the same of all that a state must not forget: of all but the last stop. */
+bool cw_manifest_alike(const struct cw_manifest *a, const struct cw_manifest *b);
+
 #endif

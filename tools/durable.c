@@ -496,7 +496,7 @@ cw_err cw_durable_recover(struct cw_durable *durable, struct cw_pipeline *const 
     err = same ? recover_same(durable, pipelines, found, fault)
                : recover_dealt(durable, pipelines, found, fault);
     err = err == CW_ERR_OK ? cw_durable_unclean(durable, fault) : err;
-    if (err == CW_ERR_OK && !durable->fresh) { /* a crash may have come between the two */
+    if (err == CW_ERR_OK && !durable->fresh && !durable->alike) { /* a crash came between the two */
         err = fill_slots(durable, fault);
     }
     if (err == CW_ERR_OK) { /* of starts that a crash cut short: the old one, or half a new one */
@@ -535,7 +535,7 @@ cw_err cw_durable_open(struct cw_durable **durable, const struct cw_durable_opti
     CW_ASSERT(made != NULL && options->cores <= CW_MESH_SHARDS_MAX);
     made->options = *options;
     made->memory_lock = -1;
-    cw_err err = options->files.load(options->files.self, &made->manifest, fault);
+    cw_err err = options->files.load(options->files.self, &made->manifest, &made->alike, fault);
     if (err == CW_ERR_NOT_FOUND || (err == CW_ERR_OK && made->manifest.epoch == 0)) {
         /* No cores, no epoch yet: the first one is written as any change of cores is. Or a first
            start was cut short: what it left of epoch 1 goes. */

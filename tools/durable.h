@@ -34,8 +34,9 @@ enum cw_durable_use {
  */
 struct cw_durable_files {
     void *self;
-    /* The newest whole manifest. CW_ERR_NOT_FOUND: there is none. */
-    cw_err (*load)(void *self, struct cw_manifest *manifest, struct cw_fault *fault);
+    /* The newest whole manifest; *alike: so says the other slot (cw_manifest_alike).
+       CW_ERR_NOT_FOUND: there is none. */
+    cw_err (*load)(void *self, struct cw_manifest *manifest, bool *alike, struct cw_fault *fault);
     /* Writes it with the next generation, durably. */
     cw_err (*store)(void *self, struct cw_manifest *manifest, struct cw_fault *fault);
     /* The disk of a core of an epoch. CW_ERR_NOT_FOUND: it is not there, and was not to be made. */

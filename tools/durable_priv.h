@@ -22,6 +22,7 @@ struct cw_durable {
     struct cw_durable_options options;
     struct cw_manifest manifest;
     bool fresh;
+    bool alike; /* the other slot says what this manifest does */
     int memory_lock; /* a file; -1: none is configured */
     struct cw_durable_core cores[CW_MESH_SHARDS_MAX];
 };

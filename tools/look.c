@@ -122,7 +122,8 @@ static cw_err open_state(struct cw_look *look, const struct cw_look_options *opt
     }
     struct cw_durable_directory directory = {.path = look->path};
     struct cw_durable_files files = cw_durable_files(&directory);
-    cw_err err = files.load(files.self, &look->manifest, fault);
+    bool alike;
+    cw_err err = files.load(files.self, &look->manifest, &alike, fault);
     return err == CW_ERR_OK && look->manifest.epoch == 0
                ? cw_fail(fault, CW_ERR_NOT_FOUND, "its first start did not come to its end")
                : err;

@@ -273,8 +273,9 @@ void sim_look_before(struct sim *sim)
     struct cw_durable_files files = sim_files(sim);
     struct cw_manifest manifest;
     struct cw_fault fault;
+    bool alike;
     if (!last->any || !last->damaged || last->cores == sim->machine.cores ||
-        files.load(files.self, &manifest, &fault) != CW_ERR_OK || manifest.epoch != last->epoch) {
+        files.load(files.self, &manifest, &alike, &fault) != CW_ERR_OK || manifest.epoch != last->epoch) {
         return;
     }
     struct sim_storage real = sim->storage;

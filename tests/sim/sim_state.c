@@ -55,10 +55,11 @@ static void operation(void *with, uint64_t index)
 
 /* ---- cw_durable_files ---- */
 
-static cw_err load(void *self, struct cw_manifest *manifest, struct cw_fault *fault)
+static cw_err load(void *self, struct cw_manifest *manifest, bool *alike, struct cw_fault *fault)
 {
     const struct sim *sim = self;
     cw_err worst = CW_ERR_NOT_FOUND;
+    *alike = false;
     for (uint32_t i = 0; i < 2; i++) {
         struct cw_manifest found;
         struct cw_view text = {sim->storage.slots[i], sim->storage.slot_bytes[i]};
@@ -69,6 +70,7 @@ static cw_err load(void *self, struct cw_manifest *manifest, struct cw_fault *fa
         if (err != CW_ERR_OK) { /* as durable_files.c: which was the newer is not known */
             return err;
         }
+        *alike = worst == CW_ERR_OK && cw_manifest_alike(manifest, &found);
         if (worst == CW_ERR_NOT_FOUND || found.generation > manifest->generation) {
             *manifest = found;
         }

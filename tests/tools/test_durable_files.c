@@ -103,8 +103,9 @@ Test(durable_files, the_only_manifest_is_not_to_be_removed)
         struct cw_durable_directory of = {.path = directory};
         struct cw_durable_files files = cw_durable_files(&of);
         struct cw_manifest manifest;
+        bool alike;
         struct cw_fault fault = {.code = CW_ERR_OK};
-        cr_assert(files.load(files.self, &manifest, &fault) == CW_ERR_CORRUPT);
+        cr_assert(files.load(files.self, &manifest, &alike, &fault) == CW_ERR_CORRUPT);
         cr_assert(strstr(fault.text, "snapshot") != NULL);
         cr_assert(strstr(fault.text, "and remove") == NULL, "nor where both are: %s", fault.text);
         make("manifest.b", false);
@@ -121,15 +122,16 @@ Test(durable_files, the_only_manifest_that_says_of_rows_is_not_to_be_removed)
     struct cw_durable_directory of = {.path = directory};
     struct cw_durable_files files = cw_durable_files(&of);
     struct cw_manifest manifest = {.cores = 1, .partitions = 1, .writer = "test"};
+    bool alike;
     struct cw_fault fault = {.code = CW_ERR_OK};
     cr_assert(files.store(files.self, &manifest, &fault) == CW_ERR_OK);
     manifest.epoch = 1;
     cr_assert(files.store(files.self, &manifest, &fault) == CW_ERR_OK);
-    cr_assert(files.load(files.self, &manifest, &fault) == CW_ERR_OK);
+    cr_assert(files.load(files.self, &manifest, &alike, &fault) == CW_ERR_OK);
     cr_assert(manifest.epoch == 1);
     cr_assert(unlink(path("manifest.a")) == 0);
     make("manifest.a", false);
-    cr_assert(files.load(files.self, &manifest, &fault) == CW_ERR_CORRUPT);
+    cr_assert(files.load(files.self, &manifest, &alike, &fault) == CW_ERR_CORRUPT);
     cr_assert(strstr(fault.text, "do not remove it") != NULL);
     cr_assert(unlink(path("manifest.b")) == 0);
     clean_up();
@@ -143,14 +145,15 @@ Test(durable_files, epochs_without_a_manifest_are_no_first_start)
     struct cw_durable_directory of = {.path = directory};
     struct cw_durable_files files = cw_durable_files(&of);
     struct cw_manifest manifest;
+    bool alike;
     struct cw_fault fault = {.code = CW_ERR_OK};
-    cr_assert(files.load(files.self, &manifest, &fault) == CW_ERR_CORRUPT);
+    cr_assert(files.load(files.self, &manifest, &alike, &fault) == CW_ERR_CORRUPT);
     cr_assert(strstr(fault.text, "epoch 2") != NULL);
     clean_up();
     cr_assert(mkdir(directory, 0700) == 0);
-    cr_assert(files.load(files.self, &manifest, &fault) == CW_ERR_NOT_FOUND);
+    cr_assert(files.load(files.self, &manifest, &alike, &fault) == CW_ERR_NOT_FOUND);
     make("epoch-00000001", true); /* of most states the only one, for years */
-    cr_assert(files.load(files.self, &manifest, &fault) == CW_ERR_CORRUPT);
+    cr_assert(files.load(files.self, &manifest, &alike, &fault) == CW_ERR_CORRUPT);
     cr_assert(strstr(fault.text, "epoch 1") != NULL);
     clean_up();
 }
