@@ -703,6 +703,7 @@ static cw_err place(struct cw_pipeline *p, struct cw_fault *fault)
     }
     struct cw_kept *kept = p->kept.base;
     if (!cw_keep_adopted(p->memory)) {
+        memset(kept, 0, sizeof *kept); /* its pages are taken now: a seal must not need another */
         kept->layout = cw_pipeline_layout();
         kept->hash = p->options.hash;
     } else if (kept->layout != cw_pipeline_layout()) {

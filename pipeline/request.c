@@ -167,20 +167,33 @@ bool cw_percent_decode(struct cw_view text, bool plus, char *room, struct cw_vie
     return memchr(room, 0, bytes) == NULL && cw_utf8_valid(*plain);
 }
 
+bool cw_form_pair(struct cw_view *encoded, struct cw_view *name, struct cw_view *value)
+{
+    while (encoded->bytes > 0) {
+        const char *and = memchr(encoded->data, '&', encoded->bytes);
+        uint32_t bytes = and != NULL ? (uint32_t)(and-encoded->data) : encoded->bytes;
+        struct cw_view pair = {encoded->data, bytes};
+        uint32_t used = bytes + (and != NULL ? 1 : 0);
+        *encoded = (struct cw_view){encoded->data + used, encoded->bytes - used};
+        if (bytes > 0) {
+            const char *equal = memchr(pair.data, '=', bytes);
+            *name =
+                (struct cw_view){pair.data, equal != NULL ? (uint32_t)(equal - pair.data) : bytes};
+            uint32_t head = name->bytes + (equal != NULL ? 1 : 0);
+            *value = (struct cw_view){pair.data + head, bytes - head};
+            return true;
+        }
+    }
+    return false;
+}
+
 struct cw_view cw_form_value(struct cw_view encoded, struct cw_view name)
 {
-    while (encoded.bytes > 0) {
-        const char *and = memchr(encoded.data, '&', encoded.bytes);
-        uint32_t bytes = and != NULL ? (uint32_t)(and-encoded.data) : encoded.bytes;
-        struct cw_view value = {encoded.data, bytes};
-        const char *equal = memchr(value.data, '=', value.bytes);
-        struct cw_view key = {value.data, equal != NULL ? (uint32_t)(equal - value.data) : bytes};
-        if (cw_view_equal(key, name)) {
-            uint32_t used = key.bytes + (equal != NULL ? 1 : 0);
-            return (struct cw_view){value.data + used, value.bytes - used};
+    struct cw_view found, value;
+    while (cw_form_pair(&encoded, &found, &value)) {
+        if (cw_view_equal(found, name)) {
+            return value;
         }
-        uint32_t used = bytes + (and != NULL ? 1 : 0);
-        encoded = (struct cw_view){encoded.data + used, encoded.bytes - used};
     }
     return (struct cw_view){0};
 }

@@ -35,6 +35,10 @@ struct cw_view cw_view_trim(struct cw_view text);
 CW_MUST_USE bool cw_percent_decode(struct cw_view text, bool plus, char *room,
                                    struct cw_view *plain);
 
+/* Cuts the next of `a=1&b=2` off; its name and its value, both still encoded. False: there is no
+   more. */
+bool cw_form_pair(struct cw_view *encoded, struct cw_view *name, struct cw_view *value);
+
 /* The first value of a name in `a=1&b=2`, still encoded; NULL data: there is none. Names are
    compared as they are spelt. */
 struct cw_view cw_form_value(struct cw_view encoded, struct cw_view name);

@@ -12,6 +12,7 @@ struct route {
     const char *pattern; /* segments; * stands for any one, kept as a parameter */
     enum cw_role role;
     void (*handle)(struct cw_service *service, const struct cw_call *call);
+    const char *takes; /* the parameters it knows, "a, b"; NULL: what comes along is its own */
 };
 
 static void put_events(struct cw_service *service, const struct cw_call *call)
@@ -74,30 +75,93 @@ static void control(struct cw_service *service, const struct cw_call *call)
 }
 
 static const struct route routes[] = {
-    {CW_METHOD_POST, "/", CW_ROLE_INGEST, put_events},
-    {CW_METHOD_POST, "/v1/events", CW_ROLE_INGEST, put_events},
-    {CW_METHOD_OPTIONS, "/v1/events", CW_ROLE_NONE, allow_webhook},
-    {CW_METHOD_OPTIONS, "/", CW_ROLE_NONE, allow_webhook},
-    {CW_METHOD_GET, "/o/*", CW_ROLE_NONE, cw_serve_open},
-    {CW_METHOD_GET, "/c/*", CW_ROLE_NONE, cw_serve_click},
-    {CW_METHOD_GET, "/u/*", CW_ROLE_NONE, cw_serve_unsubscribe},
-    {CW_METHOD_POST, "/u/*", CW_ROLE_NONE, cw_serve_unsubscribe},
-    {CW_METHOD_GET, "/healthz", CW_ROLE_NONE, health},
-    {CW_METHOD_GET, "/metrics", CW_ROLE_REPORT, cw_serve_metrics},
-    {CW_METHOD_GET, "/v1/candidates", CW_ROLE_ADMIN, cw_serve_candidates},
-    {CW_METHOD_GET, "/v1/candidates/*", CW_ROLE_ADMIN, cw_serve_candidate},
-    {CW_METHOD_GET, "/v1/programs", CW_ROLE_REPORT, cw_serve_programs},
-    {CW_METHOD_POST, "/v1/programs/reload", CW_ROLE_ADMIN, control},
-    {CW_METHOD_POST, "/v1/snapshot", CW_ROLE_ADMIN, control},
-    {CW_METHOD_GET, "/v1/snapshot", CW_ROLE_ADMIN, control},
-    {CW_METHOD_POST, "/v1/resume", CW_ROLE_ADMIN, control},
-    {CW_METHOD_GET, "/v1/resume", CW_ROLE_ADMIN, control},
-    {CW_METHOD_POST, "/v1/programs/*/pause", CW_ROLE_ADMIN, cw_serve_pause},
-    {CW_METHOD_POST, "/v1/programs/*/resume", CW_ROLE_ADMIN, cw_serve_resume},
-    {CW_METHOD_GET, "/v1/erasures", CW_ROLE_ADMIN, control},
-    {CW_METHOD_GET, "/v1/outbox", CW_ROLE_ADMIN, control},
-    {CW_METHOD_GET, "/v1/outbox/*", CW_ROLE_ADMIN, control},
+    {CW_METHOD_POST, "/", CW_ROLE_INGEST, put_events, NULL},
+    {CW_METHOD_POST, "/v1/events", CW_ROLE_INGEST, put_events, NULL},
+    {CW_METHOD_OPTIONS, "/v1/events", CW_ROLE_NONE, allow_webhook, NULL},
+    {CW_METHOD_OPTIONS, "/", CW_ROLE_NONE, allow_webhook, NULL},
+    {CW_METHOD_GET, "/o/*", CW_ROLE_NONE, cw_serve_open, NULL},
+    {CW_METHOD_GET, "/c/*", CW_ROLE_NONE, cw_serve_click, NULL},
+    {CW_METHOD_GET, "/u/*", CW_ROLE_NONE, cw_serve_unsubscribe, NULL},
+    {CW_METHOD_POST, "/u/*", CW_ROLE_NONE, cw_serve_unsubscribe, NULL},
+    {CW_METHOD_GET, "/healthz", CW_ROLE_NONE, health, NULL},
+    {CW_METHOD_GET, "/metrics", CW_ROLE_REPORT, cw_serve_metrics, NULL},
+    {CW_METHOD_GET, "/v1/candidates", CW_ROLE_ADMIN, cw_serve_candidates,
+     "program, channel, date, limit"},
+    {CW_METHOD_GET, "/v1/candidates/*", CW_ROLE_ADMIN, cw_serve_candidate, "all"},
+    {CW_METHOD_GET, "/v1/programs", CW_ROLE_REPORT, cw_serve_programs, ""},
+    {CW_METHOD_POST, "/v1/programs/reload", CW_ROLE_ADMIN, control, ""},
+    {CW_METHOD_POST, "/v1/snapshot", CW_ROLE_ADMIN, control, "name"},
+    {CW_METHOD_GET, "/v1/snapshot", CW_ROLE_ADMIN, control, "name"},
+    {CW_METHOD_POST, "/v1/resume", CW_ROLE_ADMIN, control, "assumeSentUntil"},
+    {CW_METHOD_GET, "/v1/resume", CW_ROLE_ADMIN, control, "assumeSentUntil"},
+    {CW_METHOD_POST, "/v1/programs/*/pause", CW_ROLE_ADMIN, cw_serve_pause, "channel"},
+    {CW_METHOD_POST, "/v1/programs/*/resume", CW_ROLE_ADMIN, cw_serve_resume, "channel"},
+    {CW_METHOD_GET, "/v1/erasures", CW_ROLE_ADMIN, control, ""},
+    {CW_METHOD_GET, "/v1/outbox", CW_ROLE_ADMIN, control, "limit"},
+    {CW_METHOD_GET, "/v1/outbox/*", CW_ROLE_ADMIN, control, ""},
 };
+
+/* ---- what comes along ---- */
+
+static bool is_listed(const char *list, struct cw_view name)
+{
+    while (*list != '\0') {
+        size_t bytes = strcspn(list, ",");
+        if (cw_view_equal((struct cw_view){list, (uint32_t)bytes}, name)) {
+            return true;
+        }
+        list += bytes + strspn(list + bytes, ", ");
+    }
+    return false;
+}
+
+/* Only so much of it, and nothing that could spoil an answer: it is somebody's slip. */
+static const char *shown(struct cw_view name, char room[64])
+{
+    uint32_t bytes = name.bytes < 63 ? name.bytes : 63;
+    for (uint32_t i = 0; i < bytes; i++) {
+        room[i] = name.data[i] >= ' ' && name.data[i] <= '~' ? name.data[i] : '?';
+        room[i] = room[i] == '"' ? '?' : room[i];
+    }
+    room[bytes] = '\0';
+    return room;
+}
+
+/* What is not understood must not be passed over: without its parameter a request may mean far more
+   than was meant (all sends, all channels). True: it was refused. */
+static bool refuse_unknown(struct cw_service *service, const struct route *route,
+                           const struct cw_request *request)
+{
+    struct cw_view query = request->query;
+    struct cw_view name, other, value;
+    char room[64];
+    char text[256];
+    bool none = *route->takes == '\0';
+    if (request->method == CW_METHOD_POST && request->body.bytes > 0) {
+        (void)cw_format(text, sizeof text, "no body is taken here; %s%s",
+                        none ? "there are no parameters" : "known parameters: ", route->takes);
+        cw_serve_refuse(service, request, 400, text);
+        return true;
+    }
+    while (cw_form_pair(&query, &name, &value)) {
+        struct cw_view again = query;
+        if (!is_listed(route->takes, name)) {
+            (void)cw_format(text, sizeof text, "there is no parameter \"%s\" here; %s%s",
+                            shown(name, room), none ? "there are none" : "known: ", route->takes);
+            cw_serve_refuse(service, request, 400, text);
+            return true;
+        }
+        while (cw_form_pair(&again, &other, &value)) {
+            if (cw_view_equal(name, other)) {
+                (void)cw_format(text, sizeof text, "the parameter %s is given twice",
+                                shown(name, room));
+                cw_serve_refuse(service, request, 400, text);
+                return true;
+            }
+        }
+    }
+    return false;
+}
 
 /* ---- questions ---- */
 
@@ -245,7 +309,9 @@ void cw_serve(struct cw_service *service, const struct cw_request *request)
             continue;
         }
         if (request->role >= route->role) {
-            route->handle(service, &call);
+            if (route->takes == NULL || !refuse_unknown(service, route, request)) {
+                route->handle(service, &call);
+            }
         } else if (request->role == CW_ROLE_NONE) {
             cw_serve_refuse(service, request, 401, "credentials are needed here");
         } else {

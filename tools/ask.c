@@ -61,6 +61,9 @@ static long ask(CURL *curl, const char *command, const struct cw_target *target,
 static int refused(const char *command, long status, const struct cw_text *body)
 {
     int bytes = body->bytes > 600 ? 600 : (int)body->bytes;
+    while (bytes > 0 && body->data[bytes - 1] == '\n') {
+        bytes--;
+    }
     (void)fprintf(
         stderr, "cartwheel %s: the engine answers %ld%s: %.*s\n", command, status,
         status == 401 || status == 403 ? "; --api-key-file names a key whose role is admin" : "",

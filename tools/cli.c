@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 int cw_usage_error(const char *command, const char *format, ...)
 {
@@ -18,6 +19,49 @@ int cw_usage_error(const char *command, const char *format, ...)
     (void)fprintf(stderr, "; see cartwheel %s --help\n", command);
     va_end(args);
     return CW_EXIT_USAGE;
+}
+
+int cw_state_name(const char *command, const char *state, const char *hint)
+{
+    static const char suffix[] = ".cwsnap";
+    struct stat status;
+    size_t bytes = strlen(state);
+    if (bytes == 0) {
+        return cw_usage_error(command, "--state is empty; it names the state's directory");
+    }
+    bool there = stat(state, &status) == 0;
+    if (there ? S_ISDIR(status.st_mode)
+              : errno != ENOTDIR) { /* what else is wrong, opening tells */
+        return CW_EXIT_OK;
+    }
+    bool snapshot =
+        there && bytes >= sizeof suffix && strcmp(state + bytes - (sizeof suffix - 1), suffix) == 0;
+    return cw_usage_error(command, "%s is no directory, as a state is%s%s", state,
+                          snapshot ? "; " : "", snapshot ? hint : "");
+}
+
+const char *cw_shell_word(const char *word, char *room, size_t room_bytes)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                                "/._-+:,=@%";
+    size_t used = 0;
+    CW_ASSERT(room_bytes > 8);
+    if (*word != '\0' && word[strspn(word, plain)] == '\0') {
+        (void)snprintf(room, room_bytes, "%s", word);
+        return room;
+    }
+    room[used++] = '\'';
+    for (; *word != '\0' && used + 6 < room_bytes; word++) {
+        if (*word == '\'') { /* out, one that is escaped, and in again */
+            memcpy(room + used, "'\\''", 4);
+            used += 4;
+        } else {
+            room[used++] = *word;
+        }
+    }
+    room[used++] = '\'';
+    room[used] = '\0';
+    return room;
 }
 
 enum {

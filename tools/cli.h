@@ -34,6 +34,14 @@ cw_command_fn cw_cmd_check, cw_cmd_replay, cw_cmd_match, cw_cmd_gen, cw_cmd_expl
 int cw_usage_error(const char *command, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* Is it the name of a state, of one to be made too? CW_EXIT_USAGE, told, when it is empty or there
+   is something else than a directory; hint: what to say instead when that seems to be a snapshot.
+ */
+CW_MUST_USE int cw_state_name(const char *command, const char *state, const char *hint);
+
+/* A word as a shell has to be given it: quoted where it must be, cut to room. Returns room. */
+const char *cw_shell_word(const char *word, char *room, size_t room_bytes);
+
 /* getopt_long that tells in one line of cartwheel's own what is wrong with an option, with the
    nearest that exists; it returns '?' then. */
 struct option;

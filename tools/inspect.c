@@ -221,7 +221,9 @@ static int parse(struct inspect *inspect, int argc, char **argv)
         {"json", no_argument, NULL, 'j'},        {"config", required_argument, NULL, 'c'},
         {"help", no_argument, NULL, 'h'},        {NULL, 0, NULL, 0}};
     int option;
-    inspect->look = (struct cw_look_options){.command = "inspect", .programs = inspect->programs};
+    inspect->look = (struct cw_look_options){.command = "inspect",
+                                             .hint = "a snapshot is named without --state",
+                                             .programs = inspect->programs};
     while ((option = cw_next_option("inspect", argc, argv, "c:h", known)) != -1) {
         switch (option) {
         case 's': inspect->look.state = optarg; break;

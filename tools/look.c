@@ -66,15 +66,21 @@ int cw_look_words(struct cw_look_options *options, const char *programs[CW_PROGR
     struct stat status;
     if (options->snapshot != NULL && stat(options->snapshot, &status) == 0 &&
         S_ISDIR(status.st_mode)) {
+        char room[4096];
         return cw_usage_error(options->command, "%s is a directory: say --state %s for a state",
-                              options->snapshot, options->snapshot);
+                              options->snapshot,
+                              cw_shell_word(options->snapshot, room, sizeof room));
+    }
+    if (options->snapshot != NULL && options->snapshot[0] == '\0') {
+        return cw_usage_error(options->command, "the snapshot's name is empty");
     }
     if ((options->state == NULL) == (options->snapshot == NULL)) {
         return cw_usage_error(options->command, options->state == NULL
                                                     ? "say --state DIR, or name a snapshot"
                                                     : "--state DIR or a snapshot, not both");
     }
-    return CW_EXIT_OK;
+    return options->state == NULL ? CW_EXIT_OK
+                                  : cw_state_name(options->command, options->state, options->hint);
 }
 
 /* ---- open ---- */

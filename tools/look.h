@@ -19,6 +19,7 @@
 struct cw_look_options {
     const char *command;
     const char *state, *snapshot; /* one of the two */
+    const char *hint;             /* for whom names a snapshot as a state */
     const char *config;           /* an engine file; NULL: none */
     const char *const *programs;  /* none: those of the snapshot, of the engine file, the shipped */
     uint32_t program_count;

@@ -1,7 +1,10 @@
 /* main: finds the command and runs it. */
 #include "tools/cli.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 #ifndef CW_VERSION
 #    define CW_VERSION "0"
@@ -48,7 +51,34 @@ static void print_help(FILE *to)
                       "      74 the disk failed, 78 damaged state\n");
 }
 
-int main(int argc, char **argv)
+/* A stream that is closed is a number that the next file gets, and what is said goes into that
+   file. Each is opened the wrong way round: who reads or writes it is told as if it were closed. */
+static bool fill_streams(void)
+{
+    static const int ways[] = {O_WRONLY, O_RDONLY, O_RDWR};
+    for (int i = STDIN_FILENO; i <= STDERR_FILENO; i++) {
+        if (fcntl(i, F_GETFD) < 0 && errno == EBADF && open("/dev/null", ways[i]) != i) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* What nobody could read is not done, whatever the command made of it: scripts go by the code.
+   Those that have told of it themselves have failed already. */
+static int end(int code)
+{
+    errno = 0;
+    bool written = fflush(stdout) == 0 && ferror(stdout) == 0;
+    if (written || code != CW_EXIT_OK) {
+        return code;
+    }
+    struct cw_fault fault;
+    (void)cw_fail(&fault, CW_ERR_IO, "standard output did not take all of it");
+    return cw_failure(&fault);
+}
+
+static int run(int argc, char **argv)
 {
     if (argc >= 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
                       strcmp(argv[1], "help") == 0)) {
@@ -76,4 +106,14 @@ int main(int argc, char **argv)
                   near == NULL ? "" : ", did you mean \"", near == NULL ? "" : near,
                   near == NULL ? "" : "\"?");
     return CW_EXIT_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+    if (!fill_streams()) {
+        struct cw_fault fault;
+        (void)cw_fail(&fault, CW_ERR_IO, "opening /dev/null for a standard stream that is closed");
+        return cw_failure(&fault);
+    }
+    return end(run(argc, argv));
 }

@@ -161,6 +161,10 @@ static int override(struct run *run)
             .kind = CW_REQUEST_LINES, .address = {run->tcp, (uint32_t)strlen(run->tcp)}};
     }
     live->state = run->state != NULL ? run->state : live->state;
+    int rc = cw_state_name("run", live->state, "cartwheel restore makes one of a snapshot");
+    if (rc != CW_EXIT_OK) {
+        return rc;
+    }
     live->cores = run->cores > 0 ? run->cores : live->cores;
     if (run->clock != NULL && !cw_clock_mode_parse(run->clock, &live->clock, &live->clock_factor)) {
         return cw_usage_error("run",

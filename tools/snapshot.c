@@ -119,8 +119,9 @@ static int parse(struct snapshot *snapshot, int argc, char **argv)
                                           {"help", no_argument, NULL, 'h'},
                                           {NULL, 0, NULL, 0}};
     int option;
-    snapshot->look =
-        (struct cw_look_options){.command = "snapshot", .programs = snapshot->programs};
+    snapshot->look = (struct cw_look_options){.command = "snapshot",
+                                              .hint = "it seems to be one already",
+                                              .programs = snapshot->programs};
     while ((option = cw_next_option("snapshot", argc, argv, "c:h", known)) != -1) {
         switch (option) {
         case 't': snapshot->engine.to = optarg; break;
@@ -148,6 +149,13 @@ static int parse(struct snapshot *snapshot, int argc, char **argv)
     }
     if (snapshot->out == NULL || snapshot->name != NULL) {
         return cw_usage_error("snapshot", "--state goes with --out FILE");
+    }
+    /* A file takes its name when it is whole and durable, which standard output never is. */
+    if (snapshot->out[0] == '\0' || strcmp(snapshot->out, "-") == 0) {
+        return cw_usage_error("snapshot",
+                              "--out \"%s\" is no file's name, and a snapshot is made as "
+                              "a file",
+                              snapshot->out);
     }
     return cw_look_words(&snapshot->look, snapshot->programs, argc - optind, argv + optind);
 }

@@ -332,7 +332,48 @@ static void put_head(struct top *top)
         cw_text_puts(page, "   ");
         cw_text_put(page, note + 8, strcspn(note + 8, "\""));
     }
-    cw_text_puts(page, "\n\n");
+    cw_text_puts(page, "\n");
+}
+
+/* Why sends are held, from /healthz: "heldFor":["restored",...]. */
+static void put_reasons(struct top *top)
+{
+    static const char wanted[] = "\"heldFor\":[";
+    const char *list = strstr(top->health.text.data, wanted);
+    cw_text_puts(&top->page, list == NULL ? "" : ": ");
+    for (const char *c = list == NULL ? "" : list + strlen(wanted); *c != '\0' && *c != ']'; c++) {
+        if (*c == ',') {
+            cw_text_puts(&top->page, ", ");
+        } else if (*c != '"') {
+            cw_text_char(&top->page, *c);
+        }
+    }
+}
+
+static void put_shortage(struct top *top, const char *what, double cores)
+{
+    if (cores > 0) {
+        put_title(&top->page, "new work");
+        cw_text_printf(&top->page, "REFUSED on %.0f core%s: %s\n", cores, cores == 1 ? "" : "s",
+                       what);
+    }
+}
+
+/* What stops an engine that looks well otherwise. A shortage is a core's own: /metrics has all of
+   them, /healthz the one that answered. */
+static void put_stops(struct top *top)
+{
+    const struct look *now = latest(top);
+    if (strstr(top->health.text.data, "\"sends\":\"held\"") != NULL ||
+        get(now, "cartwheel_store_sends_held") > 0) {
+        put_title(&top->page, "sends");
+        cw_text_puts(&top->page, "HELD");
+        put_reasons(top);
+        cw_text_puts(&top->page, ";  cartwheel resume lets them go\n");
+    }
+    put_shortage(top, "the disk is full", get(now, "cartwheel_store_disk_full"));
+    put_shortage(top, "memory is nearly out", get(now, "cartwheel_memory_low"));
+    cw_text_char(&top->page, '\n');
 }
 
 static void put_page(struct top *top)
@@ -341,6 +382,7 @@ static void put_page(struct top *top)
     const struct look *now = latest(top);
     cw_text_clear(page);
     put_head(top);
+    put_stops(top);
     put_title(page, "events");
     put_named(page, "a second", rate(top, "cartwheel_events_received_total"));
     put_named(page, "received", get(now, "cartwheel_events_received_total"));
@@ -532,7 +574,7 @@ static int read_key(struct top *top)
 
 static int watch(struct top *top)
 {
-    while (interrupted == 0) { /* until a signal */
+    while (interrupted == 0 && ferror(stdout) == 0) { /* until a signal, or nobody takes it */
         top->now = 1 - top->now;
         struct look *look = &top->looks[top->now];
         look->at_ns = cw_clock_monotonic_ns();

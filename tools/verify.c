@@ -108,7 +108,9 @@ static int parse(struct verify *verify, int argc, char **argv)
                                           {"help", no_argument, NULL, 'h'},
                                           {NULL, 0, NULL, 0}};
     int option;
-    verify->look = (struct cw_look_options){.command = "verify", .programs = verify->programs};
+    verify->look = (struct cw_look_options){.command = "verify",
+                                            .hint = "a snapshot is named without --state",
+                                            .programs = verify->programs};
     while ((option = cw_next_option("verify", argc, argv, "c:h", known)) != -1) {
         switch (option) {
         case 's': verify->look.state = optarg; break;

@@ -26,13 +26,14 @@ WORD = "w" * 100
 class Handler(http.server.BaseHTTPRequestHandler):
     note = ""
     metrics = ""
+    more = {}  # of /healthz
 
     def log_message(self, *_):
         pass
 
     def do_GET(self):
         text = self.metrics if self.path == "/metrics" else json.dumps(
-            {"status": "ok", "clock": "2026-11-28T18:15:00.000Z", "note": self.note},
+            {"status": "ok", "clock": "2026-11-28T18:15:00.000Z", **self.more, "note": self.note},
             separators=(",", ":"))
         self.send_response(200)
         self.send_header("Content-Length", str(len(text)))
@@ -76,6 +77,27 @@ def screen(url, columns, rows):
     return re.sub("\033\\[K", "", page).replace("\r", "").split("\n")
 
 
+def stopped(results, url):
+    """Sends that are held and work that is refused, in both views; nothing where all is well."""
+    held = {"sends": "held", "heldFor": ["restored", "clock_suspect"]}
+    full = "cartwheel_store_disk_full 2\ncartwheel_memory_low 1\n"
+    HELD = "sends        HELD: restored, clock_suspect;  cartwheel resume lets them go"
+    FULL = "new work     REFUSED on 2 cores: the disk is full"
+    LOW = "new work     REFUSED on 1 core: memory is nearly out"
+    for more, counted, wanted in (
+            ({}, "cartwheel_store_disk_full 0\ncartwheel_memory_low 0\n", []),
+            (held, "", [HELD]), ({}, full, [FULL, LOW]), (held, full, [HELD, FULL, LOW]),
+            ({}, "cartwheel_store_sends_held 1\n",
+             ["sends        HELD;  cartwheel resume lets them go"])):
+        Handler.note, Handler.more, Handler.metrics = "", more, metrics(7) + counted
+        output = harness.execute([CARTWHEEL, "top", "--once", "--every", "0.1", "--to", url])[1]
+        for name, page in (("--once", output.decode().split("\n")), ("live", screen(url, 80, 24))):
+            said = [row.rstrip() for row in page if re.match("sends|new work", row)]
+            results.equal(said, wanted, f"{name}: {wanted}")
+        results.check(len(page) <= 24 and max(map(len, page)) <= 80, "the screen has room", page)
+    Handler.more = {}
+
+
 def main():
     results = harness.Results()
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
@@ -93,6 +115,7 @@ def main():
                     results.check(note.replace(" ", "") in text,
                                   f"{columns}x{rows}, {value}: all of {note[:10]!r}",
                                   "\n".join(page))
+    stopped(results, url)
     results.finish()
 
 

@@ -180,6 +180,28 @@ def vanishing(results, folder):
                       code.stderr[-300:])
 
 
+def unwritten(results, folder, names):
+    """What standard output does not take is not done: 1, and one line on standard error."""
+    if not os.path.exists("/dev/full"):
+        return
+    program = folder.write("p.yaml", SMALL_PROGRAM)
+    bad = folder.write("bad.yaml", SMALL_PROGRAM.replace("channels", "chanels"))
+    pattern = folder.write("p.json", '{"source": ["x"]}')
+    for words, wanted in ([["--help"], 1], [["--version"], 1], [["config"], 1],
+                          [["check", bad], 2], [["gen", "--events", "10"], 1],
+                          [["match", pattern, "-"], 1], [["preview", program], 1],
+                          [["explain", "--graph"], 1], *[[[n, "--help"], 1] for n in names]):
+        for where in ("> /dev/full", ">&-"):
+            done = subprocess.run(["bash", "-c", f'exec "$@" {where}', "bash", CARTWHEEL] + words,
+                                  capture_output=True, check=False, input=b'{"source":"x"}\n')
+            said = done.stderr.decode()
+            results.check(done.returncode == wanted, f"{words[:2]} {where}: exit {wanted}",
+                          f"{done.returncode} {said}")
+            results.check(wanted == 2 or len(re.findall("^cartwheel: .*(?:standard output|writing)", said,
+                                                         re.M)) == 1,
+                          f"{words[:2]} {where}: it says why, once", said)
+
+
 def main():
     results = harness.Results()
     code, names = commands()
@@ -190,6 +212,7 @@ def main():
         wrong(results, folder, names)
         matches(results, folder)
         vanishing(results, folder)
+        unwritten(results, folder, names)
     results.finish()
 
 

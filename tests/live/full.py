@@ -335,6 +335,29 @@ def full_memory(results, folder, program):
                       "too little for what there is ends a start in words", (code, said))
 
 
+def stop_in_full_memory(results, folder, program):
+    """Others fill the file system of the tables: a stop, after which all is durable, takes no page
+    that it has not, and the next start takes the tables over."""
+    place = os.path.join(folder, "memory")
+    subprocess.run(["umount", place], capture_output=True, check=True)
+    mounted("-t", "tmpfs", "-o", "size=96m", "none", place)
+    state = os.path.join(folder, "state-full-stop")
+    config = json.dumps({"memory": os.path.join(place, "tables")})
+    with engine.Engine(programs=[program], state=state, cores=2, config=config) as live:
+        results.check(taken(live, carts("s", 0, 1)), "carts are acknowledged")
+        rows = live.metrics()['cartwheel_table_rows{table="candidates"}']
+        fill_up(os.path.join(place, "ballast"))
+        results.equal(live.stop(), 0, "a stop in full memory is in order")
+        results.check(not any("no room" in word for word in live.words), "of which it has no word",
+                      live.words)
+    os.remove(os.path.join(place, "ballast"))
+    with engine.Engine(programs=[program], state=state, cores=2, config=config) as live:
+        found = live.metrics()
+        results.check(found["cartwheel_store_adopted_rows"] >= rows, "the tables are taken over",
+                      live.words)
+        results.equal(live.stop(), 0, "and it goes on")
+
+
 def make_group():
     """A control group of the test's own: its folder and the name of its limit; (None, why not)."""
     with open("/proc/self/cgroup", encoding="utf-8") as file:
@@ -399,6 +422,7 @@ def main():
         full_disk(results, folder, program)
         crash_loop(results, folder, program)
         full_memory(results, folder, program)
+        stop_in_full_memory(results, folder, program)
         full_group(results, folder, program)
     finally:
         for name in ("disk", "loop", "memory"):

@@ -285,6 +285,77 @@ Test(serve, what_the_control_plane_answers_is_answered_later)
     serving_close(&s);
 }
 
+/* A slip in what lets sends go must not let them go: what is not understood is refused whole. */
+Test(serve, what_a_path_does_not_take_is_refused_before_anything_is_done)
+{
+    open_with(2);
+
+    const struct {
+        const char *request, *body, *text;
+    } rows[] = {
+        {"POST /v1/resume?assumeSentuntil=2026-01-19T11:00:00Z", "",
+         "there is no parameter \\\"assumeSentuntil\\\" here; known: assumeSentUntil"},
+        {"POST /v1/resume?assume-sent-until=2026-01-19T11:00:00Z", "", "known: assumeSentUntil"},
+        {"POST /v1/resume?assumeSentUntil=2026-01-19T11:00:00Z&x", "", "\\\"x\\\" here"},
+        {"POST /v1/resume?%61ssumeSentUntil=2026-01-19T11:00:00Z", "", "%61ssumeSentUntil"},
+        {"POST /v1/resume?assumeSentUntil=2026-01-19T11:00:00Z&assumeSentUntil=", "",
+         "the parameter assumeSentUntil is given twice"},
+        {"POST /v1/resume?assumeSent=2026-01-19T11:00:00Z", "", "\\\"assumeSent\\\""},
+        {"POST /v1/resume?=2026-01-19T11:00:00Z", "", "\\\"\\\" here"},
+        {"POST /v1/resume?\x01\xff\"=1", "", "\\\"???\\\" here"},
+        {"POST /v1/resume", "{\"assumeSentUntil\":\"2026-01-19T11:00:00Z\"}",
+         "no body is taken here; known parameters: assumeSentUntil"},
+        {"POST /v1/resume", " ", "no body is taken here"},
+        {"POST /v1/snapshot?foo=1", "", "known: name"},
+        {"POST /v1/snapshot", "name=a", "no body is taken here"},
+        {"POST /v1/programs/reload?force", "", "\\\"force\\\" here; there are none"},
+        {"POST /v1/programs/reload", "programId: x", "no body is taken here; there are no para"},
+        {"POST /v1/programs/p/pause?chanel=sms", "", "known: channel"},
+        {"POST /v1/programs/p/pause", "{\"channel\":\"sms\"}", "no body is taken here"},
+        {"POST /v1/programs/p/resume?Channel=sms", "", "known: channel"},
+        {"GET /v1/candidates?program=p&chanel=email", "", "known: program, channel, date, limit"},
+        {"GET /v1/candidates?program=p&channe", "", "\\\"channe\\\""},
+        {"GET /v1/candidates/a:p?al=1", "", "known: all"},
+        {"GET /v1/programs?limit=1", "", "there are none"},
+        {"GET /v1/outbox?limt=1", "", "known: limit"},
+        {"GET /v1/outbox/1.eml?limit=1", "", "there are none"},
+        {"GET /v1/erasures?limit=1", "", "there are none"},
+        {"GET /v1/snapshot?foo=1", "", "known: name"},
+        {"HEAD /v1/resume?foo=1", "", "known: assumeSentUntil"}};
+
+    for (uint32_t i = 0; i < CW_COUNTOF(rows); i++) {
+        char head[512];
+        (void)snprintf(head, sizeof head, "%s HTTP/1.1", rows[i].request);
+        const struct asked *asked = serving_ask(&s, head, rows[i].body);
+        cr_assert(eq(u16, asked->status, 400), "%s", rows[i].request);
+        cr_assert(has(asked, rows[i].text), "%s: %s", rows[i].request, asked->body);
+        cr_assert(eq(str, s.control_path, ""), "%s", rows[i].request);
+    }
+    cr_assert(eq(int, has(get("/v1/programs"), "\"paused\":true"), 0));
+
+    char name[400];
+    (void)snprintf(name, sizeof name, "POST /v1/resume?%0300d HTTP/1.1", 7);
+    cr_assert(has(serving_ask(&s, name, ""), "known: assumeSentUntil"), "a long one leaves room");
+
+    const char *const good[] = {"POST /v1/resume?assumeSentUntil=2026-01-19T11:00:00Z",
+                                "POST /v1/resume",
+                                "POST /v1/resume?",
+                                "POST /v1/resume?&assumeSentUntil=2026-01-19T11:00:00Z&",
+                                "POST /v1/snapshot?name=x",
+                                "GET /v1/snapshot?name=x",
+                                "GET /v1/outbox?limit=3"};
+    for (uint32_t i = 0; i < CW_COUNTOF(good); i++) { /* the control plane's from here */
+        char head[512];
+        (void)snprintf(head, sizeof head, "%s HTTP/1.1", good[i]);
+        uint32_t token = serving_send(&s, 0, head, "");
+        serving_run(&s);
+        cr_assert(eq(int, s.asked[token].answered, 0), "%s: %s", good[i], s.asked[token].body);
+        cw_service_answer_from(s.core[0].service, s.control_token,
+                               &(struct cw_answer){.status = 200});
+    }
+    serving_close(&s);
+}
+
 /* ---- links ---- */
 
 /* The first e-mail of a customer's cart is sent; the path of a link in it. */
