@@ -127,7 +127,8 @@ static cw_err load(void *self, struct cw_manifest *manifest, bool *alike, struct
         errs[0] == CW_ERR_OK && (errs[1] != CW_ERR_OK || found[0].generation > found[1].generation);
     uint32_t newest = a ? 0 : 1;
     *manifest = found[newest];
-    *alike = errs[0] == CW_ERR_OK && errs[1] == CW_ERR_OK && cw_manifest_alike(&found[0], &found[1]);
+    bool both = errs[0] == CW_ERR_OK && errs[1] == CW_ERR_OK;
+    *alike = both && cw_manifest_alike(&found[0], &found[1]);
     state->lone = errs[1 - newest] != CW_ERR_OK && manifest->epoch > 0;
     return CW_ERR_OK;
 }

@@ -275,7 +275,8 @@ void sim_look_before(struct sim *sim)
     struct cw_fault fault;
     bool alike;
     if (!last->any || !last->damaged || last->cores == sim->machine.cores ||
-        files.load(files.self, &manifest, &alike, &fault) != CW_ERR_OK || manifest.epoch != last->epoch) {
+        files.load(files.self, &manifest, &alike, &fault) != CW_ERR_OK ||
+        manifest.epoch != last->epoch) {
         return;
     }
     struct sim_storage real = sim->storage;
