@@ -3,7 +3,8 @@
  * so: recovery must end, within the files, with frames in order or with words; and what it opens
  * must be opened the same by a second recovery.
  *
- * The input: a byte of flags, then blocks. A block is 8 bytes of choice and the fields of a frame
+ * The input: a byte of flags (bits 0 and 1: only looked at where both are 0; 2 and 3: how many
+ * frames more a checkpoint needs than it has; 4 to 7: how many it has), then blocks. A block is 8 bytes of choice and the fields of a frame
  * or segment header that they name; the rest is zero.
  */
 #include "core/log_priv.h"
@@ -101,12 +102,14 @@ static uint32_t build_frame(struct cw_fuzz *f, struct cw_log_frame *frame, uint3
     return blocks > 0 && blocks < room ? (uint32_t)blocks : room;
 }
 
-static void recover(struct cw_fuzz *f, struct cw_fault_disk *disk, bool read_only)
+static void recover(struct cw_fuzz *f, struct cw_fault_disk *disk, uint64_t flags)
 {
     struct cw_log_options options = {.disk = cw_fault_disk_port(disk),
                                      .segment_bytes = BLOCKS * CW_DISK_BLOCK,
                                      .random = 7,
-                                     .read_only = read_only};
+                                     .read_only = flags % 4 == 0,
+                                     .since = flags >> 4,
+                                     .until = (flags >> 4) + (flags >> 2) % 4};
     uint64_t first = 0;
     for (uint32_t i = 0; i < 2; i++) {
         struct cw_log *log = NULL;
@@ -131,7 +134,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct cw_fault_disk *disk = cw_fault_disk_new(&(struct cw_fault_disk_options){.seed = 1});
     static _Alignas(8) uint8_t segment[BLOCKS * CW_DISK_BLOCK];
     struct cw_fuzz f = {.at = data, .end = data + size};
-    bool read_only = take(&f, 1) % 4 == 0;
+    uint64_t flags = take(&f, 1);
     uint64_t lsn = 1;
     uint64_t chain = 0;
     for (uint64_t i = 0; i < SEGMENTS && f.at < f.end; i++) {
@@ -149,7 +152,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         cw_log_name(name, i + 1 + (take(&f, 1) == 77)); /* a gap, now and then */
         cw_fault_disk_put(disk, name, segment, sizeof segment - take(&f, 1) % 2 * 3000);
     }
-    recover(&f, disk, read_only);
+    recover(&f, disk, flags);
     cw_fault_disk_free(disk);
     return 0;
 }
