@@ -394,6 +394,11 @@ struct heading {
     struct cw_text text;
     struct cw_manifest manifest;
     bool known;          /* the manifest was read */
+    } else if (reader.format != 0) {
+        err = cw_fail(fault, CW_ERR_UNSUPPORTED,
+                      "%.100s: the snapshot has format %u, this cartwheel reads %u: use the "
+                      "version that made it",
+                      file, reader.format, CW_SNAPSHOT_FORMAT);
     struct cw_fault why; /* code OK: nothing was wrong */
 };
 

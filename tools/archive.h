@@ -9,6 +9,7 @@
  *
  * Life:    none. Memory: a MiB at a time. Threads: any, one at a time for a file.
  * Fails:   CW_ERR_CORRUPT: the snapshot, or what it was to be made of, is damaged; CW_ERR_IO;
+ *          CW_ERR_UNSUPPORTED: it has another format;
  *          CW_ERR_INVALID: a file or a directory stands in the way.
  */
 #ifndef CW_TOOLS_ARCHIVE_H

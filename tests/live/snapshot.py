@@ -210,6 +210,13 @@ def refused(results, folder, file):
     results.equal([n for n in os.listdir(folder) if ".new-" in n], [], "nothing is left behind")
     taken = os.path.join(folder, "on-2")
     before = digest(taken)
+    newer = os.path.join(folder, "newer.cwsnap")
+    with open(newer, "wb") as out:
+        out.write(bytes.fromhex("4357534e415053000200000001000000f0f2484957bfc129") + content[24:])
+    for words in (["verify", newer], ["inspect", newer], ["restore", newer, "--state", state]):
+        code, _, said = run(*words)
+        results.check(code == 2 and "has format 2, this cartwheel reads 1" in said and
+                      not os.path.exists(state), f"{words[0]} of a later format", (code, said))
     code, _, said = run("restore", file, "--state", taken)
     results.check(code == 2 and "move it away" in said and digest(taken) == before,
                   "a state that is there is not touched", said)
