@@ -49,6 +49,7 @@ static bool make_checkpoint(struct cw_core *core)
         task->failures = stats.checkpoint.failed;
         cw_store_checkpoint(core->store);
         cw_store_pin(core->store, true);
+        cw_pipeline_note(cw_service_pipeline(core->service)); /* as of when it is: restore tells */
         task->step = 1;
         return false;
     }

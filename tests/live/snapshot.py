@@ -2,11 +2,13 @@
 """Snapshots of an engine under load, and what is restored from them: the same state on any number
 of cores, with its sends held until somebody says until when they may have gone out. What is damaged
 or in the way is refused, and a kill -9 at any moment leaves a good state."""
+import datetime
 import fcntl
 import hashlib
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import tempfile
@@ -208,8 +210,6 @@ def refused(results, folder, file):
     results.equal(run("verify", bad)[0], 78, "bytes behind its end")
     results.equal(run("verify", os.path.join(folder, "none.cwsnap"))[0], 1, "no such file")
     results.equal([n for n in os.listdir(folder) if ".new-" in n], [], "nothing is left behind")
-    taken = os.path.join(folder, "on-2")
-    before = digest(taken)
     newer = os.path.join(folder, "newer.cwsnap")
     with open(newer, "wb") as out:
         out.write(bytes.fromhex("4357534e415053000200000001000000f0f2484957bfc129") + content[24:])
@@ -217,9 +217,30 @@ def refused(results, folder, file):
         code, _, said = run(*words)
         results.check(code == 2 and "has format 2, this cartwheel reads 1" in said and
                       not os.path.exists(state), f"{words[0]} of a later format", (code, said))
+    taken = os.path.join(folder, "on-2")
+    before = digest(taken)
     code, _, said = run("restore", file, "--state", taken)
     results.check(code == 2 and "move it away" in said and digest(taken) == before,
                   "a state that is there is not touched", said)
+
+
+def at_its_time(results, folder):
+    """What is told when it is restored is when it was made, not when something was last done."""
+    with engine.Engine() as live:
+        now = int(time.time() * 1000)
+        live.post_events([engine.profile("early", now), engine.abandoned("early", "cart", now)])
+        time.sleep(3.5)
+        before = time.time()
+        status, told = ask(live, "/v1/snapshot")
+        after = time.time()
+        results.equal(status, 200, "a snapshot of an engine at rest")
+        code, output, said = run("restore", told["file"], "--state", os.path.join(folder, "timed"))
+        as_of = re.search(r"as of (\S+?)Z,", output)
+        results.check(code == 0 and as_of, "it is restored", output + said)
+        at = datetime.datetime.fromisoformat(as_of.group(1) + "+00:00").timestamp()
+        results.check(before - 0.2 <= at <= after + 0.2, "as of when it was made",
+                      (before, at, after))
+        live.stop(signal.SIGKILL)
 
 
 def damaged_state(results, folder, file):
@@ -491,6 +512,7 @@ def main():
         file = under_load(results, folder, program)
         on_cores(results, folder, file, program)
         refused(results, folder, file)
+        at_its_time(results, folder)
         damaged_state(results, folder, file)
         two_copies(results, folder, file, program)
         held(results, folder)
