@@ -382,6 +382,7 @@ void cw_engine_say_state(const struct cw_engine *engine, FILE *to)
                       "than before\n",
                       links);
     }
+    cw_engine_task_say(engine, to);
     cw_engine_clock_say(engine, to);
     say_held(manifest, to);
 }
