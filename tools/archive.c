@@ -609,6 +609,7 @@ cw_err cw_archive_unpack(const char *file, const char *directory, bool held,
         struct cw_durable_directory where = {.path = directory};
         struct cw_durable_files files = cw_durable_files(&where);
         u.head.manifest.held = held ? CW_HOLD_RESTORED : CW_HOLD_NONE;
+        u.head.manifest.generation = 0; /* begun here: the first start fills the other slot */
         err = files.store(files.self, &u.head.manifest, fault);
     }
     if (err == CW_ERR_OK && nftw(directory, sync_found, 16, FTW_DEPTH | FTW_PHYS) != 0) {

@@ -171,6 +171,7 @@ struct cw_engine {
     double recover_s;
     struct cw_durable_found found;
     bool state_open, started;
+    bool untouched; /* the state, by any start before this one */
     struct cw_letter_file letters;
     struct cw_credentials *credentials;
     struct cw_channels *channels;

@@ -4,6 +4,7 @@
  * decisions.
  */
 #include "tools/engine_priv.h"
+#include "tools/place.h"
 
 #include <errno.h>
 #include <stddef.h>
@@ -257,6 +258,7 @@ cw_err cw_engine_recover(struct cw_engine *engine, struct cw_fault *fault)
         pipelines[i] = cw_service_pipeline(engine->cores[i].service);
     }
     uint64_t began_ns = cw_clock_monotonic_ns();
+    engine->untouched = cw_place_is_untouched(engine->live->state);
     cw_err err = open_durable(engine, fault);
     err = err == CW_ERR_OK ? claim_name(engine, fault) : err;
     if (err == CW_ERR_OK && engine->options.loss_count > 0) {
@@ -303,10 +305,14 @@ static void say_recovered(const struct cw_engine *engine, const struct cw_manife
         (void)fprintf(to, "  adopted %llu rows in %.0f ms after a clean stop\n",
                       (unsigned long long)found->adopted, engine->recover_s * 1e3);
     } else {
+        bool restored = engine->untouched && (found->manifest.held & CW_HOLD_RESTORED) != 0;
         (void)fprintf(to,
-                      "  recovered in %.2f s after %s: %.1f MB of checkpoints, %llu frames of log "
+                      "  recovered in %.2f s %s: %.1f MB of checkpoints, %llu frames of log "
                       "(%.1f MB)%s\n",
-                      engine->recover_s, found->manifest.clean ? "a clean stop" : "a CRASH",
+                      engine->recover_s,
+                      restored                ? "out of a snapshot"
+                      : found->manifest.clean ? "after a clean stop"
+                                              : "after a CRASH",
                       (double)found->checkpoint_bytes / 1e6, (unsigned long long)found->frames,
                       (double)found->log_bytes / 1e6,
                       found->torn_bytes > 0 ? "; a write that was never acknowledged was cut off"

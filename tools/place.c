@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 enum {
     NAME_BYTES = 256
@@ -74,6 +75,17 @@ bool cw_place_has_state(const char *directory)
 {
     struct found found;
     return look(directory, &found) && found.state;
+}
+
+bool cw_place_is_untouched(const char *directory)
+{
+    char path[CW_ASIDE_BYTES + NAME_BYTES];
+    uint32_t written = 0;
+    for (char slot = 'a'; slot <= 'b'; slot++) {
+        (void)snprintf(path, sizeof path, "%.3900s/manifest.%c", directory, slot);
+        written += access(path, F_OK) == 0;
+    }
+    return written == 1;
 }
 
 /* By its own name, too, where it is a link. */

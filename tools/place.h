@@ -14,6 +14,10 @@
 /* True where a state was begun: manifests or rows. */
 CW_MUST_USE bool cw_place_has_state(const char *directory);
 
+/* True of one in which no start of a state has come to its end: of the manifest's two slots, only
+   what began it is written. */
+CW_MUST_USE bool cw_place_is_untouched(const char *directory);
+
 /* CW_ERR_INVALID: there is no state, and none may be begun: one was to be there (`expected`), a
    restore did not come to its end, or the directory is somebody's. */
 CW_MUST_USE cw_err cw_place_check(const char *directory, bool expected, struct cw_fault *fault);

@@ -177,6 +177,9 @@ def on_cores(results, folder, file, program):
         with engine.Engine(programs=[program], cores=cores, state=state) as live:
             results.check(any("HELD" in word for word in live.words), "the start says it",
                           live.words)
+            results.check(any("out of a snapshot: " in word for word in live.words) and
+                          not any("CRASH" in word for word in live.words), "nothing crashed",
+                          live.words)
             health = json.loads(live.get("/healthz")[2])
             results.equal(health.get("sends"), "held", "so does /healthz")
             results.equal(live.metrics()["cartwheel_store_sends_held"], cores, "and /metrics")
@@ -315,6 +318,7 @@ def held(results, folder):
         results.equal(sms(state), [], "nothing goes out while sends are held")
         live.stop(signal.SIGKILL)
     with engine.Engine("--clock", "3600x", programs=[program], state=state) as live:
+        results.check(any("a CRASH" in word for word in live.words), "that was one", live.words)
         code, _, said = run("resume", "--to", live.url(), "--assume-sent-until", "yesterday")
         results.equal(code, 2, "a time is wanted")
         code, _, said = run("resume", "--to", live.url(), "--assume-sent-until",
