@@ -81,8 +81,8 @@ bool cw_place_is_untouched(const char *directory)
 {
     char path[CW_ASIDE_BYTES + NAME_BYTES];
     uint32_t written = 0;
-    for (char slot = 'a'; slot <= 'b'; slot++) {
-        (void)snprintf(path, sizeof path, "%.3900s/manifest.%c", directory, slot);
+    for (uint32_t i = 0; i < 2; i++) {
+        (void)snprintf(path, sizeof path, "%.3900s/manifest.%c", directory, "ab"[i]);
         written += access(path, F_OK) == 0;
     }
     return written == 1;
