@@ -169,7 +169,10 @@ static void take_head(struct cw_snapshot_reader *reader)
         bad(reader, "no snapshot");
     } else if (head->hash != cw_snapshot_head_hash(head)) {
         bad(reader, "a damaged header");
-    } else if (head->major != CW_SNAPSHOT_MAJOR || head->hash_algorithm != CW_SNAPSHOT_XXH3) {
+    } else if (head->major != CW_SNAPSHOT_MAJOR) { /* no damage: the hash is of that number */
+        reader->format = head->major;
+        bad(reader, "a format that this version does not read");
+    } else if (head->hash_algorithm != CW_SNAPSHOT_XXH3) {
         bad(reader, "a format that this version does not read");
     }
     reader->hash = head->hash;

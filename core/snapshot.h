@@ -66,6 +66,8 @@ enum cw_snapshot_state {
     CW_SNAPSHOT_BAD
 };
 
+#define CW_SNAPSHOT_FORMAT 1u /* that is written, and the only one that is read */
+
 /* Each returns false to stop (the reader is then BAD); any may be NULL. Views are good during the
    call. */
 struct cw_snapshot_receiver {
@@ -77,7 +79,8 @@ struct cw_snapshot_receiver {
 
 struct cw_snapshot_reader {
     enum cw_snapshot_state state;
-    char why[120]; /* once it is BAD */
+    char why[120];   /* once it is BAD */
+    uint32_t format; /* of a whole head that is BAD for being of another one; else 0 */
     uint64_t members, data_bytes, bytes; /* proven so far */
     /* Private. */
     struct cw_snapshot_receiver receiver;

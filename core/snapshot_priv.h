@@ -14,9 +14,9 @@
 #define CW_SNAPSHOT_MAGIC "CWSNAPS" /* and its NUL */
 
 enum {
-    CW_SNAPSHOT_MAJOR = 1, /* another one is refused; */
-    CW_SNAPSHOT_MINOR = 0, /* any of these is read */
-    CW_SNAPSHOT_XXH3 = 1   /* hash_algorithm */
+    CW_SNAPSHOT_MAJOR = CW_SNAPSHOT_FORMAT, /* another one is refused; */
+    CW_SNAPSHOT_MINOR = 0,                  /* any of these is read */
+    CW_SNAPSHOT_XXH3 = 1                    /* hash_algorithm */
 };
 
 enum cw_snapshot_kind {

@@ -28,26 +28,50 @@ enum {
 
 /* ---- names ---- */
 
-void cw_archive_name(int64_t now_ms, struct cw_text *text)
+static void put_time(int64_t now_ms, struct cw_text *text)
 {
     struct cw_civil at = cw_civil_from_ms(now_ms);
-    cw_text_printf(text, "%04d-%02u-%02uT%02u%02u%02uZ" CW_ARCHIVE_SUFFIX, at.year, at.month,
-                   at.day, at.hour, at.minute, at.second);
+    cw_text_printf(text, "%04d-%02u-%02uT%02u%02u%02uZ", at.year, at.month, at.day, at.hour,
+                   at.minute, at.second);
+}
+
+void cw_archive_name(int64_t now_ms, struct cw_text *text)
+{
+    put_time(now_ms, text);
+    cw_text_puts(text, CW_ARCHIVE_SUFFIX);
+}
+
+void cw_archive_name_of(const uint8_t store[16], int64_t now_ms, struct cw_text *text)
+{
+    put_time(now_ms, text);
+    cw_text_printf(text, "-%02x%02x%02x%02x" CW_ARCHIVE_SUFFIX, store[0], store[1], store[2],
+                   store[3]);
+}
+
+/* d: a digit, x: one of 16, as they are written here. */
+static bool has_form(const char *name, const char *form)
+{
+    bool same = strlen(name) == strlen(form);
+    for (; same && *name != '\0'; name++, form++) {
+        bool digit = *name >= '0' && *name <= '9';
+        same = *form == 'd'   ? digit
+               : *form == 'x' ? digit || (*name >= 'a' && *name <= 'f')
+                              : *name == *form;
+    }
+    return same;
 }
 
 bool cw_archive_is_name(const char *name)
 {
-    static const char form[] = "dddd-dd-ddTddddddZ" CW_ARCHIVE_SUFFIX;
-    if (strlen(name) != sizeof form - 1) {
+    size_t bytes = strlen(name);
+    size_t suffix = sizeof CW_ARCHIVE_SUFFIX - 1;
+    char stem[sizeof "dddd-dd-ddTddddddZ-xxxxxxxx"] = "";
+    if (bytes < suffix || bytes - suffix >= sizeof stem ||
+        strcmp(name + bytes - suffix, CW_ARCHIVE_SUFFIX) != 0) {
         return false;
     }
-    for (size_t i = 0; i < sizeof form - 1; i++) {
-        bool digit = i < 18 && form[i] == 'd';
-        if (digit ? name[i] < '0' || name[i] > '9' : name[i] != form[i]) {
-            return false;
-        }
-    }
-    return true;
+    memcpy(stem, name, bytes - suffix);
+    return has_form(stem, "dddd-dd-ddTddddddZ") || has_form(stem, "dddd-dd-ddTddddddZ-xxxxxxxx");
 }
 
 /* ---- writing ---- */
@@ -370,6 +394,11 @@ static cw_err read_all(const char *file, const struct cw_snapshot_receiver *rece
     } else if (reader.state == CW_SNAPSHOT_BAD && why != NULL && why->code != CW_ERR_OK) {
         *fault = *why;
         err = cw_fail_while(fault, "%s", file);
+    } else if (reader.format != 0) {
+        err = cw_fail(fault, CW_ERR_UNSUPPORTED,
+                      "%.100s: the snapshot has format %u, this cartwheel reads %u: use the "
+                      "version that made it",
+                      file, reader.format, CW_SNAPSHOT_FORMAT);
     } else if (reader.state == CW_SNAPSHOT_BAD) {
         err = cw_fail(fault, CW_ERR_CORRUPT, "%s, after %llu good bytes: %s", file,
                       (unsigned long long)reader.bytes, reader.why);
@@ -580,8 +609,8 @@ cw_err cw_archive_unpack(const char *file, const char *directory, bool held,
         struct cw_durable_directory where = {.path = directory};
         struct cw_durable_files files = cw_durable_files(&where);
         u.head.manifest.held = held ? CW_HOLD_RESTORED : CW_HOLD_NONE;
+        u.head.manifest.generation = 0; /* begun here: the first start fills the other slot */
         err = files.store(files.self, &u.head.manifest, fault);
-        err = err == CW_ERR_OK ? files.store(files.self, &u.head.manifest, fault) : err;
     }
     if (err == CW_ERR_OK && nftw(directory, sync_found, 16, FTW_DEPTH | FTW_PHYS) != 0) {
         err = cw_fail(fault, CW_ERR_IO, "flushing %s", directory);

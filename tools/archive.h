@@ -9,6 +9,7 @@
  *
  * Life:    none. Memory: a MiB at a time. Threads: any, one at a time for a file.
  * Fails:   CW_ERR_CORRUPT: the snapshot, or what it was to be made of, is damaged; CW_ERR_IO;
+ *          CW_ERR_UNSUPPORTED: it has another format;
  *          CW_ERR_INVALID: a file or a directory stands in the way.
  */
 #ifndef CW_TOOLS_ARCHIVE_H
@@ -56,10 +57,12 @@ CW_MUST_USE cw_err cw_archive_unpack(const char *file, const char *directory, bo
 /* Removes a directory that was unpacked, as far as it can. */
 void cw_archive_remove(const char *directory);
 
-/* Appends the name of a snapshot that is made now: 2026-11-28T181500Z.cwsnap. */
+/* Appends the name of a snapshot that is made now: 2026-11-28T181500Z.cwsnap; or of one of that
+   store, so that engines may share a directory: 2026-11-28T181500Z-1a2b3c4d.cwsnap. */
 #define CW_ARCHIVE_SUFFIX ".cwsnap"
 void cw_archive_name(int64_t now_ms, struct cw_text *text);
-/* True of what cw_archive_name makes: such names sort by their time. */
+void cw_archive_name_of(const uint8_t store[16], int64_t now_ms, struct cw_text *text);
+/* True of what these make: such names sort by their time. */
 bool cw_archive_is_name(const char *name);
 
 #endif

@@ -2,6 +2,7 @@
 #include "tools/aside.h"
 
 #include "tools/archive.h"
+#include "tools/flush.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -16,6 +17,7 @@
 #include <unistd.h>
 
 enum {
+    PATH_BYTES = 4096,
     TRIES = 16,
     RANDOM_BYTES = 6 /* of mkdtemp */
 };
@@ -26,6 +28,16 @@ static bool is_dots(const char *name)
 }
 
 /* ---- what others left ---- */
+
+/* All that an aside ever has in it. */
+static bool has_only_state(DIR *names)
+{
+    bool only = true;
+    for (const struct dirent *entry; (entry = readdir(names)) != NULL;) {
+        only = only && (is_dots(entry->d_name) || strcmp(entry->d_name, "state") == 0);
+    }
+    return only;
+}
 
 /* Ours, and nobody works in it: then it is locked. */
 static bool take_left(const char *path, int *lock)
@@ -38,36 +50,49 @@ static bool take_left(const char *path, int *lock)
     bool left = fstat(*lock, &status) == 0 && status.st_uid == geteuid() &&
                 flock(*lock, LOCK_EX | LOCK_NB) == 0;
     DIR *names = left ? opendir(path) : NULL;
-    for (const struct dirent *entry; names != NULL && (entry = readdir(names)) != NULL;) {
-        left = left && (is_dots(entry->d_name) || strcmp(entry->d_name, "state") == 0);
-    }
     if (names != NULL) {
+        left = has_only_state(names);
         (void)closedir(names);
     }
     return left;
 }
 
-static void remove_left(const char *prefix)
+/* The directory that the prefix is in. */
+static void name_parent(const char *prefix, char parent[PATH_BYTES])
 {
-    char parent[4096];
-    (void)snprintf(parent, sizeof parent, "%s", prefix);
-    char *slash = strrchr(parent, '/');
+    const char *slash = strrchr(prefix, '/');
+    if (slash == NULL) {
+        (void)snprintf(parent, PATH_BYTES, ".");
+    } else {
+        (void)snprintf(parent, PATH_BYTES, "%.*s", (int)(slash == prefix ? 1 : slash - prefix),
+                       prefix);
+    }
+}
+
+/* The next of a parent's names that cw_aside_open may have made; false: there is no other one. */
+static bool next_left(DIR *names, const char *prefix, char path[PATH_BYTES + 256])
+{
     const char *base = strrchr(prefix, '/');
     base = base == NULL ? prefix : base + 1;
-    if (slash == NULL) {
-        (void)snprintf(parent, sizeof parent, ".");
-    } else {
-        slash[slash == parent ? 1 : 0] = '\0';
-    }
-    DIR *names = opendir(parent);
-    for (const struct dirent *entry; names != NULL && (entry = readdir(names)) != NULL;) {
-        char path[4096 + 256];
-        int lock = -1;
-        if (strncmp(entry->d_name, base, strlen(base)) != 0 ||
-            strlen(entry->d_name) != strlen(base) + RANDOM_BYTES) {
-            continue;
+    for (const struct dirent *entry; (entry = readdir(names)) != NULL;) {
+        if (strncmp(entry->d_name, base, strlen(base)) == 0 &&
+            strlen(entry->d_name) == strlen(base) + RANDOM_BYTES) {
+            (void)snprintf(path, PATH_BYTES + 256, "%.*s%s", (int)(base - prefix), prefix,
+                           entry->d_name);
+            return true;
         }
-        (void)snprintf(path, sizeof path, "%.*s%s", (int)(base - prefix), prefix, entry->d_name);
+    }
+    return false;
+}
+
+void cw_aside_remove_left(const char *prefix)
+{
+    char parent[PATH_BYTES];
+    char path[PATH_BYTES + 256];
+    name_parent(prefix, parent);
+    DIR *names = opendir(parent);
+    while (names != NULL && next_left(names, prefix, path)) {
+        int lock = -1;
         if (take_left(path, &lock)) {
             cw_archive_remove(path);
             (void)fprintf(stderr, "cartwheel: removed %s, which a command that was killed left\n",
@@ -113,7 +138,11 @@ static void guard(const struct cw_aside *aside, int pipe)
     while ((got = read(pipe, &said, 1)) < 0 && errno == EINTR) {
         /* once more */
     }
-    if (got == 0) {
+    if (got == 0 && aside->marks) {
+        char path[PATH_BYTES + 8];
+        (void)snprintf(path, sizeof path, "%s/state", aside->path);
+        cw_archive_remove(path);
+    } else if (got == 0) {
         cw_archive_remove(aside->path);
     }
     _exit(0);
@@ -151,10 +180,11 @@ static void start_guard(struct cw_aside *aside)
 
 /* ---- life ---- */
 
-cw_err cw_aside_open(struct cw_aside *aside, const char *prefix, struct cw_fault *fault)
+cw_err cw_aside_open(struct cw_aside *aside, const char *prefix, bool marks, struct cw_fault *fault)
 {
-    *aside = (struct cw_aside){.lock = -1, .guard = -1, .pid = -1};
-    remove_left(prefix);
+    char parent[PATH_BYTES];
+    *aside = (struct cw_aside){.lock = -1, .guard = -1, .pid = -1, .marks = marks};
+    cw_aside_remove_left(prefix);
     for (uint32_t i = 0; i < TRIES; i++) {
         struct stat status;
         (void)snprintf(aside->path, sizeof aside->path, "%.4000sXXXXXX", prefix);
@@ -167,13 +197,15 @@ cw_err cw_aside_open(struct cw_aside *aside, const char *prefix, struct cw_fault
             fstat(aside->lock, &status) == 0 && status.st_nlink > 0 &&
             access(aside->path, F_OK) == 0) {
             start_guard(aside);
-            return CW_ERR_OK;
+            /* A mark that a loss of power takes with it is none. */
+            return marks ? cw_flush_parent(aside->path, fault) : CW_ERR_OK;
         }
         if (aside->lock >= 0) {
             (void)close(aside->lock);
         }
     }
-    cw_err err = cw_fail(fault, CW_ERR_IO, "making %sXXXXXX", prefix);
+    name_parent(prefix, parent);
+    cw_err err = cw_fail(fault, CW_ERR_IO, "making a directory in %s", parent);
     *aside = (struct cw_aside){.lock = -1, .guard = -1, .pid = -1};
     return err;
 }
@@ -199,7 +231,48 @@ void cw_aside_close(struct cw_aside *aside)
     *aside = (struct cw_aside){.lock = -1, .guard = -1, .pid = -1};
 }
 
-/* ---- a restore's, in the state to be ---- */
+/* ---- a restore's, beside the state to be or in it ---- */
+
+bool cw_aside_beside(const char *directory, char prefix[CW_ASIDE_BYTES])
+{
+    size_t bytes = strlen(directory);
+    while (bytes > 1 && directory[bytes - 1] == '/') {
+        bytes--;
+    }
+    (void)snprintf(prefix, CW_ASIDE_BYTES, "%.*s", (int)(bytes < 3900 ? bytes : 3900), directory);
+    const char *slash = strrchr(prefix, '/');
+    const char *name = slash != NULL ? slash + 1 : prefix;
+    bool named = name[0] != '\0' && !is_dots(name);
+    (void)snprintf(prefix + strlen(prefix), CW_ASIDE_BYTES - strlen(prefix), ".new-");
+    return named;
+}
+
+bool cw_aside_left_beside(const char *directory, char path[CW_ASIDE_BYTES])
+{
+    char prefix[CW_ASIDE_BYTES];
+    char parent[PATH_BYTES];
+    char found[PATH_BYTES + 256];
+    bool left = false;
+    if (!cw_aside_beside(directory, prefix)) {
+        return false;
+    }
+    name_parent(prefix, parent);
+    DIR *names = opendir(parent);
+    while (names != NULL && !left && next_left(names, prefix, found)) {
+        DIR *inside = opendir(found);
+        left = inside != NULL ? has_only_state(inside) : errno == EACCES; /* another user's */
+        if (inside != NULL) {
+            (void)closedir(inside);
+        }
+    }
+    if (names != NULL) {
+        (void)closedir(names);
+    }
+    if (left) {
+        (void)snprintf(path, CW_ASIDE_BYTES, "%.4000s", found);
+    }
+    return left;
+}
 
 bool cw_aside_unfinished(const char *directory)
 {

@@ -16,6 +16,7 @@
  */
 #include "tools/durable_priv.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -25,6 +26,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+enum {
+    NAME_BYTES = 256
+};
+
 /* ---- the directory ---- */
 
 static void folder_of(const struct cw_durable *durable, uint32_t core, char path[4096])
@@ -32,22 +37,72 @@ static void folder_of(const struct cw_durable *durable, uint32_t core, char path
     (void)snprintf(path, 4096, "%.4000s/core-%03u", durable->options.memory, core);
 }
 
-/* Two engines in one directory would each throw away what the other has. */
-static cw_err lock_directory(struct cw_durable *durable, struct cw_fault *fault)
+/* One name that no engine left there; false: there is none, or an engine was there before. */
+static bool is_somebodys(const char *directory, char name[NAME_BYTES])
 {
-    const char *directory = durable->options.memory;
-    char path[4096];
-    if (mkdir(directory, 0700) != 0 && errno != EEXIST) {
-        return cw_fail(fault, CW_ERR_INVALID,
-                       "memory: %s cannot be made (%m); name a directory on tmpfs or hugetlbfs, "
-                       "such as /dev/shm/cartwheel",
-                       directory);
+    bool ours = false;
+    DIR *names = opendir(directory);
+    name[0] = '\0';
+    for (const struct dirent *entry; names != NULL && (entry = readdir(names)) != NULL;) {
+        ours =
+            ours || strcmp(entry->d_name, "lock") == 0 || strncmp(entry->d_name, "core-", 5) == 0;
+        if (entry->d_name[0] != '.') {
+            (void)snprintf(name, NAME_BYTES, "%s", entry->d_name);
+        }
     }
+    if (names != NULL) {
+        (void)closedir(names);
+    }
+    return !ours && name[0] != '\0';
+}
+
+/* Customers' data is to be in it, and what others put there would be taken for it. A sticky
+   directory, as a container's tmpfs is, lets others add, but not change. */
+static cw_err check_directory(const char *directory, struct cw_fault *fault)
+{
+    struct stat found;
+    char name[NAME_BYTES];
     if (cw_keep_kind(directory) == NULL) {
         return cw_fail(fault, CW_ERR_INVALID,
                        "memory: %s is not on tmpfs or hugetlbfs, which alone forget after a loss "
                        "of power; name a directory such as /dev/shm/cartwheel",
                        directory);
+    }
+    if (stat(directory, &found) == 0 && (found.st_mode & S_IWOTH) != 0 &&
+        (found.st_mode & S_ISVTX) == 0) {
+        return cw_fail(fault, CW_ERR_INVALID,
+                       "memory: others may write into %.80s (mode %04o); name a directory of the "
+                       "engine's own, such as /dev/shm/cartwheel, or take that from them (chmod "
+                       "700)",
+                       directory, found.st_mode & 07777u);
+    }
+    if (is_somebodys(directory, name)) {
+        return cw_fail(fault, CW_ERR_INVALID,
+                       "memory: %.80s holds %.60s, which is no engine's; name a directory of the "
+                       "engine's own, such as /dev/shm/cartwheel",
+                       directory, name);
+    }
+    return CW_ERR_OK;
+}
+
+/* Two engines in one directory would each throw away what the other has. */
+static cw_err lock_directory(struct cw_durable *durable, struct cw_fault *fault)
+{
+    const char *directory = durable->options.memory;
+    char path[4096];
+    bool made = mkdir(directory, 0700) == 0;
+    if (!made && errno != EEXIST) {
+        return cw_fail(fault, CW_ERR_INVALID,
+                       "memory: %s cannot be made (%m); name a directory on tmpfs or hugetlbfs, "
+                       "such as /dev/shm/cartwheel",
+                       directory);
+    }
+    cw_err err = check_directory(directory, fault);
+    if (err != CW_ERR_OK) {
+        if (made) {
+            (void)rmdir(directory);
+        }
+        return err;
     }
     (void)snprintf(path, sizeof path, "%.4000s/lock", directory);
     durable->memory_lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);

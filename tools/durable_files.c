@@ -129,7 +129,7 @@ static cw_err load(void *self, struct cw_manifest *manifest, bool *alike, struct
     *manifest = found[newest];
     bool both = errs[0] == CW_ERR_OK && errs[1] == CW_ERR_OK;
     *alike = both && cw_manifest_alike(&found[0], &found[1]);
-    state->lone = errs[1 - newest] != CW_ERR_OK && manifest->epoch > 0;
+    state->lone = errs[1 - newest] != CW_ERR_OK && manifest->epoch > 0 && manifest->generation > 1;
     return CW_ERR_OK;
 }
 

@@ -1,6 +1,7 @@
 #include "tools/engine_priv.h"
 
 #include "core/time.h"
+#include "tools/place.h"
 #include "tools/summary.h"
 
 #include <errno.h>
@@ -393,7 +394,8 @@ static cw_err open_parts(struct cw_engine *engine, struct cw_fault *fault)
         const struct cw_state_options state = {.directory = live->state,
                                                .links_elsewhere = live->link_secret.data != NULL,
                                                .new_secret = engine->options.new_secret};
-        err = cw_state_open(&engine->state, &state, fault);
+        err = cw_place_check(live->state, engine->options.loss_count > 0, fault);
+        err = err == CW_ERR_OK ? cw_state_open(&engine->state, &state, fault) : err;
     }
     if (err == CW_ERR_OK) {
         engine->state_open = true;

@@ -10,6 +10,7 @@
 #include "tools/engine.h"
 #include "tools/lines.h"
 #include "tools/receipts.h"
+#include "tools/retention.h"
 #include "tools/state.h"
 
 #include <stdatomic.h>
@@ -84,6 +85,7 @@ struct cw_task {
     uint16_t status[CW_TASK_KINDS];
     struct cw_text told[CW_TASK_KINDS];
     uint64_t next_ns; /* when the next scheduled one begins */
+    struct cw_retention retention;
     _Atomic uint64_t made, failed;
 };
 
@@ -227,6 +229,8 @@ enum cw_task_note cw_engine_task_note(struct cw_core *core, const struct cw_note
                                       struct cw_reply *reply);
 /* Once the state is this process's alone, before anything is done. */
 void cw_engine_task_open(struct cw_engine *engine);
+/* Warns where scheduled snapshots cannot be kept as things are. */
+void cw_engine_task_say(const struct cw_engine *engine, FILE *to);
 /* Each time the control plane looks. */
 void cw_engine_task_tick(struct cw_engine *engine);
 /* Once a turn, on its core. */

@@ -4,6 +4,7 @@
  * decisions.
  */
 #include "tools/engine_priv.h"
+#include "tools/place.h"
 
 #include <errno.h>
 #include <stddef.h>
@@ -303,10 +304,14 @@ static void say_recovered(const struct cw_engine *engine, const struct cw_manife
         (void)fprintf(to, "  adopted %llu rows in %.0f ms after a clean stop\n",
                       (unsigned long long)found->adopted, engine->recover_s * 1e3);
     } else {
+        bool restored = found->manifest.generation == 1; /* all others have had a first start */
         (void)fprintf(to,
-                      "  recovered in %.2f s after %s: %.1f MB of checkpoints, %llu frames of log "
+                      "  recovered in %.2f s %s: %.1f MB of checkpoints, %llu frames of log "
                       "(%.1f MB)%s\n",
-                      engine->recover_s, found->manifest.clean ? "a clean stop" : "a CRASH",
+                      engine->recover_s,
+                      restored                ? "out of a snapshot"
+                      : found->manifest.clean ? "after a clean stop"
+                                              : "after a CRASH",
                       (double)found->checkpoint_bytes / 1e6, (unsigned long long)found->frames,
                       (double)found->log_bytes / 1e6,
                       found->torn_bytes > 0 ? "; a write that was never acknowledged was cut off"
@@ -395,6 +400,7 @@ void cw_engine_say_state(const struct cw_engine *engine, FILE *to)
                       "than before\n",
                       links);
     }
+    cw_engine_task_say(engine, to);
     cw_engine_clock_say(engine, to);
     say_held(manifest, to);
 }

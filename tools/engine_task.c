@@ -30,6 +30,8 @@ enum {
     ANSWER_AFTER_MS = 2000, /* before the server gives up the request */
     WAKE_EVERY_MS = 2,
     FIRST_AFTER_MS = 60000, /* a start, where a scheduled snapshot is overdue */
+    AGAIN_AFTER_MS = 60000, /* one that failed */
+    NAME_TRIES = 60,
     ASSUMED_IN_A_TURN = 64,
     NAME_BYTES_MAX = 100
 };
@@ -47,6 +49,7 @@ static bool make_checkpoint(struct cw_core *core)
     if (task->step == 0) {
         task->need = cw_store_checkpoints(core->store) + 1 + stats.checkpointing;
         task->failures = stats.checkpoint.failed;
+        cw_pipeline_note(cw_service_pipeline(core->service)); /* as of when it is: restore tells */
         cw_store_checkpoint(core->store);
         cw_store_pin(core->store, true);
         task->step = 1;
@@ -279,6 +282,20 @@ static const char *directory_of(const struct cw_engine *engine, bool scheduled, 
     return room;
 }
 
+/* Nobody gave it a name, so none can be taken: the next second's is good, too. */
+static void name_by_time(struct cw_engine *engine, const char *directory)
+{
+    struct cw_task *task = &engine->task;
+    int64_t now = cw_clock_wall_ms();
+    for (int64_t i = 0; i == 0 || (i < NAME_TRIES && access(task->file, F_OK) == 0); i++) {
+        struct cw_text text = {0};
+        cw_archive_name_of(cw_durable_manifest(engine->durable)->store, now + i * 1000, &text);
+        (void)snprintf(task->file, sizeof task->file, "%.3900s/%s", directory,
+                       cw_text_terminate(&text));
+        cw_text_deinit(&text);
+    }
+}
+
 /* The directory, and the file's name in it. */
 static cw_err name_file(struct cw_engine *engine, bool scheduled, struct cw_view name,
                         struct cw_fault *fault)
@@ -295,15 +312,12 @@ static cw_err name_file(struct cw_engine *engine, bool scheduled, struct cw_view
         return cw_fail(fault, CW_ERR_IO, "making %s", directory);
     }
     cw_retention_clean(directory);
-    struct cw_text text = {0};
     if (name.bytes > 0) {
-        cw_text_printf(&text, "%.*s" CW_ARCHIVE_SUFFIX, (int)name.bytes, name.data);
-    } else {
-        cw_archive_name(cw_clock_wall_ms(), &text);
+        (void)snprintf(task->file, sizeof task->file, "%.3900s/%.*s" CW_ARCHIVE_SUFFIX, directory,
+                       (int)name.bytes, name.data);
+        return CW_ERR_OK;
     }
-    (void)snprintf(task->file, sizeof task->file, "%.3900s/%s", directory,
-                   cw_text_terminate(&text));
-    cw_text_deinit(&text);
+    name_by_time(engine, directory);
     return CW_ERR_OK;
 }
 
@@ -508,16 +522,42 @@ static void reply_to_asker(struct cw_engine *engine, uint16_t status, struct cw_
 }
 
 /* When the first of this process is due: as if the engine had never been away, but not at once. */
-static uint64_t first_ns(const struct cw_engine *engine)
+static uint64_t first_ns(struct cw_engine *engine)
 {
     uint64_t every_ms = engine->live->snapshots.every_ms;
     char room[4096];
     uint64_t age_ms =
-        cw_retention_newest_age_ms(directory_of(engine, true, room),
+        cw_retention_newest_age_ms(&engine->task.retention, directory_of(engine, true, room),
                                    cw_durable_manifest(engine->durable)->store, cw_clock_wall_ms());
     uint64_t left_ms = age_ms < every_ms ? every_ms - age_ms : 0;
     uint64_t least_ms = every_ms < FIRST_AFTER_MS ? every_ms : FIRST_AFTER_MS;
     return cw_clock_monotonic_ns() + (left_ms > least_ms ? left_ms : least_ms) * 1000000;
+}
+
+/* What is in the way of a scheduled one, a full disk or a place that is not mounted, may be gone
+   long before the next. */
+static uint64_t again_after_ms(const struct cw_engine *engine)
+{
+    uint64_t every_ms = engine->live->snapshots.every_ms;
+    return every_ms < AGAIN_AFTER_MS ? every_ms : AGAIN_AFTER_MS;
+}
+
+static void try_again(struct cw_engine *engine)
+{
+    engine->task.next_ns = cw_clock_monotonic_ns() + again_after_ms(engine) * 1000000;
+}
+
+static void say_failed(struct cw_engine *engine)
+{
+    struct cw_task *task = &engine->task;
+    char room[400];
+    bool snapshot = task->kind == CW_TASK_SNAPSHOT;
+    (void)fprintf(stderr, "cartwheel: %s failed: %s", snapshot ? "the snapshot" : "resuming sends",
+                  why(&task->fault, room));
+    if (snapshot && task->scheduled) {
+        (void)fprintf(stderr, "; the next try is in %.3g s", (double)again_after_ms(engine) / 1e3);
+    }
+    (void)fputs("\n", stderr);
 }
 
 static void end(struct cw_engine *engine)
@@ -528,22 +568,25 @@ static void end(struct cw_engine *engine)
     free_programs(engine);
     tell(engine);
     struct cw_text *told = &task->told[task->kind];
-    char room[400];
     if (task->kind == CW_TASK_SNAPSHOT) {
         atomic_fetch_add(task->err == CW_ERR_OK ? &task->made : &task->failed, 1);
     }
+    if (task->kind == CW_TASK_SNAPSHOT && task->scheduled && task->err != CW_ERR_OK) {
+        try_again(engine);
+    }
     if (task->err != CW_ERR_OK && task->err != CW_ERR_AGAIN) {
-        (void)fprintf(stderr, "cartwheel: %s failed: %s\n",
-                      task->kind == CW_TASK_SNAPSHOT ? "the snapshot" : "resuming sends",
-                      why(&task->fault, room));
+        say_failed(engine);
     } else if (task->err == CW_ERR_OK && task->kind == CW_TASK_RESUME) {
-        (void)fputs(task->held == CW_HOLD_NONE
-                        ? "cartwheel: sends are not held any more\n"
-                        : "cartwheel: sends are HELD still: the wall clock has jumped once more\n",
-                    stderr);
+        const char *now = task->held != CW_HOLD_NONE
+                              ? "cartwheel: sends are HELD still: the wall clock has jumped once "
+                                "more\n"
+                          : task->held_before != CW_HOLD_NONE
+                              ? "cartwheel: sends are not held any more\n"
+                              : ""; /* they were not */
+        (void)fputs(now, stderr);
     } else if (task->err == CW_ERR_OK && task->scheduled) {
         char directory[4096];
-        cw_retention_apply(directory_of(engine, true, directory),
+        cw_retention_apply(&task->retention, directory_of(engine, true, directory),
                            cw_durable_manifest(engine->durable)->store,
                            strrchr(task->file, '/') + 1, engine->live->snapshots.keep);
     }
@@ -556,8 +599,6 @@ static void end(struct cw_engine *engine)
 static void begin_scheduled(struct cw_engine *engine)
 {
     struct cw_task *task = &engine->task;
-    struct cw_fault fault;
-    char room[400];
     uint64_t every_ns = engine->live->snapshots.every_ms * 1000000;
     uint64_t now = cw_clock_monotonic_ns();
     if (task->next_ns == 0) {
@@ -569,13 +610,18 @@ static void begin_scheduled(struct cw_engine *engine)
     task->next_ns = now + every_ns;
     task->scheduled = true;
     task->asker = NULL;
-    cw_err err = name_file(engine, true, (struct cw_view){0}, &fault);
+    task->kind = CW_TASK_SNAPSHOT;
+    task->began_ns = now;
+    cw_err err = name_file(engine, true, (struct cw_view){0}, &task->fault);
     if (err == CW_ERR_OK && !begin(engine, CW_TASK_SNAPSHOT)) {
-        err = cw_fail(&fault, CW_ERR_IO, "starting its thread");
+        err = cw_fail(&task->fault, CW_ERR_IO, "starting its thread");
     }
-    if (err != CW_ERR_OK) {
+    if (err != CW_ERR_OK) { /* else all of it is the thread's by now */
+        task->err = err;
         atomic_fetch_add(&task->failed, 1);
-        (void)fprintf(stderr, "cartwheel: the snapshot failed: %s\n", why(&fault, room));
+        tell(engine); /* to who asks later */
+        say_failed(engine);
+        try_again(engine);
     }
 }
 
@@ -584,6 +630,38 @@ void cw_engine_task_open(struct cw_engine *engine)
     char room[4096];
     cw_retention_clean(directory_of(engine, false, room));
     cw_retention_clean(directory_of(engine, true, room));
+}
+
+/* 0: a file can be made there, as far as can be seen without making one. */
+static int cannot_write_into(const char *directory)
+{
+    struct stat found;
+    if (stat(directory, &found) == 0) {
+        return !S_ISDIR(found.st_mode) ? ENOTDIR : access(directory, W_OK | X_OK) != 0 ? errno : 0;
+    }
+    if (errno != ENOENT) {
+        return errno;
+    }
+    char parent[4096]; /* in which it would be made */
+    (void)snprintf(parent, sizeof parent, "%.4000s", directory);
+    char *slash = strrchr(parent, '/');
+    if (slash != NULL) {
+        slash[slash == parent ? 1 : 0] = '\0';
+    }
+    return access(slash != NULL ? parent : ".", W_OK | X_OK) != 0 ? errno : 0;
+}
+
+void cw_engine_task_say(const struct cw_engine *engine, FILE *to)
+{
+    char room[4096];
+    const char *directory = directory_of(engine, true, room);
+    int error = engine->live->snapshots.every_ms > 0 ? cannot_write_into(directory) : 0;
+    if (error != 0) {
+        (void)fprintf(to,
+                      "  WARNING: NO SNAPSHOT can be kept in %s: %s.\n  Make it, or mount it, for "
+                      "this user; until then each one fails\n",
+                      directory, strerrordesc_np(error));
+    }
 }
 
 void cw_engine_task_tick(struct cw_engine *engine)

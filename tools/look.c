@@ -95,7 +95,7 @@ static cw_err unpack(struct cw_look *look, const char *snapshot, struct cw_fault
         return err;
     }
     (void)snprintf(prefix, sizeof prefix, "%.3800s/cartwheel-look-", base);
-    err = cw_aside_open(&look->aside, prefix, fault);
+    err = cw_aside_open(&look->aside, prefix, false, fault);
     if (err == CW_ERR_OK) {
         /* In a directory that is nobody else's, so that its name cannot be taken. */
         (void)snprintf(look->path, sizeof look->path, "%.4000s/state", look->aside.path);

@@ -5,6 +5,7 @@
 #include "tools/aside.h"
 #include "tools/flush.h"
 #include "tools/look.h"
+#include "tools/place.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -22,9 +23,10 @@ static const char help[] =
     "Proves the whole snapshot, unpacks it beside DIR, reads it as a start would, and\n"
     "only then gives it its name. DIR must not be there, or be empty; where it is a\n"
     "mount point, a volume or a link, all that is done in it. Killed at any moment,\n"
-    "it leaves a whole state or none: a start says so, and the next restore removes\n"
-    "what was left. What is wrong with the programs, or own templates that are not\n"
-    "at hand, is a warning: a start wants them good.\n"
+    "it leaves a whole state, or none and a mark (DIR.new-*, or restore.new-* in\n"
+    "DIR): a start is refused while that is there, and the next restore removes it.\n"
+    "What is wrong with the programs, or own templates that are not at hand, is a\n"
+    "warning: a start wants them good.\n"
     "\n"
     "An engine started on it serves, but its sends are HELD until `cartwheel resume`:\n"
     "what went out after the snapshot was made is not known to it, and would go out\n"
@@ -36,6 +38,11 @@ static const char help[] =
     "  --help       print this\n"
     "\n"
     "exit: 0 restored, 1 failed, 2 wrong usage, 78 the snapshot is damaged\n";
+
+enum {
+    QUOTED_BYTES = 4 * 4200,
+    COMMAND_BYTES = 54 /* of a path in a command that is told: two and more have to fit a fault */
+};
 
 struct restore {
     const char *file, *state;
@@ -50,20 +57,26 @@ struct target {
     bool within; /* it cannot be replaced, so the state is unpacked in it */
 };
 
-/* What may be in a directory that a state can be made in: a new file system's own; asides; where a
-   restore did not come to its end, what it has brought there, and the lock of a start that was
-   refused. */
+static bool is_own(const char *name)
+{
+    return strncmp(name, CW_ASIDE_RESTORE, sizeof CW_ASIDE_RESTORE - 1) == 0;
+}
+
+/* What may be in a directory that a state can be made in: a new file system's own; the lock of a
+   start that was refused; asides; and where a restore did not come to its end, what it has brought
+   there. */
 static bool may_stay(const char *name, bool unfinished)
 {
-    static const char *const left[] = {"lock", "secret.key", "programs"};
-    bool known = strcmp(name, ".") == 0 || strcmp(name, "..") == 0 ||
-                 strcmp(name, "lost+found") == 0 ||
-                 strncmp(name, CW_ASIDE_RESTORE, sizeof CW_ASIDE_RESTORE - 1) == 0 ||
-                 (unfinished && strncmp(name, "epoch-", 6) == 0);
-    for (size_t i = 0; i < CW_COUNTOF(left) && unfinished; i++) {
-        known = known || strcmp(name, left[i]) == 0;
+    static const char *const known[] = {".", "..", "lost+found", "lock"};
+    static const char *const left[] = {"secret.key", "programs"};
+    bool may = is_own(name) || (unfinished && strncmp(name, "epoch-", 6) == 0);
+    for (size_t i = 0; i < CW_COUNTOF(known); i++) {
+        may = may || strcmp(name, known[i]) == 0;
     }
-    return known;
+    for (size_t i = 0; i < CW_COUNTOF(left) && unfinished; i++) {
+        may = may || strcmp(name, left[i]) == 0;
+    }
+    return may;
 }
 
 /* A mount point or a link keeps its name, and lost+found its place. */
@@ -96,30 +109,85 @@ static bool can_be_made_beside(const struct target *target)
     return access(slash != NULL ? parent : ".", W_OK | X_OK) == 0;
 }
 
+static cw_err refuse(const struct target *target, struct cw_fault *fault)
+{
+    char prefix[CW_ASIDE_BYTES];
+    char old[4200];
+    char from[QUOTED_BYTES];
+    char to[QUOTED_BYTES];
+    /* With a state there, nobody needs to be told of a restore that did not make one. */
+    if (cw_place_has_state(target->path) && cw_aside_beside(target->path, prefix)) {
+        cw_aside_remove_left(prefix);
+    }
+    char how[2 * COMMAND_BYTES] = "";
+    (void)snprintf(old, sizeof old, "%s.old", target->path);
+    if (strlen(cw_shell_word(old, to, sizeof to)) < COMMAND_BYTES) { /* else it would be cut */
+        (void)snprintf(how, sizeof how, " (mv %.54s %.54s)",
+                       cw_shell_word(target->path, from, sizeof from), to);
+    }
+    return cw_fail(fault, CW_ERR_INVALID,
+                   "%.120s is not empty; stop its engine and move it away%s, or name another "
+                   "directory with --state",
+                   target->path, how);
+}
+
+/* A start has it only for as long as it runs, or until it is refused. Who looks shares it: a start
+   that comes at this very moment takes this for that, and waits. */
+static cw_err check_lock(const struct target *target, struct cw_fault *fault)
+{
+    char path[4200];
+    (void)snprintf(path, sizeof path, "%s/lock", target->path);
+    int lock = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (lock < 0) {
+        return errno == ENOENT ? CW_ERR_OK : cw_fail(fault, CW_ERR_IO, "opening %s", path);
+    }
+    cw_err err = CW_ERR_OK;
+    if (flock(lock, LOCK_SH | LOCK_NB) != 0) {
+        err = errno == EWOULDBLOCK
+                  ? cw_fail(fault, CW_ERR_INVALID,
+                            "an engine is started in %.120s just now: stop it, or name another "
+                            "directory with --state",
+                            target->path)
+                  : cw_fail(fault, CW_ERR_IO, "locking %s", path);
+    }
+    (void)close(lock);
+    return err;
+}
+
 /* A directory without anything in it may be taken; a state never. */
 static cw_err check_empty(struct target *target, DIR *names, bool unfinished,
                           struct cw_fault *fault)
 {
     uint32_t found = 0;
+    bool locks = false;
     for (const struct dirent *entry; (entry = readdir(names)) != NULL;) {
         found += !may_stay(entry->d_name, unfinished);
-        target->within = target->within ||
-                         strncmp(entry->d_name, CW_ASIDE_RESTORE, sizeof CW_ASIDE_RESTORE - 1) == 0;
+        locks = locks || strcmp(entry->d_name, "lock") == 0;
+        target->within = target->within || locks || is_own(entry->d_name);
     }
-    return found == 0 ? CW_ERR_OK
-                      : cw_fail(fault, CW_ERR_INVALID,
-                                "%.120s is not empty; stop its engine and move it away (mv %.60s "
-                                "%.60s.old), or name another directory with --state",
-                                target->path, target->path, target->path);
+    if (found > 0) {
+        return refuse(target, fault);
+    }
+    return locks ? check_lock(target, fault) : CW_ERR_OK;
+}
+
+/* Without the slashes behind it. `.` has no name to be given to another: all is done in it. */
+static void name_target(struct target *target, const char *path)
+{
+    char prefix[CW_ASIDE_BYTES];
+    *target = (struct target){.lock = -1};
+    char *real = cw_aside_beside(path, prefix) ? NULL : realpath(path, NULL);
+    target->within = real != NULL;
+    (void)snprintf(target->path, sizeof target->path, "%.3900s", real != NULL ? real : path);
+    free(real);
+    for (size_t bytes = strlen(target->path); bytes > 1 && target->path[bytes - 1] == '/';) {
+        target->path[--bytes] = '\0';
+    }
 }
 
 static cw_err find_target(struct target *target, const char *path, struct cw_fault *fault)
 {
-    *target = (struct target){.lock = -1};
-    (void)snprintf(target->path, sizeof target->path, "%.3900s", path);
-    for (size_t bytes = strlen(target->path); bytes > 1 && target->path[bytes - 1] == '/';) {
-        target->path[--bytes] = '\0';
-    }
+    name_target(target, path);
     DIR *names = opendir(target->path);
     if (names == NULL) {
         return errno == ENOENT ? CW_ERR_OK : cw_fail(fault, CW_ERR_IO, "opening %s", target->path);
@@ -184,20 +252,21 @@ static int prove(const char *made, uint64_t *rows, int64_t *clock)
     return rc;
 }
 
-static void tell(const struct restore *restore, const struct cw_manifest *manifest, uint64_t rows,
-                 int64_t clock)
+static void tell(const struct restore *restore, const struct target *target,
+                 const struct cw_manifest *manifest, uint64_t rows, int64_t clock)
 {
     char time[CW_TIME_BYTES];
+    char room[QUOTED_BYTES];
+    const char *state = cw_shell_word(target->path, room, sizeof room);
     cw_time_format(clock, time);
-    (void)printf("restored into %s: store ", restore->state);
+    (void)printf("restored into %s: store ", target->path);
     for (size_t i = 0; i < sizeof manifest->store; i++) {
         (void)printf("%02x", manifest->store[i]);
     }
     (void)printf(", as of %.24s, from %u core%s, %llu rows\n", time, manifest->cores,
                  manifest->cores == 1 ? "" : "s", (unsigned long long)rows);
     if (restore->resume) {
-        (void)printf("Sends are not held. Next: cartwheel run -c engine.yaml --state %s\n",
-                     restore->state);
+        (void)printf("Sends are not held. Next: cartwheel run -c engine.yaml --state %s\n", state);
         return;
     }
     (void)printf(
@@ -208,7 +277,7 @@ static void tell(const struct restore *restore, const struct cw_manifest *manife
         "the\n"
         "                                                       snapshot is of last sent\n"
         "The program files that ran are in %s/programs.\n",
-        restore->state, restore->state);
+        state, target->path);
 }
 
 /* One entry after the other. */
@@ -256,10 +325,24 @@ static cw_err move_in(struct cw_aside *aside, const char *made, const char *stat
     return err;
 }
 
+/* It was somebody's before, and now holds customers' data. */
+static void shut(const char *directory)
+{
+    struct stat status;
+    if (stat(directory, &status) == 0 && (status.st_mode & 077) != 0 &&
+        chmod(directory, 0700) != 0) {
+        (void)fprintf(stderr,
+                      "cartwheel: warning: others may look into %s, which holds customers' data, "
+                      "and its mode cannot be made 0700: %m\n",
+                      directory);
+    }
+}
+
 static cw_err give_name(struct cw_aside *aside, const char *made, const struct target *target,
                         struct cw_fault *fault)
 {
     if (target->within) {
+        shut(target->path);
         return move_in(aside, made, target->path, fault);
     }
     if (rename(made, target->path) != 0) {
@@ -270,15 +353,19 @@ static cw_err give_name(struct cw_aside *aside, const char *made, const struct t
 
 static cw_err open_aside(struct cw_aside *aside, struct target *target, struct cw_fault *fault)
 {
-    char prefix[4096];
+    char beside[CW_ASIDE_BYTES];
+    char prefix[CW_ASIDE_BYTES];
+    bool can_be_left = cw_aside_beside(target->path, beside);
     cw_err err = target->there ? clear(target, fault) : CW_ERR_OK;
-    (void)snprintf(prefix, sizeof prefix, "%.3900s%s", target->path,
-                   target->within ? "/" CW_ASIDE_RESTORE : ".new-");
+    (void)snprintf(prefix, sizeof prefix, "%.3900s/" CW_ASIDE_RESTORE, target->path);
     if (err == CW_ERR_OK) {
-        err = cw_aside_open(aside, prefix, fault);
+        err = cw_aside_open(aside, target->within ? prefix : beside, true, fault);
     }
     if (err != CW_ERR_OK || !target->within) {
         return err;
+    }
+    if (can_be_left) { /* of one that was killed while the directory was not there yet */
+        cw_aside_remove_left(beside);
     }
     /* A start that came before looks for the aside after it made its lock, and is refused; or its
        lock is seen here. */
@@ -321,7 +408,7 @@ static int restore_file(const struct restore *restore)
         return cw_look_exit(err);
     }
     if (rc == CW_EXIT_OK) {
-        tell(restore, &manifest, rows, clock);
+        tell(restore, &target, &manifest, rows, clock);
     }
     return rc;
 }
@@ -345,9 +432,9 @@ static int parse(struct restore *restore, int argc, char **argv)
         return cw_usage_error("restore", "name one snapshot");
     }
     restore->file = argv[optind];
-    return restore->state != NULL ? CW_EXIT_OK
-                                  : cw_usage_error("restore", "say --state DIR, the directory to "
-                                                              "make");
+    return restore->state != NULL
+               ? cw_state_name("restore", restore->state, "the snapshot is named without --state")
+               : cw_usage_error("restore", "say --state DIR, the directory to make");
 }
 
 int cw_cmd_restore(int argc, char **argv)

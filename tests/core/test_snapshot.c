@@ -228,6 +228,10 @@ Test(snapshot, another_format_is_told_apart)
     struct cw_snapshot_reader reader;
     cr_assert(eq(int, prove(&file, &reader), CW_SNAPSHOT_BAD));
     cr_assert(ne(ptr, strstr(reader.why, "format"), NULL));
+    cr_assert(eq(u32, reader.format, CW_SNAPSHOT_FORMAT + 1));
+    head->major ^= 4; /* a bit that flips is damage */
+    cr_assert(eq(int, prove(&file, &reader), CW_SNAPSHOT_BAD));
+    cr_assert(eq(u32, reader.format, 0));
     free(file.data);
 }
 

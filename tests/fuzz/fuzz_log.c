@@ -4,8 +4,8 @@
  * must be opened the same by a second recovery.
  *
  * The input: a byte of flags (bits 0 and 1: only looked at where both are 0; 2 and 3: how many
- * frames more a checkpoint needs than it has; 4 to 7: how many it has), then blocks. A block is 8 bytes of choice and the fields of a frame
- * or segment header that they name; the rest is zero.
+ * frames more a checkpoint needs than it has; 4 to 7: how many it has), then blocks. A block is 8
+ * bytes of choice and the fields of a frame or segment header that they name; the rest is zero.
  */
 #include "core/log_priv.h"
 #include "tests/sim/fault_disk.h"

@@ -229,6 +229,27 @@ def refused(results, place):
             json.dump({"memory": where, "state": place.state + "-3"}, out)
         code, _, words = run("run", "--http", "127.0.0.1:0", "-c", other, place.program)
         results.check(code == 2 and why in words, f"{where}: {why}", words)
+    mine, open_to_all, box = (os.path.join(os.path.dirname(place.memory), name)
+                              for name in ("mine", "open", "box"))
+    os.mkdir(mine)
+    with open(os.path.join(mine, "notes.txt"), "wb"):
+        pass
+    os.mkdir(open_to_all)
+    os.chmod(open_to_all, 0o777)
+    on_disk = os.path.join(place.folder, "on-disk")
+    for where, why in ((mine, "notes.txt"), (open_to_all, "mode 0777"), (on_disk, "not on tmpfs"),
+                       (box, None)):
+        before = os.listdir(where) if os.path.isdir(where) else None
+        with open(other, "w", encoding="utf-8") as out:
+            json.dump({"memory": where, "state": place.state + "-4"}, out)
+        if why is None:
+            with engine.Engine("-c", other, state=place.state + "-4") as live:
+                results.equal(live.stop(), 0, "one that is not there yet is made")
+            continue
+        code, _, words = run("run", "--http", "127.0.0.1:0", "-c", other, place.program)
+        results.check(code == 2 and why in words, f"{where}: {why}", words)
+        results.equal(os.listdir(where) if os.path.isdir(where) else None, before,
+                      f"{where}: nothing is left there")
 
 
 def timers(results, folder, shared):

@@ -1,7 +1,8 @@
 /*
- * clock_shim: a wall clock that a test can move: preloaded into the engine, it adds what a file of
- * two 64-bit numbers says to CLOCK_REALTIME (ns), and lets the kernel's clock be synchronised or
- * not (adjtimex). $CW_TEST_CLOCK names the file; without it nothing is changed.
+ * clock_shim: clocks that a test can move: preloaded into the engine, it adds what a file of 64-bit
+ * numbers says to CLOCK_REALTIME and to CLOCK_MONOTONIC (ns), and lets the kernel's clock be
+ * synchronised or not (adjtimex). $CW_TEST_CLOCK names the file, in which what is not there is 0;
+ * without it nothing is changed.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -13,21 +14,23 @@
 #include <time.h>
 #include <unistd.h>
 
-static volatile int64_t *shared; /* [0]: how far ahead, ns; [1]: not 0: synchronised */
+static volatile int64_t *shared; /* [0]: how far ahead, ns; [1]: not 0: synchronised; [2]: how far
+                                    all time is ahead, ns */
 
 __attribute__((constructor)) static void open_shared(void)
 {
     const char *path = getenv("CW_TEST_CLOCK"); /* NOLINT(concurrency-mt-unsafe) */
     int file = path != NULL ? open(path, O_RDONLY | O_CLOEXEC) : -1;
-    void *map = file >= 0 ? mmap(NULL, 16, PROT_READ, MAP_SHARED, file, 0) : MAP_FAILED;
+    void *map = file >= 0 ? mmap(NULL, 24, PROT_READ, MAP_SHARED, file, 0) : MAP_FAILED;
     shared = map != MAP_FAILED ? map : NULL;
 }
 
 int clock_gettime(clockid_t clock_id, struct timespec *tp)
 {
     int rc = (int)syscall(SYS_clock_gettime, clock_id, tp);
-    if (rc == 0 && clock_id == CLOCK_REALTIME && shared != NULL) {
-        int64_t ns = (int64_t)tp->tv_sec * 1000000000 + tp->tv_nsec + shared[0];
+    if (rc == 0 && shared != NULL && (clock_id == CLOCK_REALTIME || clock_id == CLOCK_MONOTONIC)) {
+        int64_t ns = (int64_t)tp->tv_sec * 1000000000 + tp->tv_nsec + shared[2];
+        ns += clock_id == CLOCK_REALTIME ? shared[0] : 0;
         tp->tv_sec = ns / 1000000000;
         tp->tv_nsec = ns % 1000000000;
     }

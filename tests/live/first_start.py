@@ -71,12 +71,50 @@ def without_manifests(results, folder):
                       "with them the cart is there")
 
 
+def start(state, *words):
+    code, _, said = engine.command("run", "--http", "127.0.0.1:0", "--state", state, *words,
+                                   timeout=20)
+    return code, said
+
+
+def somebodys(results, folder):
+    """No state is made among files that are not its own, nor where one was said to be."""
+    state = os.path.join(folder, "mine")
+    shutil.copytree(os.path.join(engine.harness.ROOT, "tools", "programs"), state)
+    before = sorted(os.listdir(state))
+    code, said = start(state)
+    results.check(code == 2 and any(n in said for n in before) and "--state" in said,
+                  "a directory of somebody's files is refused", (code, said))
+    results.equal(sorted(os.listdir(state)), before, "and nothing is made in it")
+    for place in (os.path.join(folder, "misspelt"), os.path.join(folder, "empty")):
+        if place.endswith("empty"):
+            os.mkdir(place)
+        code, said = start(place, "--accept-loss", "0:17")
+        results.check(code == 2 and "there is no state in " + place in said,
+                      "no damage is given up where there is no state", (code, said))
+        results.equal(os.listdir(place) if os.path.isdir(place) else [], [], "nothing is made")
+    os.rmdir(os.path.join(folder, "empty"))
+    place = os.path.join(folder, "used")
+    os.makedirs(os.path.join(place, "lost+found"))
+    os.makedirs(os.path.join(place, "outbox"))
+    for name in ("lock", "secret.key.new", ".keep", "decisions.ndjson"):
+        with open(os.path.join(place, name), "wb"):
+            pass
+    with engine.Engine(state=place) as live:
+        results.equal(live.stop(), 0, "what starts and file systems leave is no reason")
+    with open(os.path.join(place, "notes.txt"), "w", encoding="utf-8") as file:
+        file.write("somebody's")
+    with engine.Engine(state=place) as live:
+        results.equal(live.stop(), 0, "nor what comes to a state later")
+
+
 def main():
     results = engine.Results()
     folder = tempfile.mkdtemp(prefix="cartwheel-first-start-")
     try:
         cut_short(results, folder)
         without_manifests(results, folder)
+        somebodys(results, folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     results.finish()

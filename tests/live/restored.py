@@ -2,6 +2,7 @@
 """Snapshots and restores where something is not as it should be: templates and models that are not
 at hand, programs that are bad on the disk, places that are mounted, full, shared or interrupted. A
 good state is never lost to what is only beside it, and no kill leaves half of one."""
+import fcntl
 import json
 import os
 import re
@@ -206,6 +207,7 @@ def into_places(results, folder, file, places, program):
         code, output, said = run("restore", file, "--state", place)
         results.check(code == 0 and said == "", f"restored into {kind}", output + said)
         inside, beside = around(place)
+        results.equal(os.stat(place).st_mode & 0o777, 0o700, f"{kind}: nobody else looks into it")
         results.check(not beside and not [n for n in inside if "new" in n],
                       f"{kind}: nothing is left", (inside, beside))
         results.equal(run("verify", "--state", place)[0], 0, f"{kind}: it verifies")
@@ -215,6 +217,45 @@ def into_places(results, folder, file, places, program):
             results.equal(live.stop(), 0, "it stops in order")
         code, _, said = run("restore", file, "--state", place)
         results.check(code == 2 and "move it away" in said, f"{kind}: a state is not touched", said)
+
+
+def by_any_name(results, folder, file):
+    """What is told can be pasted, whatever the directory is called."""
+    spaced = os.path.join(folder, "it's a place")
+    code, output, said = run("restore", file, "--state", os.path.join(spaced, "state") + "/")
+    results.check(code == 1 and "in " + spaced + ":" in said and "XXXX" not in said,
+                  "a parent that is missing is named", output + said)
+    os.makedirs(spaced)
+    words = "'" + folder + "/it'\\''s a place/state'"
+    code, output, said = run("restore", file, "--state", os.path.join(spaced, "state") + "/")
+    results.check(code == 0 and f"--state {words}\n" in output and "//" not in output,
+                  "restored into a name with blanks", output + said)
+    here = os.path.join(spaced, "here")
+    os.makedirs(here)
+    for place, expected in ((".", 0), (".", 2), ("../state", 2), ("a b", 0), ("a b", 2)):
+        done = subprocess.run([engine.binary(), "restore", file, "--state", place],
+                              cwd=here if place != "a b" else folder,
+                              capture_output=True, check=False, text=True)
+        results.check(done.returncode == expected and "mv . " not in done.stderr,
+                      f"restored into {place}, once", done.stderr)
+    results.check("(mv 'a b' 'a b.old')" in done.stderr, "and told how to move it away",
+                  done.stderr)
+    results.equal(run("verify", "--state", here)[0], 0, "it verifies")
+
+
+def with_a_lock(results, folder, file, places):
+    """A start that was refused leaves its lock: no reason to refuse a restore as well."""
+    for kind in [k for k in places.kinds if k != "absent"]:
+        place = places.make(kind)
+        lock = put(os.path.join(place, "lock"), b"")
+        with open(lock, "rb") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            code, _, said = run("restore", file, "--state", place)
+            results.check(code == 2 and "stop it" in said, f"{kind}: an engine is at it", said)
+        code, output, said = run("restore", file, "--state", place)
+        results.check(code == 0, f"{kind}: a lock that nobody has is nothing", output + said)
+        results.equal(run("verify", "--state", place)[0], 0, f"{kind}: it verifies")
+        results.equal(left(place), [], f"{kind}: nothing is left")
 
 
 def make_shim(folder):
@@ -241,10 +282,11 @@ def killed_at(shim, number, everybody, *words, how=signal.SIGKILL, **more):
 
 
 def killed_everywhere(results, shim, file, places, program):
-    """kill -9 at every call that changes the disk: a whole state, or none and the way to one."""
+    """kill -9 at every call that changes the disk, alone or with what looks after it: a whole
+    state, or none, and no start that begins an empty one in its place."""
     whole = [places.kinds[0], places.kinds[-1]]  # by a new name, and within
     for kind in places.kinds:
-        number, found = 0, {"whole": 0, "nothing": 0, "refused": 0}
+        number, found = 0, {"whole": 0, "refused": 0}
         while True:
             number += 1 if kind in whole else 5
             place = places.make(kind)
@@ -252,8 +294,8 @@ def killed_everywhere(results, shim, file, places, program):
             if got is None:
                 break
             found[after_kill(results, place, file, f"{kind} {number}", program, got)] += 1
-        results.check(number > 10 and found["nothing"] + found["refused"] > 2,
-                      f"{kind}: it was killed", (number, found))
+        results.check(number > 10 and found["refused"] > 2, f"{kind}: it was killed",
+                      (number, found))
 
 
 def left(place):
@@ -262,22 +304,46 @@ def left(place):
     return [n for n in inside if n.startswith("restore.new-")] + beside
 
 
+def start_is_refused(results, place, name, program):
+    before = around(place), os.path.exists(place)
+    code, _, said = run("run", "--http", "127.0.0.1:0", "--state", place, program, timeout=9)
+    results.check(code == 2 and "cartwheel restore" in said, f"{name}: a start is refused", said)
+    results.equal((around(place), os.path.exists(place)), before, f"{name}: and makes nothing")
+
+
 def after_kill(results, place, file, name, program, got):
     results.equal(got, -signal.SIGKILL, f"{name}: it was killed")
-    engine.until(lambda: not left(place), 0.2)  # what looks after it is killed as well, or does so
+    time.sleep(0.1)  # what looks after it is killed as well, or does so
     if run("verify", "--state", place)[0] == 0:
         return "whole"
-    inside, _ = around(place)
-    if inside:
-        marked = any(n.startswith("restore.new-") for n in inside)
-        results.check(marked, f"{name}: half of a state", inside)
-        code, _, said = run("run", "--http", "127.0.0.1:0", "--state", place, program, timeout=9)
-        results.check(code == 2 and "restore" in said, f"{name}: a start is refused", said)
+    results.check(left(place), f"{name}: it can be seen", around(place))
+    start_is_refused(results, place, name, program)
     code, output, said = run("restore", file, "--state", place)
     results.check(code == 0, f"{name}: the next restore makes it", output + said)
     results.equal(run("verify", "--state", place)[0], 0, f"{name}: and it verifies")
     results.equal(left(place), [], f"{name}: nothing is left over")
-    return "refused" if inside else "nothing"
+    return "refused"
+
+
+def seen_by_any_name(results, folder, shim, file, program):
+    """A restore that was killed, and a start that calls the directory otherwise; a state that came
+    there meanwhile."""
+    place, other = (os.path.join(folder, "place-" + word) for word in ("own", "other"))
+    os.makedirs(place)
+    os.symlink("place-own", other)
+    killed_at(shim, 6, True, "restore", file, "--state", place)
+    results.check(around(place)[1], "all of it was killed", around(place))
+    for name in (place, place + "//", other):
+        start_is_refused(results, name, name, program)
+    mine = os.path.join(folder, "place-own.new-backup")
+    os.makedirs(os.path.join(mine, "of-somebody"))
+    shutil.copytree(os.path.join(folder, "broken"), place, dirs_exist_ok=True)
+    with engine.Engine(programs=[program], state=place) as live:
+        results.equal(live.stop(), 0, "with a state there it starts")
+    code, _, said = run("restore", file, "--state", place)
+    results.check(code == 2 and "not empty" in said and "removed" in said,
+                  "a restore that is refused removes what is left of another", said)
+    results.equal(around(place)[1], ["place-own.new-backup"], "and nothing else")
 
 
 def interrupted(results, folder, shim, file):
@@ -329,6 +395,8 @@ def main():
         file = os.path.join(folder, "gone.cwsnap")
         places = Places(folder, skipped)
         into_places(results, folder, file, places, program)
+        with_a_lock(results, folder, file, places)
+        by_any_name(results, folder, file)
         no_room(results, folder, file, skipped)
         shim = make_shim(folder)
         if shim is None:
@@ -336,6 +404,7 @@ def main():
         else:
             interrupted(results, folder, shim, file)
             killed_everywhere(results, shim, file, places, program)
+            seen_by_any_name(results, folder, shim, file, program)
     finally:
         subprocess.run(["umount", "-l", *(os.path.join(folder, n) for n in os.listdir(folder)
                                           if n.startswith("place-"))], capture_output=True,

@@ -2,11 +2,13 @@
 """Snapshots of an engine under load, and what is restored from them: the same state on any number
 of cores, with its sends held until somebody says until when they may have gone out. What is damaged
 or in the way is refused, and a kill -9 at any moment leaves a good state."""
+import datetime
 import fcntl
 import hashlib
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import tempfile
@@ -175,6 +177,9 @@ def on_cores(results, folder, file, program):
         with engine.Engine(programs=[program], cores=cores, state=state) as live:
             results.check(any("HELD" in word for word in live.words), "the start says it",
                           live.words)
+            results.check(any("out of a snapshot: " in word for word in live.words) and
+                          not any("CRASH" in word for word in live.words), "nothing crashed",
+                          live.words)
             health = json.loads(live.get("/healthz")[2])
             results.equal(health.get("sends"), "held", "so does /healthz")
             results.equal(live.metrics()["cartwheel_store_sends_held"], cores, "and /metrics")
@@ -208,6 +213,13 @@ def refused(results, folder, file):
     results.equal(run("verify", bad)[0], 78, "bytes behind its end")
     results.equal(run("verify", os.path.join(folder, "none.cwsnap"))[0], 1, "no such file")
     results.equal([n for n in os.listdir(folder) if ".new-" in n], [], "nothing is left behind")
+    newer = os.path.join(folder, "newer.cwsnap")
+    with open(newer, "wb") as out:
+        out.write(bytes.fromhex("4357534e415053000200000001000000f0f2484957bfc129") + content[24:])
+    for words in (["verify", newer], ["inspect", newer], ["restore", newer, "--state", state]):
+        code, _, said = run(*words)
+        results.check(code == 2 and "has format 2, this cartwheel reads 1" in said and
+                      not os.path.exists(state), f"{words[0]} of a later format", (code, said))
     taken = os.path.join(folder, "on-2")
     before = digest(taken)
     code, _, said = run("restore", file, "--state", taken)
@@ -232,6 +244,25 @@ def flip_in(log, offset):
         byte = file.read(1)
         file.seek(offset + 100)
         file.write(bytes([byte[0] ^ 1]))
+
+
+def at_its_time(results, folder):
+    """What is told when it is restored is when it was made, not when something was last done."""
+    with engine.Engine() as live:
+        now = int(time.time() * 1000)
+        live.post_events([engine.profile("early", now), engine.abandoned("early", "cart", now)])
+        time.sleep(3.5)
+        before = time.time()
+        status, told = ask(live, "/v1/snapshot")
+        after = time.time()
+        results.equal(status, 200, "a snapshot of an engine at rest")
+        code, output, said = run("restore", told["file"], "--state", os.path.join(folder, "timed"))
+        as_of = re.search(r"as of (\S+?)Z,", output)
+        results.check(code == 0 and as_of, "it is restored", output + said)
+        at = datetime.datetime.fromisoformat(as_of.group(1) + "+00:00").timestamp()
+        results.check(before - 0.2 <= at <= after + 0.2, "as of when it was made",
+                      (before, at, after))
+        live.stop(signal.SIGKILL)
 
 
 def damaged_state(results, folder, file):
@@ -310,6 +341,7 @@ def held(results, folder):
         results.equal(sms(state), [], "nothing goes out while sends are held")
         live.stop(signal.SIGKILL)
     with engine.Engine("--clock", "3600x", programs=[program], state=state) as live:
+        results.check(any("a CRASH" in word for word in live.words), "that was one", live.words)
         code, _, said = run("resume", "--to", live.url(), "--assume-sent-until", "yesterday")
         results.equal(code, 2, "a time is wanted")
         code, _, said = run("resume", "--to", live.url(), "--assume-sent-until",
@@ -507,6 +539,7 @@ def main():
         file = under_load(results, folder, program)
         on_cores(results, folder, file, program)
         refused(results, folder, file)
+        at_its_time(results, folder)
         damaged_state(results, folder, file)
         two_copies(results, folder, file, program)
         held(results, folder)
