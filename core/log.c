@@ -248,6 +248,7 @@ static void step_done(struct cw_log *log)
     case CW_LOG_WAIT_SPARE: CW_ASSERT(false); break;
     case CW_LOG_SYNC:
         log->flushed_lsn = current(log)->last_lsn;
+        log->flush = false; /* asked for meanwhile: what was durable then is flushed now */
         log->step = CW_LOG_IDLE;
         break;
     case CW_LOG_SYNC_OLD:
@@ -500,6 +501,10 @@ uint64_t cw_log_space_since(const struct cw_log *log, uint64_t lsn)
     uint64_t bytes = 0;
     for (uint32_t i = log->segment_count; i-- > 0 && log->segments[i].last_lsn > lsn;) {
         const struct cw_log_segment *segment = &log->segments[i];
+        if (segment->first_lsn <= lsn) { /* a part of it */
+            uint64_t behind = cw_log_bytes_since(log, segment->last_lsn);
+            return bytes + cw_log_bytes_since(log, lsn) - behind;
+        }
         bytes += segment->last_lsn >= segment->first_lsn ? segment->file_bytes : 0;
     }
     return bytes;

@@ -146,7 +146,8 @@ bool cw_log_erasing(const struct cw_log *log);
    that takes all frames to be equal; 0 when it is the last one. */
 uint64_t cw_log_bytes_since(const struct cw_log *log, uint64_t lsn);
 
-/* Bytes of the files that have frames after that LSN. */
+/* Bytes of the files that have frames after that LSN only, and of those frames in the one before.
+ */
 uint64_t cw_log_space_since(const struct cw_log *log, uint64_t lsn);
 
 /* Where the frames after an LSN are, up to the last durable one: segments from `first` to `last`,

@@ -65,6 +65,9 @@ bool cw_log_erasing(const struct cw_log *log)
 
 static void submit(struct cw_log *log, enum cw_log_task task, struct cw_disk_op op)
 {
+    bool lets_go = task == CW_LOG_RELEASE_REMOVE || task == CW_LOG_RELEASE_RENAME ||
+                   task == CW_LOG_SPARE_REMOVE || task == CW_LOG_SETTLE;
+    log->owed -= lets_go && log->owed > 0;
     log->task = task;
     log->back = op;
     /* Once a frame waits for a spare, there is nothing more urgent. */
@@ -230,6 +233,7 @@ static void back_done(struct cw_log *log)
     case CW_LOG_MAKE_NAME:
         CW_ASSERT(log->spare_count < CW_LOG_SPARES_MAX);
         log->spares[log->spare_count++] = log->making;
+        log->owed = CW_LOG_OWED;
         log->no_space = false;
         log->stats.segments_made++;
         break;
@@ -258,15 +262,14 @@ static void begin_task(struct cw_log *log)
     bool usual = log->want_bytes == log->segment_bytes;
     bool few = log->spare_count < CW_LOG_SPARES_READY;
     bool old = releasable(log);
-    /* What only removes something waits for spares, as long as it is not in the way of one: there
-       may be a thousand segments to remove. */
-    bool free = space && !log->no_space;
-    bool spares_first = free && few && !(old && becomes_spare(log));
+    /* What only removes something waits for a spare: there may be a thousand segments to remove.
+       But not for the next one too, or a disk that is busy making them would let go of none. */
+    bool spares_first = space && !log->no_space && few && log->owed == 0;
     if (waited_for) {
         /* The nearest first: to settle, to rename, to make. */
         if (log->unsettled && usual && log->spare_count > 0) {
             settle(log);
-        } else if (old && (!free || (usual && becomes_spare(log)))) {
+        } else if (old && (!spares_first || (usual && becomes_spare(log)))) {
             release(log);
         } else if (space) {
             make(log, log->want_bytes);

@@ -22,6 +22,7 @@ enum {
     CW_LOG_SPARES_READY = 2,      /* made ahead: the next segment, and the reserve */
     CW_LOG_SPARES_KEPT = 30,      /* more released segments than this are removed */
     CW_LOG_SPARES_MAX = 32,       /* so that one can always be made */
+    CW_LOG_OWED = 2,              /* for each spare that is made */
     CW_LOG_SLICE_BYTES = 1 << 20, /* zeroes written at a time */
     CW_LOG_RETRY_POLLS = 1 << 14  /* a full disk is tried again after so many */
 };
@@ -253,6 +254,7 @@ struct cw_log {
     const char *zeroes; /* CW_LOG_SLICE_BYTES of them */
     bool unsettled;     /* names were changed in the background and not yet flushed */
     bool no_space;
+    uint32_t owed; /* operations that let go of something, before the next spare */
     uint32_t polls_full;
     uint64_t release_lsn, erase_lsn;
     bool turn_over; /* the next frame begins a segment */

@@ -427,7 +427,8 @@ static cw_err corrupt_from(struct cw_log_recovery *r, const char *why)
 
 /* Damage to frames that the newest checkpoint stands for: it is gone on behind it, at the next
    whole frame of those. The last of them has to be whole: what is needed follows from it, in place
-   and chain. */
+   and chain. Only for who knows that this log went on behind the damage: else what stands there may
+   be what a start had cut off. */
 static cw_err pass_over(struct cw_log_recovery *r, const char *why)
 {
     uint64_t since = r->log->options.since;
@@ -452,6 +453,7 @@ static cw_err pass_over(struct cw_log_recovery *r, const char *why)
         r->found->passed_lsn = r->expected;
     }
     r->passed = true;
+    r->found->torn_bytes = 0;
     r->at = at;
     r->expected = r->frame->lsn;
     r->chain = r->frame->prev_chain;
@@ -460,10 +462,12 @@ static cw_err pass_over(struct cw_log_recovery *r, const char *why)
 }
 
 /* Where something was passed over the end is one only if no later frame stands anywhere: one that
-   went elsewhere, and left its place empty, must not be the end of all others. */
+   went elsewhere, and left its place empty, must not be the end of all others. Where the file ends
+   too, no place is empty: there it was cut (--accept-loss). */
 static cw_err end(struct cw_log_recovery *r)
 {
-    return r->passed && (last_from(r, CW_DISK_BLOCK, 0) >= r->expected || is_enough(r))
+    return r->passed && r->at < r->reader.size &&
+                   (last_from(r, CW_DISK_BLOCK, 0) >= r->expected || is_enough(r))
                ? corrupt_from(r, "the log ends, and a later frame stands elsewhere in the segment")
                : CW_ERR_OK;
 }
@@ -523,11 +527,15 @@ static cw_err follow(struct cw_log_recovery *r, uint32_t start)
             break;
         }
         const struct cw_log_row *row = cw_log_judge(&facts);
+        bool went_on; /* a later frame says that this one was durable, or stands in its place */
         switch (row->verdict) {
         case CW_LOG_APPLY: err = take(r); break;
         case CW_LOG_NEXT_SEGMENT: err = enter(r, r->index + 1); break;
         case CW_LOG_END: return end(r);
-        case CW_LOG_CORRUPT: err = pass_over(r, row->why); break;
+        case CW_LOG_CORRUPT:
+            went_on = facts.later || facts.frame == CW_LOG_FRAME_STRANGE;
+            err = went_on ? pass_over(r, row->why) : corrupt_from(r, row->why);
+            break;
         }
     }
     return err;

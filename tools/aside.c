@@ -29,10 +29,11 @@ static bool is_dots(const char *name)
 
 /* ---- what others left ---- */
 
-/* All that an aside ever has in it. */
+/* All that an aside ever has in it. On a state that has a lock an engine was started: it is called
+   like an aside, and is somebody's. */
 static bool has_only_state(DIR *names)
 {
-    bool only = true;
+    bool only = faccessat(dirfd(names), "state/lock", F_OK, 0) != 0;
     for (const struct dirent *entry; (entry = readdir(names)) != NULL;) {
         only = only && (is_dots(entry->d_name) || strcmp(entry->d_name, "state") == 0);
     }

@@ -245,6 +245,7 @@ static cw_err recover_same(struct cw_durable *durable, struct cw_pipeline *const
             (void)pthread_join(readers[i].thread, NULL);
         }
         durable->cores[i].found = readers[i].checkpoint;
+        durable->cores[i].log_damaged = readers[i].log.passed_lsn != 0;
         add_found(found, &readers[i].checkpoint, &readers[i].log, readers[i].rows);
         add_phases(found, &readers[i].phases, durable->options.threads);
         if (readers[i].err != CW_ERR_OK && err == CW_ERR_OK) {
@@ -352,6 +353,9 @@ cw_err cw_durable_open_store(struct cw_durable *durable, uint32_t number,
                                          .on_fault = o->on_fault,
                                          .now_ms = o->now_ms};
         err = cw_store_open(&core->store, &store, fault);
+    }
+    if (err == CW_ERR_OK && core->log_damaged) { /* adopted, the memory alone has what was there */
+        cw_store_checkpoint(core->store);
     }
     return err;
 }

@@ -75,7 +75,7 @@ struct cw_durable_found {
     uint64_t rows, frames, log_bytes, checkpoint_bytes, torn_bytes;
     uint64_t frames_to; /* sum of the cores' last LSNs */
     uint32_t checkpoints_refused;
-    uint32_t logs_damaged; /* before the newest checkpoint, which stands for it */
+    uint32_t logs_damaged; /* and passed over, since checkpoint or memory have what was there */
     const char *memory; /* kind of the file system that rows lie in; NULL: in none */
     uint64_t adopted;   /* rows that were taken over as they were in memory, nothing being read */
     char not_adopted[200];       /* why they were not; empty: they were, or nothing was there */

@@ -278,6 +278,8 @@ static cw_err open_logs(struct cw_durable *durable, const struct cw_seal *seal,
         (void)pthread_join(endings[i].thread, NULL);
         core->found = (struct cw_checkpoint_found){.any = seal->core[i].any != 0,
                                                    .begin = seal->core[i].checkpoint};
+        core->log_damaged = endings[i].log.passed_lsn != 0;
+        found->logs_damaged += core->log_damaged;
         found->frames += endings[i].log.frames;
         found->frames_to += endings[i].log.last_lsn;
         found->log_bytes += endings[i].log.bytes;

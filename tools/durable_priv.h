@@ -16,13 +16,14 @@ struct cw_durable_core {
     struct cw_store *store;
     struct cw_table *tables[CW_TABLE_NUMBER_COUNT];
     struct cw_keep *memory; /* NULL: none is configured */
+    bool log_damaged;       /* it was passed over: what makes up for it becomes a checkpoint */
 };
 
 struct cw_durable {
     struct cw_durable_options options;
     struct cw_manifest manifest;
     bool fresh;
-    bool alike; /* the other slot says what this manifest does */
+    bool alike;      /* the other slot says what this manifest does */
     int memory_lock; /* a file; -1: none is configured */
     struct cw_durable_core cores[CW_MESH_SHARDS_MAX];
 };

@@ -85,6 +85,7 @@ struct cw_task {
     uint16_t status[CW_TASK_KINDS];
     struct cw_text told[CW_TASK_KINDS];
     uint64_t next_ns; /* when the next scheduled one begins */
+    uint32_t failed_in_a_row;
     struct cw_retention retention;
     _Atomic uint64_t made, failed;
 };

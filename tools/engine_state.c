@@ -379,11 +379,10 @@ void cw_engine_say_state(const struct cw_engine *engine, FILE *to)
                       found->checkpoints_refused == 1 ? " was" : "s were");
     }
     if (found->logs_damaged > 0) {
-        (void)fputs(
-            "  WARNING: damage to the log was passed over, since the newest checkpoint "
-            "stands for what was\n  there; the state is whole, but the disk should be looked "
-            "at, and a snapshot made\n",
-            to);
+        (void)fputs("  WARNING: damage to the log was passed over: a checkpoint, or the tables in "
+                    "memory, have what\n  was there, and a new checkpoint is made; look at the "
+                    "disk, and make a snapshot\n",
+                    to);
     }
     if (engine->directory.lone) {
         (void)fputs("  WARNING: of manifest.a and manifest.b one was missing; it is written anew. "

@@ -30,7 +30,8 @@ enum {
     ANSWER_AFTER_MS = 2000, /* before the server gives up the request */
     WAKE_EVERY_MS = 2,
     FIRST_AFTER_MS = 60000, /* a start, where a scheduled snapshot is overdue */
-    AGAIN_AFTER_MS = 60000, /* one that failed */
+    AGAIN_AFTER_MS = 60000, /* one that failed; twice as long each time it fails again */
+    AGAIN_DOUBLED_MAX = 20,
     NAME_TRIES = 60,
     ASSUMED_IN_A_TURN = 64,
     NAME_BYTES_MAX = 100
@@ -536,15 +537,14 @@ static uint64_t first_ns(struct cw_engine *engine)
 
 /* What is in the way of a scheduled one, a full disk or a place that is not mounted, may be gone
    long before the next. */
-static uint64_t again_after_ms(const struct cw_engine *engine)
-{
-    uint64_t every_ms = engine->live->snapshots.every_ms;
-    return every_ms < AGAIN_AFTER_MS ? every_ms : AGAIN_AFTER_MS;
-}
-
 static void try_again(struct cw_engine *engine)
 {
-    engine->task.next_ns = cw_clock_monotonic_ns() + again_after_ms(engine) * 1000000;
+    struct cw_task *task = &engine->task;
+    uint64_t every_ms = engine->live->snapshots.every_ms;
+    uint64_t pause_ms = (uint64_t)AGAIN_AFTER_MS << task->failed_in_a_row;
+    task->failed_in_a_row += task->failed_in_a_row < AGAIN_DOUBLED_MAX;
+    pause_ms = every_ms < pause_ms ? every_ms : pause_ms;
+    task->next_ns = cw_clock_monotonic_ns() + pause_ms * 1000000;
 }
 
 static void say_failed(struct cw_engine *engine)
@@ -555,7 +555,9 @@ static void say_failed(struct cw_engine *engine)
     (void)fprintf(stderr, "cartwheel: %s failed: %s", snapshot ? "the snapshot" : "resuming sends",
                   why(&task->fault, room));
     if (snapshot && task->scheduled) {
-        (void)fprintf(stderr, "; the next try is in %.3g s", (double)again_after_ms(engine) / 1e3);
+        uint64_t now = cw_clock_monotonic_ns();
+        (void)fprintf(stderr, "; the next try is in %.0f s",
+                      task->next_ns > now ? (double)(task->next_ns - now) / 1e9 : 0);
     }
     (void)fputs("\n", stderr);
 }
@@ -586,6 +588,7 @@ static void end(struct cw_engine *engine)
         (void)fputs(now, stderr);
     } else if (task->err == CW_ERR_OK && task->scheduled) {
         char directory[4096];
+        task->failed_in_a_row = 0;
         cw_retention_apply(&task->retention, directory_of(engine, true, directory),
                            cw_durable_manifest(engine->durable)->store,
                            strrchr(task->file, '/') + 1, engine->live->snapshots.keep);
@@ -620,8 +623,8 @@ static void begin_scheduled(struct cw_engine *engine)
         task->err = err;
         atomic_fetch_add(&task->failed, 1);
         tell(engine); /* to who asks later */
-        say_failed(engine);
         try_again(engine);
+        say_failed(engine);
     }
 }
 

@@ -98,8 +98,8 @@ static cw_err check_restores(const char *directory, bool state, struct cw_fault 
         return CW_ERR_OK;
     }
     return cw_fail(fault, CW_ERR_INVALID,
-                   "%.100s is of a restore that is at work, or was killed: wait for it, or run "
-                   "`cartwheel restore` once more, which removes what it left",
+                   "%.90s is of a restore that is at work, or was killed: wait for it, or run "
+                   "`cartwheel restore` once more, as its user, which removes what it left",
                    path);
 }
 

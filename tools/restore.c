@@ -119,7 +119,7 @@ static cw_err refuse(const struct target *target, struct cw_fault *fault)
     if (cw_place_has_state(target->path) && cw_aside_beside(target->path, prefix)) {
         cw_aside_remove_left(prefix);
     }
-    char how[2 * COMMAND_BYTES] = "";
+    char how[2 * COMMAND_BYTES + 16] = "";
     (void)snprintf(old, sizeof old, "%s.old", target->path);
     if (strlen(cw_shell_word(old, to, sizeof to)) < COMMAND_BYTES) { /* else it would be cut */
         (void)snprintf(how, sizeof how, " (mv %.54s %.54s)",

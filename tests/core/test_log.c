@@ -163,6 +163,17 @@ Test(log, removes_what_has_to_go)
     cr_assert(eq(u64, stats.segments_recycled, 0));
 }
 
+/* Each frame needs another segment, and nothing is ever idle. */
+Test(log, lets_go_of_segments_while_it_makes_them)
+{
+    open_log();
+    for (uint32_t i = 0; i < 200; i++) {
+        append(SEGMENT_BYTES / 2);
+        cw_log_release(wal, cw_log_durable(wal), true);
+        cr_assert(le(u32, count_names("log-"), 8), "after %u frames", i);
+    }
+}
+
 Test(log, does_not_pile_up_segments_by_starting_often)
 {
     open_log();

@@ -475,6 +475,48 @@ Test(log_recover, refuses_an_end_where_a_later_frame_stands_elsewhere)
     expect_corrupt("stands elsewhere");
 }
 
+/* With durability `os` a loss of power may take a frame from the middle; the start cuts there, and
+   what stands behind is another history. It must not come back. */
+Test(log_recover, passes_over_nothing_into_what_a_start_had_cut_off)
+{
+    options.os = true;
+    open_log();
+    append_all(14, 100);
+    kill_it();
+    memset(frame_at(1, 10), 0, CW_DISK_BLOCK);
+    open_log();
+    cr_assert(eq(u64, found.last_lsn, 9));
+    append_all(6, 100); /* 10 to 15 once more */
+    kill_it();
+    options.since = options.until = 12;
+    cr_assert(cw_fault_disk_remove(disk, "log-0000000000000002"));
+    expect_corrupt("LSN 10: the log ends before a frame that a checkpoint needs");
+}
+
+/* What went elsewhere is given up: it is gone on from there, and once. */
+Test(log_recover, goes_on_after_a_cut_though_a_later_frame_stands_elsewhere)
+{
+    open_log();
+    append_all(7, 100);
+    kill_it();
+    options.since = 4;
+    memcpy(frame_at(1, 2), frame_at(1, 6), CW_DISK_BLOCK); /* 6 went where 2 was */
+    memset(frame_at(1, 6), 0, CW_DISK_BLOCK);
+    expect_corrupt("LSN 6: ");
+    cr_assert(found.damage.may_be_cut);
+    uint64_t size = 0;
+    uint64_t offset = found.damage.offset;
+    char *kept = malloc(offset);
+    memcpy(kept, segment_bytes(1, &size), offset);
+    cw_fault_disk_put(disk, "log-0000000000000001", kept, offset);
+    free(kept);
+    for (uint32_t i = 0; i < 2; i++) {
+        open_log();
+        cr_assert(eq(u64, found.last_lsn, 5));
+        kill_it();
+    }
+}
+
 /* What is cut behind the last frame on a full disk is no frame. */
 Test(log_recover, a_full_disk_takes_nothing_of_a_log_that_was_passed_over)
 {

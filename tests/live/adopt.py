@@ -120,6 +120,41 @@ def crashed(results, place):
         results.equal(live.stop(), 0, "it stops in order")
 
 
+def middle_of_a_log(place):
+    """Damages a frame between the first and the last of some core's last segment."""
+    for log in sorted(glob.glob(os.path.join(place.state, "epoch-*", "core-*", "log-*")))[::-1]:
+        with open(log, "rb") as file:
+            data = file.read()
+        at, frames = 4096, []
+        while data[at:at + 4] == b"CWFR":
+            frames.append(at)
+            at += (int.from_bytes(data[at + 4:at + 8], "little") + 4095) // 4096 * 4096
+        if len(frames) > 3:
+            flip(log, frames[1] + 100)
+            return
+    raise RuntimeError("no log has so many frames")
+
+
+def damaged_log(results, place):
+    """The tables have what the log has lost: it becomes a checkpoint before anything else can."""
+    with place.start() as live:
+        for turn in range(6):
+            feed(live, f"d{turn}", 5)
+        results.equal(live.stop(), 0, "it stops in order")
+    before = place.dump()
+    middle_of_a_log(place)
+    with place.start() as live:
+        results.check(said(live, "adopted ") and said(live, "damage to the log was passed over"),
+                      "adopted, and told", live.words)
+        results.check(engine.until(lambda: live.metrics()["cartwheel_store_checkpoints_total"] > 0),
+                      "a checkpoint is made at once")
+        live.stop(signal.SIGKILL)
+    with place.start() as live:
+        results.check(said(live, "after a CRASH"), "then it is read", live.words)
+        results.equal(place.now_in_memory(live), before, "and is what it was")
+        results.equal(live.stop(), 0, "it stops in order")
+
+
 def read_instead(results, place, why, change, cores=2, again=True):
     """After a clean stop something is changed: the state is read, and is the same."""
     before = place.dump()
@@ -288,6 +323,7 @@ def main():
         place = Place(folder, shared)
         adopted(results, place)
         crashed(results, place)
+        damaged_log(results, place)
         changed(results, place)
         damaged(results, place)
         old_seal(results, place)

@@ -370,6 +370,24 @@ def interrupted(results, folder, shim, file):
     results.equal(os.listdir(box), ["cartwheel-look-mine00"], "and nothing else")
 
 
+def called_alike(results, folder, file):
+    """An engine's own directory that is called as what a restore leaves is nobody's to remove."""
+    place, other = os.path.join(folder, "alike"), os.path.join(folder, "alike.new-server", "state")
+    os.makedirs(os.path.dirname(other))
+    with engine.Engine(state=other) as live:
+        with engine.Engine(state=place) as first:
+            results.equal(first.stop(), 0, "a first start beside it is none of a restore's")
+        code, _, said = run("restore", file, "--state", place)
+        results.check(code == 2 and "removed" not in said, "nor a restore that is refused", said)
+        shutil.rmtree(place)
+        code, _, said = run("restore", file, "--state", place)
+        results.check(code == 0 and "removed" not in said, "nor one that is not", said)
+        results.equal(live.stop(), 0, "it runs on")
+    results.equal(run("verify", "--state", other)[0], 0, "and is whole")
+    shutil.rmtree(os.path.dirname(other))
+    shutil.rmtree(place)
+
+
 def no_room(results, folder, file, skipped):
     box = os.path.join(folder, "place-small")
     os.makedirs(box)
@@ -397,6 +415,7 @@ def main():
         into_places(results, folder, file, places, program)
         with_a_lock(results, folder, file, places)
         by_any_name(results, folder, file)
+        called_alike(results, folder, file)
         no_room(results, folder, file, skipped)
         shim = make_shim(folder)
         if shim is None:
