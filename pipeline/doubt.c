@@ -5,15 +5,30 @@
  */
 #include "pipeline/persist_priv.h"
 
+static void end(struct cw_pipeline *p)
+{
+    p->doubt_visit = NULL;
+    p->doubt_cursor = 0;
+}
+
+void cw_doubt_visit(struct cw_pipeline *p, struct cw_customer *customer, cw_row row)
+{
+    if (CW_UNLIKELY(p->doubt_visit != NULL)) { /* of one that comes again nothing is left to do */
+        p->doubt_visit(p, customer, row, p->doubt_with);
+    }
+}
+
 /* Visits up to `most` candidates from where the walk stands; true when it is through. */
 static bool walk(struct cw_pipeline *p, uint32_t most,
                  void (*visit)(struct cw_pipeline *, struct cw_customer *, cw_row, int64_t),
                  int64_t with)
 {
+    p->doubt_visit = visit;
+    p->doubt_with = with;
     for (uint32_t i = 0; i < most; i++) {
         cw_row row = cw_table_next(p->candidates, &p->doubt_cursor);
         if (row == CW_ROW_NONE) {
-            p->doubt_cursor = 0;
+            end(p);
             return true;
         }
         struct cw_view key = cw_table_key(p->candidates, row);
@@ -40,7 +55,7 @@ static void settle(struct cw_pipeline *p, struct cw_customer *customer, cw_row r
 bool cw_pipeline_settle_in_doubt(struct cw_pipeline *p, uint32_t most)
 {
     if (p->fates.sending == 0) { /* also where a walk has found the last of them on its way */
-        p->doubt_cursor = 0;
+        end(p);
         return true;
     }
     return walk(p, most, settle, 0);

@@ -81,6 +81,8 @@ struct cw_hints {
     uint64_t cart; /* of (customer, cart), in carts and scores; of a message's id in messages */
 };
 
+struct cw_customer; /* below */
+
 struct cw_pipeline {
     struct cw_pipeline_options options;
     const struct cw_programs *programs; /* those that hold now */
@@ -120,7 +122,10 @@ struct cw_pipeline {
     uint32_t sends_held;     /* set of CW_HOLD_*; not empty: no touch is claimed, hold.c */
     bool meta_changed;       /* programs, pauses or retired keys, since they were noted */
     struct cw_loaded loaded; /* by cw_pipeline_load, until cw_pipeline_relink */
-    uint64_t doubt_cursor;   /* of the walk of settle_in_doubt or assume_sent */
+    /* The walk of settle_in_doubt or assume_sent that is under way, in doubt.c; NULL: none is. */
+    void (*doubt_visit)(struct cw_pipeline *, struct cw_customer *, cw_row, int64_t);
+    int64_t doubt_with;
+    uint64_t doubt_cursor;
 };
 
 /* A customer under work: the row and its struct, which moves when its tail grows. */
@@ -434,6 +439,9 @@ int64_t cw_touch_delay(const struct cw_program *program, const struct cw_touch *
 /* Here and below `row` is a candidate's, and `number` says which of its touches. */
 void cw_touch_fire(struct cw_pipeline *p, struct cw_customer *customer, cw_row row,
                    uint32_t number);
+
+/* doubt.c: before a candidate's row may move: a walk goes by places, and must not miss it. */
+void cw_doubt_visit(struct cw_pipeline *p, struct cw_customer *customer, cw_row row);
 
 /* A touch that may have been sent at that time counts as claimed then: it is SENDING. */
 void cw_touch_assume(struct cw_pipeline *p, struct cw_customer *customer, cw_row row,

@@ -360,6 +360,9 @@ cw_row cw_candidate_write(struct cw_pipeline *p, struct cw_item *item, cw_row ro
     struct cw_customer *customer = item->customer;
     CW_ASSERT_HOT(row == item->candidate);
     bool fresh = row == CW_ROW_NONE;
+    if (!fresh) {
+        cw_doubt_visit(p, customer, row);
+    }
     struct cw_plan plan = cw_candidate_plan(p, item);
     struct shape shape = shape_of(item, plan.touch_count);
     if (shape.value_bytes > CW_TABLE_VALUE_MAX) { /* only where events over 1 MiB are allowed */

@@ -171,6 +171,47 @@ Test(doubt, held_candidates_expire)
     close_sound();
 }
 
+static void abandon_much(int64_t after, const char *customer, uint32_t items)
+{
+    struct cw_text list = {0};
+    for (uint32_t i = 0; i < items; i++) {
+        cw_text_printf(&list, "%s{\"id\":\"item-%u\",\"name\":\"a long name\",\"price\":%u}",
+                       i > 0 ? "," : "", i, i + 1);
+    }
+    (void)shop_event(&shop, "ecommerce.cart", "CartAbandoned", after,
+                     "\"customerId\":\"%s\",\"cartId\":\"k\",\"cartValue\":%u,"
+                     "\"items\":[%s]",
+                     customer, 100 + items, cw_text_terminate(&list));
+    cw_text_deinit(&list);
+}
+
+/* The walk goes by places, and a cart that grows takes another: it must not slip past. */
+Test(doubt, sends_are_assumed_though_a_candidate_moves_meanwhile)
+{
+    static const char *const names[] = {"gone", "next", "last"};
+    open_with(PROGRAM(", onUnknown: drop"));
+    cw_pipeline_hold_sends(shop.pipelines[0], true);
+    for (uint32_t i = 0; i < CW_COUNTOF(names); i++) {
+        shop_customer(&shop, names[i]);
+        abandon_much(0, names[i], i == 0 ? 30 : 1);
+    }
+    (void)shop_event(&shop, "ecommerce.customer", "CustomerErased", 1,
+                     "\"customerId\":\"gone\"");
+    shop_advance(&shop, 2 * HOUR);
+    shop_forget(&shop);
+    for (uint32_t i = 0; i < 2; i++) {
+        cr_assert(not(cw_pipeline_assume_sent(shop.pipelines[0], SHOP_START + 2 * HOUR, 1)));
+    }
+    cr_assert(eq(u64, shop_fates(&shop)->unknown, 2));
+    abandon_much(2 * HOUR, "last", 30); /* into the place that is free, before the walk */
+    assume_until(2 * HOUR);
+    cr_assert(eq(u64, shop_fates(&shop)->unknown, 3));
+    cw_pipeline_hold_sends(shop.pipelines[0], false);
+    shop_advance(&shop, 4 * HOUR);
+    cr_assert(eq(u64, shop.sends, 0), "the lost one sent them");
+    close_sound();
+}
+
 Test(doubt, sends_of_a_newer_state_are_assumed)
 {
     open_with(PROGRAM(", onUnknown: drop"));
