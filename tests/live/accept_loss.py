@@ -32,19 +32,6 @@ def put(live, customer, t0):
     return status == 200 and answer["rejected"] == []
 
 
-def frames(path):
-    """(offset, LSN) of each frame of a segment, in order."""
-    found = []
-    with open(path, "rb") as file:
-        data = file.read()
-    at = 4096
-    while at < len(data) and data[at:at + 4] == b"CWFR":
-        length = int.from_bytes(data[at + 4:at + 8], "little")
-        found.append((at, int.from_bytes(data[at + 16:at + 24], "little")))
-        at += (length + 4095) // 4096 * 4096
-    return found
-
-
 def content(path):
     with open(path, "rb") as file:
         return file.read()
@@ -57,17 +44,13 @@ def log_of(state, core):
 
 
 def damage(path, offset):
-    with open(path, "r+b") as file:
-        file.seek(offset + 70)
-        byte = file.read(1)
-        file.seek(offset + 70)
-        file.write(bytes([byte[0] ^ 1]))
+    engine.flip(path, offset + 70)
 
 
 def middle(state, core):
     """Damages a frame in the middle of the core's largest segment; (path, offset, LSN)."""
-    path = max(log_of(state, core), key=lambda p: len(frames(p)))
-    found = frames(path)
+    path = max(log_of(state, core), key=lambda p: len(engine.frames(p)))
+    found = engine.frames(path)
     offset, lsn = found[len(found) // 2]
     damage(path, offset)
     return path, offset, lsn
@@ -97,7 +80,7 @@ def the_way_on(results, folder, program):
     state = os.path.join(folder, "state")
     results.check(make(program, state), "a state of some carts")
     path, offset, lsn = middle(state, 0)
-    last = max(l for p in log_of(state, 0) for _, l in frames(p))
+    last = max(l for p in log_of(state, 0) for _, l in engine.frames(p))
     with open(path, "rb") as file:
         damaged = file.read()
     before = digest(state)
@@ -178,9 +161,9 @@ def segments(results, folder, program):
         results.check(make(program, state, 12), "a state of several segments")
     logs = log_of(state, 0)
     results.check(len(logs) >= 4, "which there are", logs)
-    offset, lsn = frames(logs[1])[2]
+    offset, lsn = engine.frames(logs[1])[2]
     damage(logs[1], offset)
-    last = max(l for p in logs for _, l in frames(p))
+    last = max(l for p in logs for _, l in engine.frames(p))
     behind = {os.path.basename(p): content(p) for p in logs[1:]}
     with engine.Engine("--accept-loss", f"0:{lsn}", programs=[program], state=state,
                        cores=2) as live:

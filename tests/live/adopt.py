@@ -123,14 +123,9 @@ def crashed(results, place):
 def middle_of_a_log(place):
     """Damages a frame between the first and the last of some core's last segment."""
     for log in sorted(glob.glob(os.path.join(place.state, "epoch-*", "core-*", "log-*")))[::-1]:
-        with open(log, "rb") as file:
-            data = file.read()
-        at, frames = 4096, []
-        while data[at:at + 4] == b"CWFR":
-            frames.append(at)
-            at += (int.from_bytes(data[at + 4:at + 8], "little") + 4095) // 4096 * 4096
-        if len(frames) > 3:
-            flip(log, frames[1] + 100)
+        found = engine.frames(log)
+        if len(found) > 3:
+            engine.flip(log, found[1][0] + 100)
             return
     raise RuntimeError("no log has so many frames")
 
@@ -181,7 +176,7 @@ def changed(results, place):
     with open(place.seal, "rb") as file:
         size = len(file.read())
     for at in [0, 9, 20, size - 1, *(CHANCE.randrange(size) for _ in range(2))]:
-        read_instead(results, place, "damaged", lambda n=at: flip(place.seal, n), again=False)
+        read_instead(results, place, "damaged", lambda n=at: engine.flip(place.seal, n), again=False)
     read_instead(results, place, "damaged", lambda: os.truncate(place.seal, 100), again=False)
     read_instead(results, place, "is gone", lambda: shutil.rmtree(place.memory))
     read_instead(results, place, "no seal", lambda: os.unlink(place.seal), again=False)
@@ -207,7 +202,7 @@ def damaged(results, place):
         results.check(newest is not None, f"core {core} has two checkpoints")
         size = os.path.getsize(newest)
         results.check(size > 4 * 256 * 1024, "its first blocks are in the tables by then", size)
-        flip(newest, size - 4096 - 8)
+        engine.flip(newest, size - 4096 - 8)
     os.unlink(place.seal)
     with place.start() as live:
         results.check(said(live, "not adopted") and said(live, "damaged"),
@@ -219,14 +214,6 @@ def damaged(results, place):
         results.check(said(live, "adopted ") and not said(live, "not adopted"),
                       "and is adopted then", live.words)
         results.equal(live.stop(), 0, "it stops in order")
-
-
-def flip(path, at):
-    with open(path, "r+b") as file:
-        file.seek(at)
-        byte = file.read(1)
-        file.seek(at)
-        file.write(bytes([byte[0] ^ 1]))
 
 
 def old_seal(results, place):

@@ -180,6 +180,26 @@ def sms(state):
     return sorted(found)
 
 
+def frames(log):
+    """(offset, LSN) of each frame of a segment of a log, in order."""
+    with open(log, "rb") as file:
+        data = file.read()
+    at, found = 4096, []
+    while data[at:at + 4] == b"CWFR":
+        found.append((at, int.from_bytes(data[at + 16:at + 24], "little")))
+        at += (int.from_bytes(data[at + 4:at + 8], "little") + 4095) // 4096 * 4096
+    return found
+
+
+def flip(path, offset):
+    """Changes a bit of a file."""
+    with open(path, "r+b") as file:
+        file.seek(offset)
+        byte = file.read(1)
+        file.seek(offset)
+        file.write(bytes([byte[0] ^ 1]))
+
+
 def until(check, seconds=20.0, step=0.02):
     """Waits until check() is true; what it gave last."""
     end = time.monotonic() + seconds

@@ -227,25 +227,6 @@ def refused(results, folder, file):
                   "a state that is there is not touched", said)
 
 
-def frames(log):
-    """(offset, LSN) of each frame of a segment, in order."""
-    with open(log, "rb") as file:
-        data = file.read()
-    at, found = 4096, []
-    while data[at:at + 4] == b"CWFR":
-        found.append((at, int.from_bytes(data[at + 16:at + 24], "little")))
-        at += (int.from_bytes(data[at + 4:at + 8], "little") + 4095) // 4096 * 4096
-    return found
-
-
-def flip_in(log, offset):
-    with open(log, "r+b") as file:
-        file.seek(offset + 100)
-        byte = file.read(1)
-        file.seek(offset + 100)
-        file.write(bytes([byte[0] ^ 1]))
-
-
 def at_its_time(results, folder):
     """What is told when it is restored is when it was made, not when something was last done."""
     with engine.Engine() as live:
@@ -271,16 +252,16 @@ def damaged_state(results, folder, file):
     for number, told in enumerate(json.loads(run("inspect", "--state", state, "--json")[1])["cores"]):
         core = os.path.join(state, "epoch-00000001", f"core-{number:03d}")
         log = os.path.join(core, sorted(n for n in os.listdir(core) if n.startswith("log-"))[0])
-        found, begin = frames(log), told["begin"]
+        found, begin = engine.frames(log), told["begin"]
         if found[0][1] < begin < found[-1][1]:  # else its checkpoint began with a segment
             break
     results.check(found[0][1] < begin < found[-1][1], "a frame before the checkpoint, and behind",
                   (found[0], begin, found[-1]))
-    flip_in(log, found[0][0])
+    engine.flip(log, found[0][0] + 100)
     code, output, said = run("verify", "--state", state)
     results.check(code == 0 and f"damaged at LSN {found[0][1]}" in output,
                   "damage that the checkpoint stands for is told, and no more", output + said)
-    flip_in(log, next(at for at, lsn in found if lsn == begin))  # on which the rest hangs
+    engine.flip(log, 100 + next(at for at, lsn in found if lsn == begin))  # the rest hangs on it
     code, _, said = run("verify", "--state", state)
     results.check(code == 78 and f"core {number}" in said and "LSN" in said,
                   "a damaged log is told", said)
