@@ -50,7 +50,7 @@ struct cw_smtp_link {
     struct cw_view out; /* still to be written */
     bool used;          /* it has carried a message before this one */
     uint64_t idle_until_ns;
-    uint32_t in_bytes;
+    uint32_t in_bytes, answer_bytes; /* of a line that is not whole; of the lines before it */
     char in[CW_CHANNEL_REPLY_BYTES]; /* of an answer whose line is not whole yet */
     char command[CW_ADDRESS_BYTES_MAX + 32u];
     char mail_from[CW_ADDRESS_BYTES_MAX + 2u], rcpt_to[CW_ADDRESS_BYTES_MAX + 2u];

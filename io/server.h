@@ -32,6 +32,10 @@ struct cw_listener {
     uint16_t port; /* filled at open; with port 0 a later core opens the one found here */
 };
 
+enum {
+    CW_SERVER_SPARE = 64 /* connections over the limit that are told so */
+};
+
 struct cw_server_limits {
     uint32_t connections;             /* default 16,384 on this core */
     uint32_t connections_per_address; /* default: connections */

@@ -18,7 +18,6 @@
 #include "io/server.h"
 
 enum {
-    CW_SERVER_SPARE = 64,            /* connections over the limit that are told so */
     CW_SERVER_PIPELINE_MAX = 64,     /* requests of one HTTP connection that wait for answers */
     CW_SERVER_GROUPS_MAX = 8,        /* groups of lines of one connection, likewise */
     CW_SERVER_UNSENT_MAX = 1 << 18,  /* bytes that a caller does not take, before reading stops */

@@ -26,8 +26,9 @@
 
 enum {
     IDLE_S = 30,
-    SEND_BYTES_MAX = 16384, /* a TLS record */
-    THROTTLED_S = 5,        /* 454: SES's sending rate */
+    SEND_BYTES_MAX = 16384,   /* a TLS record */
+    ANSWER_BYTES_MAX = 65536, /* of all its lines: more come as fast as they are read, for ever */
+    THROTTLED_S = 5,          /* 454: SES's sending rate */
     SERVICE_CLOSING = 421,
     THROTTLED = 454
 };
@@ -69,7 +70,7 @@ void cw_smtp_hang_up(struct cw_attempt *attempt)
     link->step = CW_SMTP_CLOSED;
     link->wait_count = 0;
     link->timer_ns = NEVER;
-    link->in_bytes = 0;
+    link->in_bytes = link->answer_bytes = 0;
     link->out.bytes = 0;
     link->used = false;
 }
@@ -270,6 +271,9 @@ static bool on_answer(struct cw_attempt *attempt, uint32_t code, struct cw_post_
         cw_smtp_hang_up(attempt); /* 421: it closes */
         return false;
     }
+    if (link->step == CW_SMTP_RSET && !good) { /* not about the message that waits */
+        return lost(attempt, "RSET was refused", result);
+    }
     if (code / 100 == 4 || code / 100 == 5) {
         return attempt->busy ? refused(attempt, code, result) : lost(attempt, "", result);
     }
@@ -325,7 +329,11 @@ static uint32_t take_line(struct cw_attempt *attempt)
     attempt->reply_bytes = bytes;
     link->in_bytes -= bytes;
     memmove(link->in, link->in + bytes, link->in_bytes);
-    return more ? 1 : code < 200 ? UINT32_MAX : code;
+    link->answer_bytes = more ? link->answer_bytes + bytes : 0;
+    if (link->answer_bytes > ANSWER_BYTES_MAX || code < 200) {
+        return UINT32_MAX;
+    }
+    return more ? 1 : code;
 }
 
 /* Writes what there is to write; false: the connection is lost. */

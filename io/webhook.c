@@ -14,6 +14,8 @@
 
 enum {
     RETRY_AFTER_S_MAX = 86400,
+    IDLE_S = 4, /* a connection that rested longer is not used again: by then its server may have
+                   closed it, or said so (408) what would pass for the next message's answer */
     ANSWER_BYTES_MAX = 65536, /* read and thrown away, so that the connection can be kept */
     SIGNATURE_BYTES = 64      /* "v1," and 44 bytes of base64 */
 };
@@ -40,11 +42,13 @@ static size_t on_read(char *room, size_t size, size_t count, void *self)
     return bytes;
 }
 
-/* libcurl begins anew when a kept connection turns out to be dead. */
+/* libcurl sends anew, by itself, what a kept connection died with. Only what cannot have arrived
+   may go so: of the rest nobody would know that it went twice. */
 static int on_seek(void *self, curl_off_t offset, int origin)
 {
     struct cw_attempt *attempt = self;
-    if (origin != SEEK_SET || offset < 0 || (uint64_t)offset > attempt->wire.bytes) {
+    if (origin != SEEK_SET || offset < 0 || (uint64_t)offset > attempt->wire.bytes ||
+        attempt->sent == attempt->wire.bytes) {
         return CURL_SEEKFUNC_FAIL;
     }
     attempt->sent = (size_t)offset;
@@ -58,6 +62,7 @@ static void webhook_set_up(struct cw_attempt *attempt)
     (void)curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
     (void)curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     (void)curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
+    (void)curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, (long)IDLE_S);
     (void)curl_easy_setopt(easy, CURLOPT_POST, 1L);
     (void)curl_easy_setopt(easy, CURLOPT_USERAGENT, "cartwheel");
     (void)curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)options->timeout_ms);

@@ -1,5 +1,8 @@
 """SMTP servers that refuse, break off, stay silent or lie: what becomes of a message, and what does
 not become of another channel's."""
+import socket
+import subprocess
+import threading
 import time
 
 from wire import CLOSE, HANG, Driver, Results, Scratch, ScriptedSmtp, Server, smtp
@@ -118,6 +121,62 @@ def kept_connections():
     server.close()
 
 
+def refused_resets():
+    """A server that has no RSET, or no time for it: that says nothing of the next message, which
+    goes over another connection."""
+    for words in (b"502 5.5.1 no such command\r\n", b"451 4.3.0 busy\r\n", b"354 go\r\n"):
+        server = ScriptedSmtp(RCPT=lambda n, i: b"550 no\r\n" if n == i == 1 else b"250 ok\r\n",
+                              RSET=lambda n, i: (time.sleep(0.3), words)[1])
+        with Driver(smtp(server.port, underWayMax=1)) as driver:
+            driver.post("m", times=4)  # the second waits for the answer to RSET
+            found = driver.results(4)
+        outcomes = [found[k]["outcome"] for k in sorted(found)]
+        results.equal(sorted(outcomes), ["refused", "sent", "sent", "sent"],
+                      f"{words}: the one that was refused, and no other ({found})")
+        results.equal((server.server.connections, len(server.messages)), (2, 3),
+                      f"{words}: over another connection, each once")
+        server.close()
+
+
+def answers_without_end():
+    """A server that goes on with the lines of one answer as fast as they are read: it keeps neither
+    another channel's messages waiting nor the end. Where nothing ends this, the driver is killed."""
+    for stage, wanted in (("greeting", "later"), ("EHLO", "later"), ("MAIL", "later"),
+                          ("DATA", "later"), ("body", "unknown")):
+        def flood(connection, number, stage=stage):
+            stream = connection.makefile("rb")
+            for step in ("greeting", "EHLO", "MAIL", "RCPT", "DATA", "body"):
+                while step == "body" and stream.readline() != b".\r\n":
+                    pass
+                if step == stage:
+                    break
+                connection.sendall(ScriptedSmtp.GOOD[step])
+                if step != "DATA":
+                    stream.readline()
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8 << 20)
+            line = ScriptedSmtp.GOOD[stage][:3].decode() + "-"
+            subprocess.run(["yes", line], stdout=connection,  # there is always more to read
+                           stderr=subprocess.DEVNULL, check=False)
+        server, fast = Server(flood), ScriptedSmtp()
+        with Driver(smtp(server.port, timeoutMs=2000, underWayMax=1), smtp(fast.port)) as driver:
+            patience = threading.Timer(20, driver.process.kill)
+            patience.start()
+            driver.post("m", channel=0)
+            time.sleep(0.3)
+            driver.post("f", channel=1, times=5)
+            found = driver.results(6)
+            results.equal(found.pop("m")["outcome"], wanted, f"{stage}: what is known of it")
+            results.equal([r["outcome"] for r in found.values()], ["sent"] * 5,
+                          f"{stage}: another channel goes on")
+            driver.post("n", channel=0)
+            time.sleep(0.1)
+            found = driver.stop(0)
+            results.equal(set(found), {"n"}, f"{stage}: it stops")
+            patience.cancel()
+        server.close()
+        fast.close()
+
+
 def half_a_message():
     """The connection breaks in the middle of a long message: it surely was not taken."""
     def serve(connection, number):
@@ -211,6 +270,8 @@ def deadlines_and_limits():
 every_stage()
 nobody_there()
 kept_connections()
+refused_resets()
+answers_without_end()
 half_a_message()
 a_slow_channel_delays_no_other()
 stopping()

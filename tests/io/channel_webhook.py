@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import json
 import os
+import socket
 import ssl
 import threading
 import time
@@ -206,6 +207,84 @@ def broken_servers():
         results.check(got["untried"] and got["retryAfter"] >= 1, "the breaker is open", got)
 
 
+def kept_until(serve):
+    """(server, what it heard: (key, number of the connection)): each request is read whole, and
+    serve(connection, key, times) answers it; what is false ends the connection."""
+    heard = []
+
+    def run(connection, number):
+        stream = connection.makefile("rb")
+        while stream.readline():
+            head = dict(line.decode().strip().lower().split(": ", 1)
+                        for line in iter(stream.readline, b"\r\n"))
+            body = stream.read(int(head["content-length"]))
+            if len(body) < int(head["content-length"]):
+                return
+            name = json.loads(body)["id"].rstrip("0")
+            heard.append((name, number))
+            if not serve(connection, name, sum(1 for one, _ in heard if one == name)):
+                stream.close()
+                connection.shutdown(socket.SHUT_RDWR)
+                return
+    return Server(run), heard
+
+
+def answer(status, *headers):
+    lines = [f"HTTP/1.1 {status}", "Content-Length: 0", *headers]
+    return "".join(line + "\r\n" for line in [*lines, ""]).encode()
+
+
+def dies_with_a_message():
+    """A receiver has a message whole on a kept connection and dies before it answers: nobody knows,
+    and libcurl, which sends anew what a kept connection died with, must not do it here: what the
+    second one is told would pass for all that is known."""
+    for again in ("200 OK", "503 Service Unavailable", "400 Bad Request"):
+        def serve(connection, name, times):
+            if name == "b" and times == 1:
+                return False
+            connection.sendall(answer(again if name == "b" else "200 OK"))
+            return True
+        server, heard = kept_until(serve)
+        with Driver(row(server.port, underWayMax=1)) as driver:
+            for name, wanted in (("a", "sent"), ("b", "unknown"), ("c", "sent")):
+                driver.post(name)
+                got = driver.result()
+                results.equal(got["outcome"], wanted, f"{name}, {again} to a second ({got})")
+        results.equal([name for name, _ in heard], ["a", "b", "c"], f"{again}: each is sent once")
+        results.equal(heard[1][1], 1, f"{again}: and that one over the connection that was kept")
+        server.close()
+
+
+def words_on_an_idle_connection():
+    """What a server says on a connection that rests, as balancers do before they close it, is no
+    answer to the next message, which goes over another connection."""
+    cases = (("408 Request Timeout", True), ("400 Bad Request", True), ("200 OK", True),
+             ("408 Request Timeout", False), ("200 OK", False))
+    servers = []
+    for status, closes in cases:
+        def serve(connection, name, times, status=status, closes=closes):
+            connection.sendall(answer("200 OK"))
+            if name.startswith("a"):
+                time.sleep(0.2)  # by then the answer has been read
+                connection.sendall(answer(status, *["Connection: close"] * closes))
+                return not closes
+            return True
+        servers.append(kept_until(serve))
+    with Driver(*(row(server.port) for server, _ in servers)) as driver:
+        for name in ("a", "b"):
+            for channel in range(len(cases)):
+                driver.post(f"{name}{channel + 1}", channel=channel)
+            outcomes = {k: r["outcome"] for k, r in driver.results(len(cases)).items()}
+            results.equal(outcomes, {f"{name}{i + 1}": "sent" for i in range(len(cases))},
+                          f"{name}: sent")
+            if name == "a":
+                time.sleep(6)  # longer than a connection may rest, counted in whole seconds
+    for number, ((status, closes), (server, heard)) in enumerate(zip(cases, servers), 1):
+        results.equal(heard, [(f"a{number}", 1), (f"b{number}", 2)],
+                      f"{status}, {closes}: both were heard, on a connection each")
+        server.close()
+
+
 def slow_and_many():
     """Slow answers are waited for side by side, and stop when they must."""
     hook = Hook(lambda n: (time.sleep(0.8), (200, {}, b""))[1])
@@ -273,6 +352,8 @@ os.environ.pop("SSL_CERT_FILE", None)
 what_is_posted()
 answers()
 broken_servers()
+dies_with_a_message()
+words_on_an_idle_connection()
 slow_and_many()
 over_tls()
 the_environment_changes_nothing()
