@@ -169,7 +169,7 @@ static bool check_waiting(const struct look *look, const struct cw_candidate_row
     for (uint32_t i = 0; i < candidate->touch_count; i++) {
         if (touches[i].state == CW_TOUCH_PENDING) {
             due = touches[i].due < due ? touches[i].due : due;
-            pending[touches[i].channel]++;
+            pending[touches[i].channel] += (touches[i].flags & CW_TOUCH_CHARGED) == 0;
         }
     }
     PROVE(look, candidate->next_due == due, "a candidate is due at another time");

@@ -88,6 +88,12 @@ void cw_pipeline_hold_sends(struct cw_pipeline *p, uint32_t reasons)
     cw_pipeline_note(p); /* now: that alone is a change too, to be waited for */
 }
 
+void cw_pipeline_doubt_wall(struct cw_pipeline *p, int64_t ahead)
+{
+    CW_ASSERT(ahead >= 0);
+    p->wall_ahead = ahead;
+}
+
 uint32_t cw_pipeline_sends_held(const struct cw_pipeline *p)
 {
     return p->sends_held;

@@ -109,8 +109,9 @@ enum cw_event_fate cw_engage(struct cw_pipeline *p, const struct cw_event *event
     if (candidate->status >= CW_STATUS_CONVERTED && candidate->ended_at + CW_HISTORY_MS <= p->now) {
         return CW_EVENT_FATE_UNKNOWN_MESSAGE; /* whether or not it has been cleaned away yet */
     }
-    if (event->id.data != NULL && cw_seen_before(p, &customer, 'e', event->source, event->id,
-                                                 hints != NULL ? hints->seen : 0)) {
+    if (event->id.data != NULL &&
+        cw_seen_before(p, &customer, 'e', event->source, event->id, event->time,
+                       hints != NULL ? hints->seen : 0)) {
         return CW_EVENT_FATE_REPEATED;
     }
     enum cw_event_fate fate =

@@ -186,7 +186,8 @@ static const char *customer_wrong(const struct looked *row)
         return "a customer's row is malformed";
     }
     if (at->account_status > CW_ACCOUNT_CLOSED || at->opted_out >= 1u << CW_CHANNEL_COUNT ||
-        at->told >= 1u << CW_PROFILE_FIELD_COUNT || at->candidate_serial > INT32_MAX) {
+        (at->told & ~CW_TOLD_ERASED) >= 1u << CW_PROFILE_FIELD_COUNT ||
+        at->candidate_serial > INT32_MAX) {
         return "a customer's facts are out of range";
     }
     bool good = cw_row_time_or_none(at->last_sent) && cw_row_time_or_none(at->purchased_at);

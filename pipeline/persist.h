@@ -141,6 +141,11 @@ CW_MUST_USE bool cw_pipeline_settle_in_doubt(struct cw_pipeline *pipeline, uint3
 void cw_pipeline_hold_sends(struct cw_pipeline *pipeline, uint32_t reasons);
 uint32_t cw_pipeline_sends_held(const struct cw_pipeline *pipeline);
 
+/* A wall clock that nobody believes is so far ahead of the pipeline's, in ms; 0: none is. Should it
+   be right, the clock will leap: so what is remembered for a time is remembered from the later of
+   the two, and whoever unsubscribes does so at that. Not kept: told anew after a start. */
+void cw_pipeline_doubt_wall(struct cw_pipeline *pipeline, int64_t ahead);
+
 /* The clock goes on to `now` without what is due meanwhile: that is overdue then, and happens at
    `now` or later as time passes on. For a machine that slept, or whose clock was put right: a touch
    must not see the quiet hours of a time that is over. */

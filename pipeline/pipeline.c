@@ -189,7 +189,8 @@ static enum cw_event_fate update_product(struct cw_pipeline *p, const struct cw_
 {
     bool counts = p->options.core == 0;
     p->fates.received += counts;
-    if (event->id.data != NULL && cw_seen_before(p, NULL, 'e', event->source, event->id, 0)) {
+    if (event->id.data != NULL &&
+        cw_seen_before(p, NULL, 'e', event->source, event->id, event->time, 0)) {
         p->fates.events[CW_EVENT_FATE_REPEATED] += counts;
         return CW_EVENT_FATE_REPEATED;
     }
@@ -210,12 +211,23 @@ static enum cw_event_fate update_product(struct cw_pipeline *p, const struct cw_
 
 static void erase(struct cw_pipeline *p, struct cw_customer *customer, const struct cw_event *event)
 {
+    int64_t until = cw_profile_latest(customer->at);
+    int64_t before = cw_erased_until(p, customer);
+    until = before > until ? before : until;
+    until = event->time > until ? event->time : until;
     cw_erasure_note(p, event->customer, event->id);
     cw_cancel_erased(p, customer);
     cw_profile_erase(p, customer);
-    /* Only the erasing event's own id stays, so that its repetition changes nothing. */
-    if (event->id.data != NULL && cw_customer_make(p, event->customer, customer)) {
-        (void)cw_seen_before(p, customer, 'e', event->source, event->id, p->hints->seen);
+    /* What stays is the erasing event's own id, so that its repetition changes nothing, and up to
+       when everything was erased, so that what was told before then does not come back. */
+    if (!cw_customer_make(p, event->customer, customer)) {
+        p->fates.not_remembered++;
+        return;
+    }
+    cw_erased_remember(p, customer, until);
+    if (event->id.data != NULL) {
+        (void)cw_seen_before(p, customer, 'e', event->source, event->id, event->time,
+                             p->hints->seen);
     }
 }
 
@@ -227,8 +239,11 @@ static enum cw_event_fate apply_to_customer(struct cw_pipeline *p, const struct 
         return CW_EVENT_FATE_REFUSED;
     }
     cw_table_prefetch_at(p->seen, customer.at->seen); /* a new id is linked in front of it */
+    if (event->time <= cw_erased_until(p, &customer) && event->type != CW_EVENT_CUSTOMER_ERASED) {
+        return CW_EVENT_FATE_REPEATED; /* or late: by its own time it was before */
+    }
     if (event->id.data != NULL &&
-        cw_seen_before(p, &customer, 'e', event->source, event->id, p->hints->seen)) {
+        cw_seen_before(p, &customer, 'e', event->source, event->id, event->time, p->hints->seen)) {
         return CW_EVENT_FATE_REPEATED;
     }
     switch (event->type) {
@@ -243,7 +258,7 @@ static enum cw_event_fate apply_to_customer(struct cw_pipeline *p, const struct 
     case CW_EVENT_CART_UPDATED: cw_cart_updated(p, &customer, event); break;
     case CW_EVENT_CART_CLEARED: cw_cart_cleared(p, &customer, event); break;
     case CW_EVENT_ORDER_PLACED:
-        if (cw_seen_before(p, &customer, 'o', CW_VIEW(""), event->u.order.id, 0)) {
+        if (cw_seen_before(p, &customer, 'o', CW_VIEW(""), event->u.order.id, event->time, 0)) {
             return CW_EVENT_FATE_REPEATED;
         }
         cw_order_placed(p, &customer, event);

@@ -74,7 +74,8 @@ struct cw_pipeline_options {
     struct cw_view shop_link, shop_name; /* the cart's link when an event brings none */
     const struct cw_links *links;        /* NULL: messages carry the shop's own links */
     double rates[CW_CHANNEL_COUNT];      /* messages a second of this core; 0: no limit */
-    bool collapses[CW_CHANNEL_COUNT];    /* the provider takes a key: resend what is unknown */
+    bool collapses[CW_CHANNEL_COUNT];    /* the provider takes a key: resend what is unknown, for
+                                            CW_KEYS_KEPT_MS */
     uint32_t cores; /* that share a program's ratePerSecond; 0: this one alone */
     bool live;      /* rates and pauses hold; in a replay they do not */
     bool unfollowed; /* decide CW_DECISION_UNFOLLOWED of what comes to nothing, too */

@@ -90,6 +90,7 @@ struct cw_pipeline {
     uint64_t erasures;                  /* in this process */
     uint32_t short_of;                  /* set of CW_SHORTAGE_*: new work is refused */
     int64_t now;                        /* the clock; never goes back */
+    int64_t wall_ahead;                 /* of it, of a wall clock that nobody believes; else 0 */
 #define CW_X(name) struct cw_table *name;
     CW_TABLES(CW_X)
 #undef CW_X
@@ -271,11 +272,20 @@ struct cw_view cw_cart_key_cart(const struct cw_pipeline *p, cw_row row);
 /* The key of a cart in carts and scores. */
 uint32_t cw_cart_key(struct cw_view customer, struct cw_view cart, char key[CW_KEY_BYTES]);
 
-/* True when (kind, source, id) was here within 7 days; else remembers it. hash: its key's, or 0. */
 uint32_t cw_seen_key(char kind, struct cw_view customer, struct cw_view source, struct cw_view id,
                      char key[CW_KEY_BYTES]);
+/* True when (kind, source, id) was here within 7 days; else remembers it. time: its event's own,
+   which counts where it is ahead of the clock; hash: its key's, or 0. */
 bool cw_seen_before(struct cw_pipeline *p, struct cw_customer *customer, char kind,
-                    struct cw_view source, struct cw_view id, uint64_t hash);
+                    struct cw_view source, struct cw_view id, int64_t time, uint64_t hash);
+
+/*
+ * Up to when what was told of a customer who was erased is gone for good: events that are not
+ * later change nothing, for 7 days from then; CW_TIME_NONE: nothing was erased. It is a row beside
+ * the ids that were seen, and a bit of the customer's own, so that others cost nothing.
+ */
+int64_t cw_erased_until(const struct cw_pipeline *p, const struct cw_customer *customer);
+void cw_erased_remember(struct cw_pipeline *p, struct cw_customer *customer, int64_t until);
 
 /* Takes back what cw_seen_before remembered, of an event that was refused after all. */
 void cw_seen_forget(struct cw_pipeline *p, struct cw_customer *customer,
@@ -389,6 +399,7 @@ void cw_profile_opt_out(struct cw_pipeline *p, struct cw_customer *customer,
                         enum cw_channel channel, int64_t time);
 /* persist_erasure.c: the customer is to be gone from all files, too. */
 void cw_erasure_note(struct cw_pipeline *p, struct cw_view customer, struct cw_view event);
+int64_t cw_profile_latest(const struct cw_customer_row *row); /* that anything was told */
 void cw_profile_erase(struct cw_pipeline *p, struct cw_customer *customer);
 void cw_profile_order(struct cw_pipeline *p, struct cw_customer *customer,
                       const struct cw_event *event);

@@ -166,9 +166,12 @@ void cw_profile_opt_out(struct cw_pipeline *p, struct cw_customer *customer,
 {
     enum cw_profile_field field =
         (enum cw_profile_field)(CW_PROFILE_OPT_OUT_EMAIL + (uint32_t)channel);
-    if (stands(customer->at, field, time)) {
+    /* What a shop told by a clock that is ahead is no later than what somebody asks for now. */
+    int64_t told = customer->at->field_time[field];
+    bool ahead = told != CW_TIME_NONE && told > p->now;
+    if (ahead || stands(customer->at, field, time)) {
         struct cw_customer_row *row = cw_customer_edit(p, customer);
-        row->field_time[field] = time;
+        row->field_time[field] = ahead && told > time ? told : time;
         row->told |= 1u << field;
         row->opted_out = (uint8_t)(row->opted_out | 1u << (uint32_t)channel);
         cw_cancel_opted_out(p, customer);
@@ -328,6 +331,15 @@ uint32_t cw_sends_count(const struct cw_pipeline *p, const struct cw_customer *c
         count += cap == CW_CAP_MESSAGES || (uint32_t)(sends[i - 1] & 3) == cap;
     }
     return count;
+}
+
+int64_t cw_profile_latest(const struct cw_customer_row *row)
+{
+    int64_t latest = CW_TIME_NONE;
+    for (uint32_t i = 0; i < CW_PROFILE_FIELD_COUNT; i++) {
+        latest = row->field_time[i] > latest ? row->field_time[i] : latest;
+    }
+    return latest;
 }
 
 void cw_profile_erase(struct cw_pipeline *p, struct cw_customer *customer)

@@ -33,6 +33,10 @@
 /* Ended candidates and their message ids stay for late opens, clicks and unsubscriptions. */
 #define CW_HISTORY_MS (90 * CW_DAY_MS)
 
+/* For how long after the first attempt its key is counted on: four fifths of the 24 hours for which
+   providers that take an Idempotency-Key usually keep it. */
+#define CW_KEYS_KEPT_MS (CW_DAY_MS * 4 / 5)
+
 /* Attribution looks back this far from the order. */
 #define CW_CLICK_WINDOW_MS (5 * CW_DAY_MS)
 
@@ -49,6 +53,9 @@
 #define CW_IN_FLIGHT_BYTES_MAX (UINT64_C(64) << 20)
 #define CW_WATCHED_MAX         1024u
 
+/* Of cw_customer_row.told: there is, or was, a row that says up to when all was erased. */
+#define CW_TOLD_ERASED (1u << 31)
+
 /*
  * Tail: sends_count entries of i64, oldest first: ms << 2 | enum cw_channel; then the strings of
  * CW_PROFILE_STRINGS in order, string_bytes[] long each.
@@ -58,7 +65,7 @@ struct cw_customer_row {
     uint8_t account_status;
     bool payment_method;
     uint8_t opted_out; /* 1 << enum cw_channel */
-    uint32_t told;     /* 1 << enum cw_profile_field */
+    uint32_t told;     /* 1 << enum cw_profile_field, and CW_TOLD_ERASED */
     cw_timer timer;    /* CW_TIMER_NONE when none is armed */
     uint32_t candidate_serial;
     int64_t timer_due;
@@ -163,7 +170,7 @@ struct cw_candidate_row {
     int64_t expires_at;
     uint32_t slot; /* of the program in this process, while in flight: program_set.c */
     uint32_t cart_hash;
-    uint8_t pending[CW_CHANNEL_COUNT]; /* touches still to come */
+    uint8_t pending[CW_CHANNEL_COUNT]; /* touches still to come, none of which counts as sent */
     uint8_t status;                    /* enum cw_status */
     uint8_t touch_count;
     bool holdout;
@@ -224,7 +231,7 @@ struct cw_link_row {
 
 struct cw_seen_row {
     cw_row next, prev; /* among the customer's seen rows; none for products */
-    int64_t first_at;  /* the clock of its first arrival */
+    int64_t first_at;  /* the clock of its first arrival; of an erasure, up to when all went */
 };
 
 #endif

@@ -389,8 +389,8 @@ static void write_build(struct exposition *e, const char *version)
 
 static void finish_report(struct cw_service *service, struct cw_open *open)
 {
-    struct report *sum = (struct report *)(void *)cw_arena_zalloc(&service->pipeline->scratch,
-                                                                  2 * sizeof *sum, CW_CACHE_LINE);
+    struct report *sum =
+        (struct report *)(void *)cw_arena_zalloc(&service->scratch, 2 * sizeof *sum, CW_CACHE_LINE);
     struct report *part = sum + 1; /* text is not aligned */
     for (size_t at = 0; at < open->text.bytes; at += sizeof *part) {
         memcpy(part, open->text.data + at, sizeof *part);

@@ -18,17 +18,32 @@ static const char *const outcomes[CW_OUTCOME_COUNT] = {
 
 /* ---- all of them ---- */
 
-/* One core's counts, and of which programs: another core may have others for a moment. */
+/* One core's counts, and of which programs: another core may have others for a moment. Copied when
+   it is asked, like all that a read shows: what is said then is durable before the answer goes. */
 struct counts {
     uint64_t ids[CW_PROGRAMS_MAX]; /* 0 beyond the last */
     struct cw_program_count list[CW_PROGRAMS_MAX];
+    uint32_t paused[CW_PROGRAMS_MAX]; /* 1 << enum cw_channel */
 };
+
+static uint32_t paused_of(const struct cw_service *service, struct cw_view program)
+{
+    uint32_t paused = 0;
+    for (uint32_t channel = 0; channel < CW_CHANNEL_COUNT; channel++) {
+        paused |= (uint32_t)cw_pipeline_paused(service->pipeline, program, (enum cw_channel)channel)
+                  << channel;
+    }
+    return paused;
+}
 
 static void look_counts(struct cw_service *service, struct cw_ask *ask, struct cw_arena *arena)
 {
     struct counts *counts = cw_arena_zalloc(arena, sizeof *counts, 8);
     memcpy(counts->ids, service->program_ids, service->programs->count * sizeof *counts->ids);
     memcpy(counts->list, service->by_program, sizeof counts->list);
+    for (uint32_t i = 0; i < service->programs->count; i++) {
+        counts->paused[i] = paused_of(service, service->programs->list[i].id);
+    }
     ask->found = true;
     ask->answer = (struct cw_view){(const char *)counts, sizeof *counts};
 }
@@ -43,31 +58,39 @@ static void add_counts(struct cw_program_count *sum, const struct cw_program_cou
     }
 }
 
+struct total {
+    struct cw_program_count counts;
+    uint32_t paused; /* on every core */
+};
+
 /* A core's counts, which stand by the program's id. */
 static void add_part(const struct cw_service *service, const struct counts *part,
-                     struct cw_program_count *sum)
+                     struct total *totals)
 {
     for (uint32_t i = 0; i < service->programs->count; i++) {
         for (uint32_t k = 0; k < CW_PROGRAMS_MAX; k++) {
             if (part->ids[k] == service->program_ids[i]) {
-                add_counts(&sum[i], &part->list[k]);
+                add_counts(&totals[i].counts, &part->list[k]);
+                totals[i].paused &= part->paused[k];
             }
         }
     }
 }
 
 static void sum_counts(const struct cw_service *service, const struct cw_open *open,
-                       struct cw_program_count *sum)
+                       struct total *totals)
 {
+    for (uint32_t i = 0; i < CW_PROGRAMS_MAX; i++) {
+        totals[i] = (struct total){.paused = UINT32_MAX};
+    }
     for (size_t at = 0; at < open->text.bytes; at += sizeof(struct counts)) {
         struct counts part; /* text is not aligned */
         memcpy(&part, open->text.data + at, sizeof part);
-        add_part(service, &part, sum);
+        add_part(service, &part, totals);
     }
 }
 
-static void write_touches(const struct cw_service *service, struct cw_text *out,
-                          const struct cw_program *program)
+static void write_touches(struct cw_text *out, const struct cw_program *program, uint32_t paused)
 {
     cw_text_puts(out, ",\"touches\":[");
     for (uint32_t i = 0; i < program->touch_count; i++) {
@@ -77,9 +100,8 @@ static void write_touches(const struct cw_service *service, struct cw_text *out,
         cw_text_printf(out,
                        ",\"channel\":\"%s\",\"delayMinutes\":", cw_channel_name(touch->channel));
         cw_text_number(out, (double)touch->delay_ms / (double)CW_MINUTE_MS);
-        cw_text_puts(out, cw_pipeline_paused(service->pipeline, program->id, touch->channel)
-                              ? ",\"paused\":true}"
-                              : ",\"paused\":false}");
+        cw_text_puts(out, (paused >> (uint32_t)touch->channel & 1u) != 0 ? ",\"paused\":true}"
+                                                                         : ",\"paused\":false}");
     }
     cw_text_char(out, ']');
 }
@@ -97,8 +119,8 @@ static void write_names(struct cw_text *out, const char *what, const char *const
 
 static void finish_counts(struct cw_service *service, struct cw_open *open)
 {
-    struct cw_program_count sum[CW_PROGRAMS_MAX] = {0};
-    sum_counts(service, open, sum);
+    struct total totals[CW_PROGRAMS_MAX];
+    sum_counts(service, open, totals);
     struct cw_text *out = &service->answer;
     cw_text_clear(out);
     cw_text_puts(out, "{\"programs\":[");
@@ -109,9 +131,9 @@ static void finish_counts(struct cw_service *service, struct cw_open *open)
         cw_text_puts(out, ",\"programName\":");
         cw_text_json(out, program->name);
         cw_text_puts(out, program->enabled ? ",\"enabled\":true" : ",\"enabled\":false");
-        write_touches(service, out, program);
-        write_names(out, "decisions", kinds, sum[i].kinds, CW_DECISION_INVALID);
-        write_names(out, "outcomes", outcomes, sum[i].touches, CW_OUTCOME_COUNT);
+        write_touches(out, program, totals[i].paused);
+        write_names(out, "decisions", kinds, totals[i].counts.kinds, CW_DECISION_INVALID);
+        write_names(out, "outcomes", outcomes, totals[i].counts.touches, CW_OUTCOME_COUNT);
         cw_text_char(out, '}');
     }
     cw_text_puts(out, "]}");

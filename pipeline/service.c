@@ -361,7 +361,9 @@ static void run(void *self, struct cw_batch *batch)
     cw_pipeline_clean(service->pipeline, CLEAN_ROWS);
     service->sequence = batch->sequence;
     if (service->options.settled != NULL) {
-        service->options.settled(service->options.self, batch->sequence, service->clock, false);
+        service->options.settled(service->options.self, batch->sequence,
+                                 service->options.event_time ? service->clock : reached(service),
+                                 false);
     }
 }
 

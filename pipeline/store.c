@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+#define AHEAD_MAX (INT64_C(90) * CW_DAY_MS)
+
 /* Keys of more than one part are length-prefixed, so that ("a:b","c") is not ("a","b:c"). */
 static uint32_t put_part(char *key, uint32_t bytes, struct cw_view part)
 {
@@ -292,32 +294,77 @@ static bool is_recent(const struct cw_pipeline *p, const struct cw_seen_row *at)
     return p->now < at->first_at + CW_WEEK_MS;
 }
 
-bool cw_seen_before(struct cw_pipeline *p, struct cw_customer *customer, char kind,
-                    struct cw_view source, struct cw_view id, uint64_t hash)
+/* The row of a key, in its customer's list; CW_ROW_NONE, counted: there is no room. */
+static cw_row seen_put(struct cw_pipeline *p, struct cw_customer *customer, const char *key,
+                       uint32_t bytes, uint64_t hash, bool *added)
 {
-    char key[CW_KEY_BYTES];
-    uint32_t bytes =
-        cw_seen_key(kind, customer == NULL ? CW_VIEW("") : customer->id, source, id, key);
-    bool added = false;
     cw_row row = cw_table_put(p->seen, cw_hint_or(hash, p->seen, key, bytes), key, bytes,
-                              sizeof(struct cw_seen_row), &added);
+                              sizeof(struct cw_seen_row), added);
     if (row == CW_ROW_NONE) {
         p->fates.not_remembered++;
-        return false;
-    }
-    if (!added && is_recent(p, seen_at(p, row))) {
-        return true;
-    }
-    struct cw_seen_row *at = cw_table_edit(p->seen, row);
-    at->first_at = p->now;
-    if (added && customer != NULL) {
+    } else if (*added && customer != NULL) {
+        struct cw_seen_row *at = seen_link(p, row);
         at->next = customer->at->seen;
         if (at->next != CW_ROW_NONE) {
             seen_link(p, at->next)->prev = row;
         }
         cw_customer_link(p, customer)->seen = row;
     }
+    return row;
+}
+
+/* From when an id is remembered: from now, or where a clock is wrong from the latest that now may
+   be. What a clock said that was wrong by too much is not remembered for longer because of it. */
+static int64_t from(const struct cw_pipeline *p, int64_t time)
+{
+    int64_t wall = p->now + p->wall_ahead;
+    int64_t most = p->now + AHEAD_MAX;
+    int64_t latest = time > wall ? time : wall;
+    return latest < most ? latest : most;
+}
+
+bool cw_seen_before(struct cw_pipeline *p, struct cw_customer *customer, char kind,
+                    struct cw_view source, struct cw_view id, int64_t time, uint64_t hash)
+{
+    char key[CW_KEY_BYTES];
+    uint32_t bytes =
+        cw_seen_key(kind, customer == NULL ? CW_VIEW("") : customer->id, source, id, key);
+    bool added = false;
+    cw_row row = seen_put(p, customer, key, bytes, hash, &added);
+    if (row == CW_ROW_NONE) {
+        return false;
+    }
+    if (!added && is_recent(p, seen_at(p, row))) {
+        return true;
+    }
+    struct cw_seen_row *at = cw_table_edit(p->seen, row);
+    at->first_at = from(p, time);
     return false;
+}
+
+int64_t cw_erased_until(const struct cw_pipeline *p, const struct cw_customer *customer)
+{
+    char key[CW_KEY_BYTES];
+    if ((customer->at->told & CW_TOLD_ERASED) == 0) {
+        return CW_TIME_NONE;
+    }
+    uint32_t bytes = cw_seen_key('x', customer->id, CW_VIEW(""), CW_VIEW(""), key);
+    cw_row row = cw_table_find(p->seen, cw_table_hash(p->seen, key, bytes), key, bytes);
+    return row != CW_ROW_NONE && is_recent(p, seen_at(p, row)) ? seen_at(p, row)->first_at
+                                                               : CW_TIME_NONE;
+}
+
+void cw_erased_remember(struct cw_pipeline *p, struct cw_customer *customer, int64_t until)
+{
+    char key[CW_KEY_BYTES];
+    bool added = false;
+    uint32_t bytes = cw_seen_key('x', customer->id, CW_VIEW(""), CW_VIEW(""), key);
+    cw_row row = seen_put(p, customer, key, bytes, 0, &added);
+    if (row != CW_ROW_NONE) {
+        struct cw_seen_row *at = cw_table_edit(p->seen, row);
+        at->first_at = until;
+        cw_customer_edit(p, customer)->told |= CW_TOLD_ERASED;
+    }
 }
 
 void cw_seen_forget(struct cw_pipeline *p, struct cw_customer *customer,
@@ -432,11 +479,8 @@ static void clean_cart(struct cw_pipeline *p, cw_row row)
 static bool says_nothing(const struct cw_pipeline *p, const struct cw_customer *customer)
 {
     const struct cw_customer_row *at = customer->at;
-    int64_t latest = at->last_sent > at->purchased_at ? at->last_sent : at->purchased_at;
-    for (uint32_t i = 0; i < CW_PROFILE_FIELD_COUNT; i++) {
-        latest = at->field_time[i] > latest ? at->field_time[i] : latest;
-    }
-    return latest == CW_TIME_NONE && !at->known && at->timer == CW_TIMER_NONE &&
+    return at->last_sent == CW_TIME_NONE && at->purchased_at == CW_TIME_NONE &&
+           cw_profile_latest(at) == CW_TIME_NONE && !at->known && at->timer == CW_TIMER_NONE &&
            at->candidate_serial == 0 && at->carts == CW_ROW_NONE && at->seen == CW_ROW_NONE &&
            at->orders + at->abandonments + at->ratings == 0 &&
            cw_table_value_bytes(p->customers, customer->row) == sizeof *at;
@@ -451,6 +495,9 @@ static void clean_seen(struct cw_pipeline *p, cw_row row)
     struct cw_view key = cw_table_key(p->seen, row);
     struct cw_customer customer;
     bool owned = customer_of_key(p, (struct cw_view){key.data + 1, key.bytes - 1}, &customer);
+    if (owned && key.data[0] == 'x') {
+        cw_customer_edit(p, &customer)->told &= ~CW_TOLD_ERASED;
+    }
     seen_unlink(p, owned ? &customer : NULL, at);
     cw_table_remove(p->seen, row);
     if (owned && says_nothing(p, &customer)) {

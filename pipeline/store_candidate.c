@@ -70,7 +70,10 @@ void cw_candidate_settle(struct cw_pipeline *p, cw_row row)
     memset(candidate->pending, 0, sizeof candidate->pending);
     for (uint32_t i = 0; i < candidate->touch_count; i++) {
         if (touches[i].state == CW_TOUCH_PENDING) {
-            candidate->pending[touches[i].channel]++;
+            /* One that is tried again, and may have come through, is among the sends already. */
+            if ((touches[i].flags & CW_TOUCH_CHARGED) == 0) {
+                candidate->pending[touches[i].channel]++;
+            }
             due = touches[i].due < due ? touches[i].due : due;
         }
     }

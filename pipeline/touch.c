@@ -153,6 +153,22 @@ static bool is_late(const struct cw_pipeline *p, const struct cw_customer *custo
     return false;
 }
 
+/* True of one that may have come through and whose key its provider may have forgotten: it would be
+   delivered twice. Who says `resend` means it for ever. A key is as old as its first attempt: of
+   one that was tried more than once nobody knows more than that it was not before its plan. */
+static bool is_key_old(const struct cw_pipeline *p, const struct cw_customer *customer,
+                       const struct cw_candidate_row *candidate, uint32_t number)
+{
+    const struct cw_touch_row *row = &cw_candidate_touches(candidate)[number];
+    const struct cw_touch *touch = cw_candidate_touch(p, candidate, number);
+    if ((row->flags & CW_TOUCH_DOUBTED) == 0 || touch->on_unknown != CW_ON_UNKNOWN_DEFAULT) {
+        return false;
+    }
+    int64_t delay = cw_touch_delay(cw_candidate_program(p, candidate), touch, customer->id);
+    int64_t first = row->attempts == 1 ? row->sent_at : candidate->first_t0 + delay;
+    return p->now - first >= CW_KEYS_KEPT_MS;
+}
+
 /* Everything that may stand against sending now, in the order of the product's reference. */
 static struct look look_again(struct cw_pipeline *p, struct cw_customer *customer,
                               const struct cw_candidate_row *candidate, uint32_t number)
@@ -165,6 +181,10 @@ static struct look look_again(struct cw_pipeline *p, struct cw_customer *custome
     struct look look = {.until = CW_TIME_NONE, .zone = cw_customer_zone(p, customer, market)};
     if (is_late(p, customer, candidate, number)) {
         look.reason = CW_TOUCH_REASON_LATE;
+        return look;
+    }
+    if (is_key_old(p, customer, candidate, number)) {
+        look.reason = CW_TOUCH_REASON_PROVIDER;
         return look;
     }
     bool counted = (touch->flags & CW_TOUCH_CHARGED) != 0 && touch->sent_at > p->now - CW_WEEK_MS;

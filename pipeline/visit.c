@@ -69,7 +69,7 @@ static bool unsubscribe(struct cw_pipeline *p, const struct cw_visit *visit, str
         p->fates.not_remembered++;
         return false;
     }
-    cw_profile_opt_out(p, &lead->customer, channel, visit->time);
+    cw_profile_opt_out(p, &lead->customer, channel, visit->time + p->wall_ahead);
     return true;
 }
 

@@ -125,7 +125,7 @@ def cleaning_decides_nothing():
                    journey + journey)
     check_cleaning("erasure takes dedup entries of any age",
                    sent, [event("CustomerErased", instant(at), {"customerId": "c"}),
-                          event("CustomerUpdated", instant(at), profile()),
+                          event("CustomerUpdated", instant(at + 1), profile()),
                           event("CartAbandoned", instant(at + 1), cart())], at,
                    [program(dedup_ttl=365)], journey + journey)
     watching = program(more="abandonmentDetection: {sessionTimeoutMinutes: 30}")

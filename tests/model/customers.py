@@ -36,6 +36,11 @@ def quantity(item: dict[str, Any]) -> float:
     return 1 if told is None else told
 
 
+FIELDS = ("name", "email", "phone", "pushToken", "marketplace", "timezone", "locale",
+          "accountStatus", "paymentMethodOnFile", "purchaseHistory", "avgOrderValue",
+          "cartAbandonmentRate", "emailEngagement", "discountSensitivity")
+
+
 @dataclass
 class Standing:
     """"the value with the latest `time` stands, on a tie the later arrival"."""
@@ -119,6 +124,7 @@ class Customer:
     def __init__(self, name: str) -> None:
         self.id = name
         self.seen: dict[tuple[str, str], int] = {}      # (source, id): the clock at first sight
+        self.erased: Optional[int] = None       # up to when all that was told is gone
         self.forget()
 
     def forget(self) -> None:
@@ -161,6 +167,11 @@ class Customer:
                 standing = self.profile.get(name)
                 if standing is None or at >= standing.time:
                     self.profile[name] = Standing(at, value, arrival)
+
+    def field_times(self) -> list[int]:
+        """Of what the field table names."""
+        return [x.time for x in self.out.values()] + [
+            x.time for name, x in self.profile.items() if name in FIELDS]
 
     def opt(self, at: int, channel: str, off: bool) -> None:
         standing = self.out.get(channel)

@@ -177,6 +177,11 @@ class Replay:
             self.engagement(event)
             return
         customer = self.customer(event.customer)
+        # SILENT: what was told before an erasure does not come back with a repetition, or late.
+        if event.kind != "CustomerErased" and customer.erased is not None \
+                and event.at is not None and event.at <= customer.erased \
+                and self.clock < customer.erased + REPEAT:
+            return
         if self.repeated(customer, event):
             return
         getattr(self, "on_" + event.kind)(customer, event)
@@ -215,7 +220,12 @@ class Replay:
             self.end(c, "cancelled", reason="erased")
         for name in [n for n, m in self.messages.items() if m[0] is customer]:
             del self.messages[name]
+        assert event.at is not None
+        told = customer.field_times()
+        if customer.erased is not None and self.clock < customer.erased + REPEAT:
+            told.append(customer.erased)
         customer.forget()
+        customer.erased = max(event.at, *told) if told else event.at
         # Seen ids are history too; the erasing event's own stays.
         customer.seen = {(event.source, event.id): self.clock} if event.id is not None else {}
 

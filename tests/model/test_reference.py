@@ -850,6 +850,28 @@ class Endings(unittest.TestCase):
         self.assertEqual(shop.brief()[1:], ["+1ms cancelled erased",
                                             "+2ms rejected unknown-customer"])
 
+    def test_what_was_told_before_an_erasure(self) -> None:
+        def erase(shop: Shop, at: int) -> Shop:
+            return shop.event("ecommerce.customer", "CustomerErased", at, {"customerId": "C456"})
+        # again, late, and of that instant; then later
+        shop = erase(Shop(program(channels=touches(60))).healthy().leave(T0, id="a"), T0 + 1)
+        shop.healthy().leave(T0, id="a").leave(T0 + 1).order(T0).leave(T0 + 2)
+        self.assertEqual(shop.brief()[1:], ["+1ms cancelled erased",
+                                            "+2ms rejected unknown-customer"])
+        # up to the latest that was told, also where the erasure is older
+        shop = erase(Shop().healthy(T0 + 5), T0)
+        shop.leave(T0 + 5).leave(T0 + 6)
+        self.assertEqual(shop.brief(), ["+6ms rejected unknown-customer"])
+        # a second erasure does not go behind the first
+        shop = erase(erase(Shop(), T0 + 5), T0)
+        shop.leave(T0 + 5).leave(T0 + 6)
+        self.assertEqual(shop.brief(), ["+6ms rejected unknown-customer"])
+        # for seven days by the clock
+        for after, want in ((7 * DAY - 1, []), (7 * DAY, ["+7d rejected unknown-customer"])):
+            shop = erase(Shop(program(candidateTTLDays=30)), T0)
+            shop.customer(T0 + after, who="other").leave(T0)
+            self.assertEqual(shop.brief(), want)
+
     def test_holdout(self) -> None:
         shop = Shop(program(holdoutPercent=100)).healthy().leave(T0).order(T0 + DAY)
         lines = shop.end()

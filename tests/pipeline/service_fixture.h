@@ -140,9 +140,21 @@ static inline void serving_answer(void *self, uint64_t token, const struct cw_an
     request_close(&asked->made);
 }
 
+static int64_t serving_until; /* all before it was said to be settled */
+static uint32_t serving_early; /* decisions made after that, of a time before it */
+
+static inline void serving_settled(void *self, uint64_t sequence, int64_t until, bool end)
+{
+    (void)self;
+    (void)sequence;
+    (void)end;
+    serving_until = until;
+}
+
 static inline void serving_decide(void *self, const struct cw_decision *decision)
 {
     struct serving_core *core = self;
+    serving_early += decision->at < serving_until;
     cw_decision_write(decision, &core->lines);
 }
 
@@ -277,6 +289,7 @@ static inline struct cw_service_options serving_service(struct serving *s, uint3
         .control = serving_control,
         .dead_letter = serving_letter,
         .counter = serving_counter,
+        .settled = serving_settled,
         .version = "1.2.3",
         .note = options->note,
         .self = core};

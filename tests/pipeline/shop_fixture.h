@@ -50,6 +50,7 @@ struct shop {
     uint32_t cores;
     struct cw_pipeline *pipelines[SHOP_CORES_MAX];
     int64_t clock;
+    int64_t ahead;        /* of the clock: by that much the clocks of events' sources are wrong */
     bool keep;            /* the lines, not only their sum */
     struct cw_text *tape; /* gets each line that is fed and a newline; NULL: nobody wants it */
     struct cw_text lines, line;
@@ -215,7 +216,8 @@ static inline void shop_close(struct shop *shop)
     cw_text_deinit(&shop->line);
 }
 
-/* Decodes a line and runs it where it belongs; the clock is the running maximum, as in a replay. */
+/* Decodes a line and runs it where it belongs; the clock is the running maximum, as in a replay,
+   but for shop->ahead. */
 static inline enum cw_event_type shop_feed(struct shop *shop, const char *text, size_t bytes)
 {
     if (shop->tape != NULL) {
@@ -229,7 +231,8 @@ static inline enum cw_event_type shop_feed(struct shop *shop, const char *text, 
     memset(line + bytes, 0, CW_JSON_PADDING);
     struct cw_event event;
     cw_decode(shop->decoder, (struct cw_view){line, (uint32_t)bytes}, &event);
-    shop->clock = event.time > shop->clock ? event.time : shop->clock;
+    int64_t arrives = event.time - shop->ahead;
+    shop->clock = arrives > shop->clock ? arrives : shop->clock;
     event.clock = shop->clock;
     for (uint32_t i = 0; i < shop->cores; i++) {
         const struct cw_event *copy = cw_event_copy(&event, &shop->arena);

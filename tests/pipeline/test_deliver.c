@@ -225,6 +225,51 @@ Test(deliver, what_nobody_knows_is_tried_again_where_the_provider_collapses)
     close_sound();
 }
 
+/* Its provider asks for so much time that it has forgotten the key by then. */
+static void try_again_after(uint32_t seconds, const char *program)
+{
+    open_with(program, &(struct shop_options){.collapses = {true}});
+    (void)shop_abandon(&shop, 0, "c", "k", 100);
+    shop_advance(&shop, HOUR);
+    shop_result(&shop, 0, CW_POSTED_UNKNOWN, seconds);
+    shop_advance(&shop, HOUR + seconds * INT64_C(1000) + MINUTE);
+}
+
+Test(deliver, what_nobody_knows_is_not_tried_again_once_its_key_may_be_forgotten)
+{
+    try_again_after(69000, PROGRAM("", ""));
+    cr_assert(eq(u64, shop.sends, 2));
+    close_sound();
+    try_again_after(70000, PROGRAM("", ""));
+    cr_assert(eq(u64, shop.sends, 1));
+    cr_assert(eq(u32, shop_count(&shop, "\"outcome\":\"unknown\""), 1));
+    close_sound();
+    try_again_after(70000, PROGRAM(", onUnknown: resend", ""));
+    cr_assert(eq(u64, shop.sends, 2), "who says so means it");
+    close_sound();
+}
+
+/* It may have come through, so it counts; but it is one message, also while it is pending again. */
+Test(deliver, what_nobody_knows_and_is_tried_again_counts_once)
+{
+    open_with(PROGRAM_OF("2", "", "onNewCart: parallel\n"),
+              &(struct shop_options){.collapses = {true, true, true}});
+    (void)shop_abandon(&shop, 0, "c", "k", 100);
+    shop_advance(&shop, HOUR);
+    shop_result(&shop, 0, CW_POSTED_UNKNOWN, 0);
+    cr_assert(shop_check(&shop));
+    (void)shop_abandon(&shop, HOUR + 1, "c", "second", 100);
+    cr_assert(eq(u64, shop.kinds[CW_DECISION_CANDIDATE], 2), "one of two is left");
+    (void)shop_abandon(&shop, HOUR + 2, "c", "third", 100);
+    cr_assert(eq(u32, shop_count(&shop, "\"reason\":\"frequency-cap\""), 1), "and no more");
+    shop_advance(&shop, 2 * HOUR);
+    cr_assert(eq(u64, shop.sends, 2), "it is tried again");
+    shop_result(&shop, 0, CW_POSTED_SENT, 0);
+    (void)shop_abandon(&shop, 2 * HOUR, "c", "third", 100);
+    cr_assert(eq(u32, shop_count(&shop, "\"reason\":\"frequency-cap\""), 2));
+    close_sound();
+}
+
 Test(deliver, a_delivery_is_surer_than_what_the_provider_said)
 {
     open_sending(PROGRAM("", ""));

@@ -161,6 +161,34 @@ Test(doubt, while_sends_are_held_all_else_goes_on)
     close_sound();
 }
 
+/* The clock will leap by all that the wall is ahead, should it be right. */
+Test(doubt, what_came_while_nobody_believes_the_wall_is_remembered_beyond_the_leap)
+{
+    static const char refund[] =
+        "{\"id\":\"r\",\"source\":\"ecommerce.order\",\"detail-type\":\"OrderRefunded\",\"time\":"
+        "\"2026-01-27T12:00:01Z\",\"detail\":{\"customerId\":\"c\",\"orderId\":\"o\",\"amount\":5}"
+        "}";
+
+    open_with(PROGRAM(""));
+    shop.ahead = 8 * DAY;
+    cw_pipeline_doubt_wall(shop.pipelines[0], 8 * DAY);
+    (void)shop_feed(&shop, refund, strlen(refund));
+    cr_assert(eq(u64, shop_fates(&shop)->events[CW_EVENT_FATE_REPEATED], 0));
+    (void)shop_feed(&shop, refund, strlen(refund));
+    cr_assert(eq(u64, shop_fates(&shop)->events[CW_EVENT_FATE_REPEATED], 1));
+    restart();
+    shop.ahead = 0;
+    leap(8 * DAY + 2000);
+    (void)shop_feed(&shop, refund, strlen(refund));
+    cr_assert(eq(u64, shop_fates(&shop)->events[CW_EVENT_FATE_REPEATED], 2),
+              "seconds later by the wall");
+    leap(15 * DAY + 2000);
+    (void)shop_feed(&shop, refund, strlen(refund));
+    cr_assert(eq(u64, shop_fates(&shop)->events[CW_EVENT_FATE_REPEATED], 2),
+              "as long as ever, and no longer");
+    close_sound();
+}
+
 Test(doubt, held_candidates_expire)
 {
     open_with(PROGRAM(""));
@@ -195,8 +223,7 @@ Test(doubt, sends_are_assumed_though_a_candidate_moves_meanwhile)
         shop_customer(&shop, names[i]);
         abandon_much(0, names[i], i == 0 ? 30 : 1);
     }
-    (void)shop_event(&shop, "ecommerce.customer", "CustomerErased", 1,
-                     "\"customerId\":\"gone\"");
+    (void)shop_event(&shop, "ecommerce.customer", "CustomerErased", 1, "\"customerId\":\"gone\"");
     shop_advance(&shop, 2 * HOUR);
     shop_forget(&shop);
     for (uint32_t i = 0; i < 2; i++) {

@@ -374,7 +374,7 @@ static uint32_t traces(struct cw_text *lines, const char *id)
     return count;
 }
 
-Test(persist, of_who_is_erased_only_the_id_of_the_erasing_event_stays)
+Test(persist, of_who_is_erased_only_the_erasing_event_stays_and_until_when)
 {
     const struct cw_links links = {.key = {3, 4}, .base = CW_VIEW("https://l.example")};
     const struct shop_options options = {.yamls = RANDOM_PROGRAMS, .links = &links};
@@ -396,7 +396,8 @@ Test(persist, of_who_is_erased_only_the_id_of_the_erasing_event_stays)
                          "{\"customerId\":\"erasemenow\"}}";
     (void)shop_feed(&shop, erased, strlen(erased));
     dump(&shop, &lines);
-    cr_assert(eq(u32, traces(&lines, "erasemenow"), 2), "an empty row, and the event's id");
+    cr_assert(eq(u32, traces(&lines, "erasemenow"), 3),
+              "an empty row, the event's id, and up to when all is gone");
     cr_assert(eq(u64, cw_table_count(shop.pipelines[0]->messages), 0));
     cr_assert(eq(u64, cw_table_count(shop.pipelines[0]->links), 0));
     shop_advance(&shop, 20 * CW_DAY_MS);
@@ -405,6 +406,37 @@ Test(persist, of_who_is_erased_only_the_id_of_the_erasing_event_stays)
     cr_assert(eq(u32, traces(&lines, "erasemenow"), 0), "when that is forgotten, nothing");
     cr_assert(shop_check(&shop));
     cw_text_deinit(&lines);
+    shop_close(&shop);
+}
+
+/* A repetition, and what comes late: after a start on other cores, too. */
+Test(persist, what_was_told_before_an_erasure_does_not_come_back_after_a_start)
+{
+    struct shop_options options = {.yamls = RANDOM_PROGRAMS, .live = true};
+    struct saved saved = {0};
+    char id[16];
+    cr_assert(shop_open(&shop, &options), "%s", shop.f.fault.text);
+    for (uint32_t i = 0; i < 8; i++) {
+        (void)snprintf(id, sizeof id, "c%u", i);
+        shop_customer(&shop, id);
+        (void)shop_event(&shop, "ecommerce.customer", "CustomerErased", 5, "\"customerId\":\"%s\"",
+                         id);
+    }
+    save(&shop, &saved, 0);
+    shop_stop(&shop);
+    options.cores = 3;
+    cr_assert(restore(&shop, &options, &saved, NULL, NULL), "%s", shop.f.fault.text);
+    for (uint32_t i = 0; i < 8; i++) {
+        (void)snprintf(id, sizeof id, "c%u", i);
+        shop_customer(&shop, id);
+        (void)shop_abandon(&shop, 5, id, "k", 100);
+    }
+    cr_assert(eq(u64, shop.decided, 0), "it changes nothing");
+    cr_assert(eq(u64, fates_of(&shop).events[CW_EVENT_FATE_REPEATED], 16));
+    (void)shop_abandon(&shop, 6, "c0", "k", 100);
+    cr_assert(gt(u64, shop.decided, 0), "what is told later counts");
+    cr_assert(shop_check(&shop));
+    cw_text_deinit(&saved.text);
     shop_close(&shop);
 }
 

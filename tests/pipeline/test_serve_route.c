@@ -269,6 +269,21 @@ Test(serve, programs_are_listed_with_what_was_decided_and_can_be_paused)
     serving_close(&s);
 }
 
+Test(serve, what_is_paused_is_as_of_the_question_like_all_that_waits_for_its_commit)
+{
+    open_with(2);
+    uint32_t before = serving_send(&s, 0, "GET /v1/programs HTTP/1.1", "");
+    cr_assert(eq(int, cw_shard_step(&s.shard[0]), CW_STEP_WORKED)); /* the other is still asked */
+    uint32_t pause = serving_send(&s, 0, "POST /v1/programs/p/pause HTTP/1.1", "");
+    cr_assert(eq(int, cw_shard_step(&s.shard[0]), CW_STEP_WORKED)); /* in memory, not yet kept */
+    serving_run(&s);
+    cr_assert(eq(u16, s.asked[pause].status, 200));
+    cr_assert(eq(u16, s.asked[before].status, 200));
+    cr_assert(eq(int, has(&s.asked[before], "\"paused\":true"), 0), "%s", s.asked[before].body);
+    cr_assert(has(get("/v1/programs"), "\"paused\":true"));
+    serving_close(&s);
+}
+
 Test(serve, what_the_control_plane_answers_is_answered_later)
 {
     open_with(1);

@@ -221,6 +221,26 @@ Test(service, a_leap_comes_before_the_events_of_its_instant_too)
     serving_close(&s);
 }
 
+Test(service, what_is_settled_stays_so_while_a_core_is_behind_with_its_timers)
+{
+    static char text[4096];
+    open_with(1);
+    for (uint32_t i = 0; i < 3000; i++) {
+        char id[16];
+        (void)snprintf(id, sizeof id, "c%u", i);
+        (void)snprintf(text, sizeof text, CUSTOMER("%s"), id, id);
+        (void)serving_ask(&s, EVENTS, text);
+        (void)snprintf(text, sizeof text, CART("%s", "e-%s"), id, id);
+        (void)serving_ask(&s, EVENTS, text);
+    }
+    s.now = SERVING_START + 59 * CW_MINUTE_MS + 30000; /* all due 30 s ago: more than one turn's */
+    (void)serving_send(&s, 0, EVENTS, CUSTOMER("z"));
+    serving_run(&s);
+    cr_assert(eq(u32, serving_count(&s, "\"outcome\":\"sent\""), 3000));
+    cr_assert(eq(u32, serving_early, 0));
+    serving_close(&s);
+}
+
 Test(service, overload_is_told_in_the_callers_own_dialect)
 {
     const struct serving_options options = {.yamls = {PROGRAM}, .shards = 1, .rows_max = 1};

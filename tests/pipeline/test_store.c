@@ -1,4 +1,5 @@
 /* The pipeline's rows under pressure: full tables, long strings, crowds, cleaning, moving rows. */
+#include "pipeline/persist.h"
 #include "pipeline/rows.h"
 #include "tests/pipeline/random_shop.h"
 
@@ -323,6 +324,58 @@ Test(store, erasure_leaves_nothing_but_the_erasing_event)
         (void)shop_event(&shop, "ecommerce.customer", "CustomerErased", at + HOUR + 2,
                          "\"customerId\":\"c\"");
     }
+    shop_close(&shop);
+}
+
+static uint64_t rows_of(enum cw_table_number table)
+{
+    return cw_table_count(cw_pipeline_table(shop.pipelines[0], table));
+}
+
+Test(store, what_was_told_before_an_erasure_does_not_come_back)
+{
+    open_plain(PLAIN(""), 0, 0);
+    shop.ahead = HOUR;
+    (void)shop_event(&shop, "ecommerce.customer", "CustomerUpdated", 2 * HOUR,
+                     "\"customerId\":\"c\",\"phone\":\"+1\"");
+    shop.ahead = 0;
+    (void)shop_event(&shop, "ecommerce.customer", "CustomerErased", HOUR + 1,
+                     "\"customerId\":\"c\"");
+    (void)shop_abandon(&shop, HOUR + 1, "c", "k", 100);
+    (void)shop_abandon(&shop, 2 * HOUR, "c", "k", 100);
+    cr_assert(eq(u64, shop.decided, 0), "what was told reaches to where its source's clock was");
+    cr_assert(eq(u64, shop_fates(&shop)->events[CW_EVENT_FATE_REPEATED], 2));
+    (void)shop_event(&shop, "ecommerce.customer", "CustomerErased", HOUR, "\"customerId\":\"c\"");
+    (void)shop_abandon(&shop, HOUR + 2, "c", "k", 100);
+    cr_assert(eq(u64, shop.decided, 0), "an older erasure takes nothing back of that");
+    (void)shop_abandon(&shop, 2 * HOUR + 1, "c", "k", 100);
+    cr_assert(eq(u64, shop.kinds[CW_DECISION_CANDIDATE], 1), "what is told later counts");
+    cr_assert(shop_check(&shop));
+    (void)shop_event(&shop, "ecommerce.customer", "CustomerErased", 3 * HOUR,
+                     "\"customerId\":\"c\"");
+    shop_advance(&shop, 8 * DAY);
+    cw_pipeline_clean(shop.pipelines[0], UINT32_MAX);
+    cr_assert(eq(u64, rows_of(CW_TABLE_seen), 0), "after a week nothing is left");
+    cr_assert(eq(u64, rows_of(CW_TABLE_customers), 0));
+    cr_assert(shop_check(&shop));
+    shop_close(&shop);
+}
+
+Test(store, an_order_is_remembered_from_its_own_time_where_that_is_ahead)
+{
+    static const char order[] = "\"customerId\":\"c\",\"orderId\":\"o\",\"orderValue\":9";
+    open_plain(PLAIN(""), 0, 0);
+    shop.ahead = 10 * DAY; /* of a clock that is behind by so much */
+    (void)shop_event(&shop, "ecommerce.order", "OrderPlaced", 10 * DAY, order);
+    shop.ahead = 0;
+    (void)shop_event(&shop, "ecommerce.order", "OrderPlaced", 10 * DAY + HOUR, order);
+    cr_assert(eq(u64, shop_fates(&shop)->events[CW_EVENT_FATE_REPEATED], 1));
+    shop.ahead = 200 * DAY;
+    (void)shop_event(&shop, "ecommerce.order", "OrderPlaced", 211 * DAY,
+                     "\"customerId\":\"d\",\"orderId\":\"o\",\"orderValue\":9");
+    shop_advance(&shop, 11 * DAY + 98 * DAY);
+    cw_pipeline_clean(shop.pipelines[0], UINT32_MAX);
+    cr_assert(eq(u64, rows_of(CW_TABLE_seen), 0), "but no clock keeps it for ever");
     shop_close(&shop);
 }
 

@@ -1,4 +1,5 @@
 /* Links in messages and who comes back by them. */
+#include "pipeline/persist.h"
 #include "tests/pipeline/random_shop.h"
 
 #include <criterion/criterion.h>
@@ -37,6 +38,12 @@ static void close_sound(void)
     shop_finish(&shop);
     cr_assert(shop_check(&shop));
     shop_close(&shop);
+}
+
+static void profile(int64_t after, const char *fields)
+{
+    (void)shop_event(&shop, "ecommerce.customer", "CustomerUpdated", after,
+                     "\"customerId\":\"c\",%s", fields);
 }
 
 static char room[CW_LINK_TOKEN_BYTES_MAX];
@@ -156,6 +163,55 @@ Test(visit, who_came_back_can_unsubscribe_again_by_the_same_link)
     close_sound();
 }
 
+/* Whoever asks for no more has seen what the profile said, whatever time its source put on it. */
+Test(visit, an_unsubscription_stands_against_a_profile_of_a_clock_that_is_ahead)
+{
+    for (uint32_t by_link = 0; by_link < 2; by_link++) {
+        open_with(&links, "https://shop.example/k");
+        shop.ahead = 9 * HOUR;
+        profile(10 * HOUR + 1, "\"optedOut\":{\"email\":false,\"sms\":true}");
+        shop.ahead = 0;
+        cr_assert(eq(i64, shop.clock, SHOP_START + HOUR + 1));
+        struct cw_visit visit = visit_to(shop.posts[0].unsubscribe_link, HOUR + 2);
+        if (by_link != 0) {
+            (void)go(&visit);
+        } else {
+            (void)shop_event(&shop, "messaging", "Unsubscribed", HOUR + 2, "\"messageId\":\"%s\"",
+                             shop.posts[0].key);
+        }
+        cr_assert(eq(u32, shop_count(&shop, "\"reason\":\"opted-out\""), 1));
+        profile(9 * HOUR, "\"optedOut\":{\"email\":false}");
+        (void)shop_abandon(&shop, 9 * HOUR, "c", "k2", 100);
+        cr_assert(eq(u32, shop_count(&shop, "\"reason\":\"opted-out\""), 2), "nor does that");
+        profile(11 * HOUR, "\"optedOut\":{\"email\":false}");
+        (void)shop_abandon(&shop, 11 * HOUR, "c", "k3", 100);
+        cr_assert(eq(u64, shop.kinds[CW_DECISION_CANDIDATE], 2), "what is told later counts");
+        close_sound();
+    }
+}
+
+/* Should the wall be right, then the link was used at its time, not days before that. */
+Test(visit, an_unsubscription_is_of_the_walls_time_while_nobody_believes_the_wall)
+{
+    open_with(&links, "https://shop.example/k");
+    profile(HOUR, "\"optedOut\":{\"sms\":true}");
+    cw_pipeline_doubt_wall(shop.pipelines[0], 8 * DAY);
+    struct cw_visit visit = visit_to(shop.posts[0].unsubscribe_link, HOUR + 2);
+    (void)go(&visit);
+    cr_assert(eq(u64, shop.kinds[CW_DECISION_CANCELLED], 1));
+    cw_pipeline_doubt_wall(shop.pipelines[0], 0);
+    cw_pipeline_leap(shop.pipelines[0], SHOP_START + 8 * DAY + HOUR + 3);
+    shop_advance(&shop, 8 * DAY + HOUR + 3);
+    profile(8 * DAY + HOUR + 1, "\"optedOut\":{\"email\":false}");
+    (void)shop_abandon(&shop, 8 * DAY + 2 * HOUR, "c", "k2", 100);
+    cr_assert(eq(u64, shop.kinds[CW_DECISION_CANDIDATE], 1), "an older profile that comes late");
+    cr_assert(eq(u32, shop_count(&shop, "\"reason\":\"opted-out\""), 2));
+    profile(8 * DAY + 3 * HOUR, "\"optedOut\":{\"email\":false}");
+    (void)shop_abandon(&shop, 8 * DAY + 3 * HOUR, "c", "k3", 100);
+    cr_assert(eq(u64, shop.kinds[CW_DECISION_CANDIDATE], 2), "and a newer one");
+    close_sound();
+}
+
 Test(visit, a_long_link_unsubscribes_who_is_not_remembered_any_more)
 {
     open_with(&links, "https://shop.example/k");
@@ -170,7 +226,7 @@ Test(visit, a_long_link_unsubscribes_who_is_not_remembered_any_more)
     visited = go(&visit);
     cr_assert(visited.known);
     cr_assert(eq(int, (int)visited.channel, CW_CHANNEL_EMAIL));
-    shop_customer(&shop, "c");
+    profile(HOUR + 4, "\"email\":\"a@b.example\",\"phone\":\"+1\",\"paymentMethodOnFile\":true");
     (void)shop_abandon(&shop, 2 * HOUR, "c", "k2", 100);
     shop_advance(&shop, 3 * HOUR);
     cr_assert(eq(u32, shop_count(&shop, "\"outcome\":\"skipped\",\"reason\":\"opted-out\""), 1));

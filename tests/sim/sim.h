@@ -161,6 +161,7 @@ struct sim_cart {
 struct sim_customer {
     bool told, erasing, erased_acked;
     uint64_t erasing_turn; /* when the erasure was made */
+    uint32_t erasure;      /* the event that asks for it */
     bool opting_out[CW_CHANNEL_COUNT], opted_out[CW_CHANNEL_COUNT];
     uint32_t carts; /* numbers in use: the latest of them is the one that is filled */
     struct sim_cart cart[SIM_CARTS_MAX];
@@ -471,6 +472,7 @@ void sim_provider_turn(struct sim *sim);
 int64_t sim_provider_next(const struct sim *sim);
 void sim_provider_cut(struct sim *sim, const uint64_t *durable);
 void sim_provider_free(struct sim *sim);
+bool sim_program_resends(const struct sim_message *message); /* `onUnknown: resend` */
 bool sim_provider_resends(const struct sim *sim, const struct sim_message *message);
 
 /* ---- checkers: they end the run where something does not hold ---- */

@@ -85,6 +85,12 @@ void sim_check_delivery(struct sim *sim, const struct sim_message *message,
                  message->key, sim_programs[message->program].id, message->touch, attempt->number,
                  message->doubted ? ": its channel drops what is unknown" : "");
     }
+    /* A provider keeps a key for a day, unless the program says that it does not matter. */
+    if (message->deliveries > 0 && !sim_program_resends(message) &&
+        attempt->now_ms - message->delivered_now >= CW_DAY_MS) {
+        sim_fail(sim, "delivery", "%.36s is delivered again by attempt %u, its key forgotten",
+                 message->key, attempt->number);
+    }
 }
 
 /* 5: nothing is posted for a cart after its acknowledged conversion, by a channel after the

@@ -184,8 +184,9 @@ static void make_erasure(struct sim *sim, uint32_t customer)
     }
     sim->customers[customer].erasing = true;
     sim->customers[customer].erasing_turn = sim->turn;
-    (void)make(sim, CW_EVENT_CUSTOMER_ERASED, customer, sim_base(sim), "\"customerId\":\"c%u\"",
-               customer);
+    const struct sim_event *made = make(sim, CW_EVENT_CUSTOMER_ERASED, customer, sim_base(sim),
+                                        "\"customerId\":\"c%u\"", customer);
+    sim->customers[customer].erasure = made != NULL ? made->number : SIM_EVENTS_MAX;
 }
 
 static void make_message(struct sim *sim)
@@ -243,12 +244,25 @@ static void make_event(struct sim *sim)
     }
 }
 
+/* The id of what was told of somebody who is erased is forgotten with them. For a week from then
+   the erasure is known, and as long as it is, nothing of before comes back. */
+static bool is_gone(const struct sim *sim, const struct sim_event *event)
+{
+    const struct sim_customer *of = &sim->customers[event->customer];
+    if (!of->erasing || event->type == CW_EVENT_INVENTORY_CHANGED ||
+        event->type == CW_EVENT_CUSTOMER_ERASED) {
+        return false;
+    }
+    const struct sim_event *erasure =
+        of->erasure < SIM_EVENTS_MAX ? &sim->events[of->erasure] : NULL;
+    return erasure == NULL || erasure->state != SIM_EVENT_ACKED ||
+           sim->engine_ms >= erasure->time + CW_WEEK_MS - CW_DAY_MS / 24;
+}
+
 bool sim_client_known(const struct sim *sim, const struct sim_event *event)
 {
     bool by_message = event->type >= CW_EVENT_DELIVERED && event->type <= CW_EVENT_UNSUBSCRIBED;
-    bool gone = sim->customers[event->customer].erasing &&
-                event->type != CW_EVENT_INVENTORY_CHANGED &&
-                event->type != CW_EVENT_CUSTOMER_ERASED;
+    bool gone = is_gone(sim, event);
     return event->state == SIM_EVENT_ACKED && !by_message && !gone &&
            sim->engine_ms - event->first_sent < CW_WEEK_MS - CW_DAY_MS / 24;
 }

@@ -50,6 +50,12 @@ static void read_facts(struct sim_message *message, const struct cw_post *post)
     CW_ASSERT(message->customer < SIM_CUSTOMERS_MAX && message->cart < SIM_CARTS_MAX);
 }
 
+bool sim_program_resends(const struct sim_message *message)
+{
+    return sim_programs[message->program].touch[message->touch - 1].on_unknown ==
+           CW_ON_UNKNOWN_RESEND;
+}
+
 bool sim_provider_resends(const struct sim *sim, const struct sim_message *message)
 {
     int8_t says = sim_programs[message->program].touch[message->touch - 1].on_unknown;
