@@ -344,7 +344,7 @@ static cw_err open_core(struct cw_engine *engine, uint32_t index, const struct c
     atomic_store(&core->current, engine->bundle);
     struct cw_server_options server = {.listeners = listeners,
                                        .listener_count = engine->live->listener_count,
-                                       .limits = engine->live->limits,
+                                       .limits = engine->limits,
                                        .credentials = engine->credentials,
                                        .core = index,
                                        .loop = engine->live->loop};
@@ -510,6 +510,7 @@ int cw_engine_open(struct cw_engine **engine, const struct cw_engine_options *op
                                               .programs = options->programs,
                                               .program_count = options->program_count};
     cw_err err = cw_bundle_open(&made->bundle, &sources, made->count, NULL, &fault);
+    err = err == CW_ERR_OK ? cw_engine_bound_files(made, &fault) : err;
     if (err == CW_ERR_OK) {
         err = open_parts(made, &fault);
     }
@@ -776,5 +777,6 @@ void cw_engine_remarks(const struct cw_engine *engine, FILE *to)
     if (engine->credentials == NULL) {
         (void)fputs("  no credentials are configured: whoever reaches a socket may do all\n", to);
     }
+    cw_engine_files_say(engine, to);
     cw_engine_say_state(engine, to);
 }

@@ -17,6 +17,10 @@
 #include "core/time.h"
 #include "tools/engine_priv.h"
 
+/* How far ahead of the engine's clock an event may be while the wall clock is behind it: a machine
+   whose clock has no battery was off for no longer, or its carts are over. */
+#define BEHIND_MS_MAX (INT64_C(35) * 86400000)
+
 /* ---- for people ---- */
 
 struct span {
@@ -102,12 +106,20 @@ void cw_engine_clock_say(const struct cw_engine *engine, FILE *to)
 
 /* ---- on a core ---- */
 
+/* A wall clock that is behind the engine's is wrong, or the engine's is: how late it is nobody
+   knows. */
 int64_t cw_engine_clock_latest_ms(void *self)
 {
     struct cw_core *core = self;
     int64_t now = cw_engine_now_ms(core);
-    return core->engine->clock.guarded && core->clock.suspect ? now + core->clock.ahead_ns / 1000000
-                                                              : now;
+    if (!core->engine->clock.guarded) {
+        return now;
+    }
+    int64_t ahead = core->clock.ahead_ns / 1000000;
+    if (ahead < -CW_CLOCK_STEP_MS) {
+        return now + BEHIND_MS_MAX;
+    }
+    return core->clock.suspect ? now + ahead : now;
 }
 
 void cw_engine_clock_turn(struct cw_core *core)
@@ -123,8 +135,10 @@ void cw_engine_clock_turn(struct cw_core *core)
     }
     (void)cw_clock_now_ms(&core->clock);
     atomic_store_explicit(&core->clock_suspect, core->clock.suspect, memory_order_release);
-    cw_server_doubt_wall(core->server, core->clock.suspect ? core->clock.ahead_ns / 1000000 : 0);
+    int64_t ahead = core->clock.suspect ? core->clock.ahead_ns / 1000000 : 0;
     struct cw_pipeline *pipeline = cw_service_pipeline(core->service);
+    cw_server_doubt_wall(core->server, ahead);
+    cw_pipeline_doubt_wall(pipeline, ahead > 0 ? ahead : 0);
     uint32_t held = cw_pipeline_sends_held(pipeline);
     uint32_t now = core->clock.suspect ? held | CW_HOLD_CLOCK : held & ~(uint32_t)CW_HOLD_CLOCK;
     bool lifts = (held & ~now) != 0;
@@ -195,12 +209,13 @@ static void tell_suspect(struct cw_engine *engine)
     }
 }
 
-/* For the next start: not while a task may write the manifest as well. */
+/* For the next start. Not while sends are let go of, which writes the manifest as well; a snapshot
+   has a copy of it. */
 static void keep(struct cw_engine *engine)
 {
     struct cw_engine_clock *clock = &engine->clock;
     struct cw_fault fault;
-    if (engine->durable == NULL || engine->task.running) {
+    if (engine->durable == NULL || (engine->task.running && engine->task.kind == CW_TASK_RESUME)) {
         return;
     }
     uint32_t held = cw_durable_manifest(engine->durable)->held;

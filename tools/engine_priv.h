@@ -76,6 +76,7 @@ struct cw_task {
     int64_t trusted_ms;         /* the wall clock's time that it confirmed; CW_TIME_NONE: nothing */
     int64_t trusted_ns;         /* and where the wall clock stood */
     char file[4096];
+    struct cw_manifest manifest; /* SNAPSHOT: as it began */
     struct cw_program_file programs[CW_PROGRAMS_MAX]; /* SNAPSHOT: as they run; own copies */
     uint32_t program_count;
     cw_err err;
@@ -159,6 +160,7 @@ struct cw_engine {
     struct cw_engine_options options;
     const struct cw_engine_live *live;
     uint32_t count;
+    struct cw_server_limits limits; /* as configured, or as many connections as files allow */
     struct cw_core *cores;
     struct cw_shard *shards;
     struct cw_runtime runtime;
@@ -240,6 +242,11 @@ void cw_engine_task_turn(struct cw_core *core);
 bool cw_engine_task_assumes(const struct cw_core *core);
 /* Waits for what is at work, which gives up. */
 void cw_engine_task_close(struct cw_engine *engine);
+
+/* engine_files.c */
+/* Raises the limit of open files, and bounds engine->limits by it; CW_ERR_INVALID: too small. */
+CW_MUST_USE cw_err cw_engine_bound_files(struct cw_engine *engine, struct cw_fault *fault);
+void cw_engine_files_say(const struct cw_engine *engine, FILE *to); /* where it bounds something */
 
 /* engine_clock.c */
 /* At a start, once the state is read: the time at which the engine begins; `mark` is the latest one

@@ -26,6 +26,14 @@ enum {
 #define SEAL_AFTER_NS UINT64_C(1000000000)
 #define MARK_AFTER_NS UINT64_C(3600000000000) /* the clock into a resting log: engine_clock.c */
 
+/* Often enough that a crash of an engine at rest looks like no downtime that holds its sends. */
+static uint64_t mark_after_ns(const struct cw_core *core)
+{
+    uint64_t most = core->engine->live->downtime_ms_max;
+    uint64_t quarter = (most > CW_CLOCK_STEP_MS ? most : CW_CLOCK_STEP_MS) / 4;
+    return quarter < MARK_AFTER_NS / 1000000 ? quarter * 1000000 : MARK_AFTER_NS;
+}
+
 /* What is settled later is settled as well, so most calls need not hand anything on. */
 static void tell_settled(struct cw_core *core)
 {
@@ -141,7 +149,7 @@ void cw_engine_look_after_state(struct cw_core *core)
             cw_pipeline_note_counters(cw_service_pipeline(core->service));
             cw_store_idle(core->store); /* unless these are to be written first */
         }
-        if (now_ns - core->marked_ns > MARK_AFTER_NS) {
+        if (now_ns - core->marked_ns > mark_after_ns(core)) {
             core->marked_ns = now_ns;
             cw_pipeline_note(cw_service_pipeline(core->service)); /* the clock alone changed */
         }

@@ -180,7 +180,7 @@ static cw_err take_snapshot(struct cw_engine *engine, struct cw_fault *fault)
             images[i] = engine->cores[i].task.image;
         }
         const struct cw_archive_source source = {.state = engine->live->state,
-                                                 .manifest = *cw_durable_manifest(engine->durable),
+                                                 .manifest = task->manifest,
                                                  .images = images,
                                                  .programs = task->programs,
                                                  .program_count = task->program_count,
@@ -261,6 +261,7 @@ static bool begin(struct cw_engine *engine, enum cw_task_kind kind)
     struct cw_task *task = &engine->task;
     if (kind == CW_TASK_SNAPSHOT) {
         copy_programs(engine);
+        task->manifest = *cw_durable_manifest(engine->durable); /* its hold may change */
     }
     task->kind = kind;
     task->bytes = 0;

@@ -7,7 +7,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -175,16 +174,6 @@ static int override(struct run *run)
     return CW_EXIT_OK;
 }
 
-/* Every connection is a descriptor: as many as the system lets us have. */
-static void raise_descriptors(void)
-{
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
-        limit.rlim_cur = limit.rlim_max;
-        (void)setrlimit(RLIMIT_NOFILE, &limit);
-    }
-}
-
 /* SIGHUP, SIGTERM and SIGINT as a descriptor; in all threads to come they are blocked. */
 static int open_signals(void)
 {
@@ -315,7 +304,6 @@ static int run_engine(struct run *run)
             return CW_EXIT_FAILURE;
         }
     }
-    raise_descriptors();
     if (run->file.live.memory != NULL) {
         guard_memory(run->file.live.memory);
     }

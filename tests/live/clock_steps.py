@@ -1,11 +1,14 @@
 #!/usr/bin/env python3
 """A wall clock that jumps, under a real engine: ahead while it runs and over a restart (sends are
 held and time goes on at the machine's own pace, until the wall comes back, the kernel says that it
-is synchronised, or an operator resumes), and back (time goes on from where it was). The engine's
+is synchronised, or an operator resumes), and back (time goes on from where it was). What comes
+meanwhile holds once the time is known, and no end of the engine forgets the jump. The engine's
 wall clock is moved by clock_shim.c, which is preloaded; the machine's is left alone."""
 import calendar
+import email
 import json
 import os
+import re
 import shutil
 import signal
 import struct
@@ -18,6 +21,15 @@ import engine
 sms = engine.sms
 HERE = os.path.dirname(os.path.abspath(__file__))
 SECOND, MINUTE, HOUR, DAY = 1000, 60000, 3600000, 86400000
+MAIL = """programId: mail
+eventSources:
+  - config: {eventPattern: {source: [ecommerce.cart], detail-type: [CartAbandoned]}}
+filterChain:
+  - {type: trust, parameters: {requirePaymentMethod: false}}
+  - {type: eligibility}
+channels:
+  - {type: email, config: {delayMinutes: 60, templateId: cart-recovery-v3, subject: Hi}}
+"""
 LOOKS = 70  # seconds within which what was held looks again
 
 
@@ -31,10 +43,12 @@ class Wall:
                         os.path.join(HERE, "clock_shim.c")], check=True)
         self.set(0)
 
-    def set(self, ahead_ms, synchronised=False):
+    def set(self, ahead_ms, synchronised=False, passed_ms=0, hangs=False):
+        """How far it is ahead; how much time has passed on all clocks; that snapshots hang."""
         fresh = not os.path.exists(self.path)
         with open(self.path, "wb" if fresh else "r+b") as file:  # the mapping stays
-            file.write(struct.pack("<qq", int(ahead_ms) * 1000000, int(synchronised)))
+            file.write(struct.pack("<qqqq", int(ahead_ms) * 1000000, int(synchronised),
+                                   int(passed_ms) * 1000000, int(hangs)))
 
     def engine(self, program, state, *options, config=None):
         return engine.Engine(*options, programs=[program], state=state, config=config, cores=2,
@@ -81,9 +95,9 @@ def said(live, words):
 
 
 def kept(state):
-    """True when the state itself says that the clock is suspect."""
+    """True when the state itself says that the clock is suspect; manifest.new says nothing yet."""
     return any("clock_suspect" in content(os.path.join(state, name)) for name in os.listdir(state)
-               if name.startswith("manifest"))
+               if name.startswith("manifest") and not name.endswith(".new"))
 
 
 def content(path):
@@ -237,6 +251,121 @@ def downtime(results, wall, program, folder):
         results.equal(live.stop(), 0, "it stops in order")
 
 
+def unsubscribe_path(live):
+    """Of the first message that went out, which is waited for."""
+    engine.until(lambda: any(name.endswith(".eml") for name in live.outbox()))
+    name = next(name for name in live.outbox() if name.endswith(".eml"))
+    link = email.message_from_bytes(live.outbox_text(name))["List-Unsubscribe"]
+    return re.search(r"https?://[^/]*([^>\s]*)", link).group(1)
+
+
+def doubted(results, wall, _, folder):
+    """What happens while nobody believes a wall that is right is of the wall's time: it holds when
+    the clock leaps to there."""
+    program, state = os.path.join(folder, "mail.yaml"), os.path.join(folder, "doubted")
+    with open(program, "w", encoding="utf-8") as file:
+        file.write(MAIL)
+    wall.set(0)
+    with wall.engine(program, state) as live:
+        put(results, live, "ada", soon(1), "a cart")
+        path = unsubscribe_path(live)
+        results.equal(live.stop(), 0, "it stops in order")
+    wall.set(8 * DAY)
+    with wall.engine(program, state) as live:
+        results.equal(held(live), ["clock_suspect"], "eight days off are not believed")
+        now = base() + 8 * DAY
+        put(results, live, "ada", now - 2 * SECOND, "a cart of that time")
+        put(results, live, "bob", now, "and somebody else's")
+        status, _, _ = live.request("POST", path, "List-Unsubscribe=One-Click",
+                                    {"content-type": "application/x-www-form-urlencoded"})
+        results.equal(status, 200, "she unsubscribes by the link of a message")
+        cancelled = engine.until(lambda: [line for line in live.decisions()
+                                          if line.get("reason") == "opted-out"], 10)
+        results.equal([line["kind"] for line in cancelled], ["cancelled"], "which ends the cart's")
+        live.request("POST", "/v1/resume")
+        results.check(engine.until(lambda: "sends" not in health(live)), "resumed", live.words)
+        near(results, clock(live), 8 * DAY, "the clock leaps to the wall's time")
+        answer = put(results, live, "bob", now, "what was told is told again")
+        results.equal(answer["duplicate"], 2, "and is known beyond the leap")
+        live.post_events([engine.profile("ada", now - SECOND, optedOut=False),
+                          engine.abandoned("ada", "another", base() + 8 * DAY)])
+        refused = engine.until(lambda: [line for line in live.decisions()
+                                        if line["kind"] == "rejected"], 10)
+        results.equal([line["reason"] for line in refused], ["opted-out"],
+                      "an older profile that comes late does not take the unsubscription back")
+        results.equal(live.stop(), 0, "it stops in order")
+
+
+def during_snapshot(results, wall, program, folder):
+    """A snapshot may take long, and a jump meanwhile is noted for the next start all the same."""
+    for how, code in ((signal.SIGKILL, -signal.SIGKILL), (signal.SIGTERM, 0)):
+        name, state = f"signal {how:d}", os.path.join(folder, f"snapshot-{how:d}")
+        wall.set(0)
+        with wall.engine(program, state) as live:
+            put(results, live, "later", base(), f"{name}: a cart")
+            wall.set(0, hangs=True)
+            results.equal(live.request("POST", "/v1/snapshot")[0], 202, f"{name}: it takes long")
+            wall.set(DAY, hangs=True)
+            results.check(engine.until(lambda: held(live) == ["clock_suspect"], 5), f"{name}: held")
+            results.check(engine.until(lambda: kept(state), 5), f"{name}: and noted", live.words)
+            live.process.send_signal(how)
+            time.sleep(0.5)  # a stop waits for what is written
+            wall.set(DAY)
+            live.process.wait(30)
+            results.equal(live.stop(), code, f"{name}: it ends")
+        with wall.engine(program, state) as live:
+            results.equal(held(live), ["clock_suspect"], f"{name}: and is held after a start")
+            near(results, clock(live), 0, f"{name}: time goes on where it was", 30 * SECOND)
+            results.equal(live.stop(), 0, f"{name}: it stops in order")
+
+
+def behind(results, wall, program, folder):
+    """A machine that comes up without the time, until it is told: its engine goes on from its mark,
+    and how long it was off nobody knows. What is told meanwhile must not be lost."""
+    state = os.path.join(folder, "behind")
+    wall.set(0)
+    with wall.engine(program, state) as live:
+        put(results, live, "bob", base(), "a cart")
+        results.equal(live.stop(), 0, "it stops in order")
+    wall.set(-365 * DAY)
+    with wall.engine(program, state) as live:
+        near(results, clock(live), 0, "time goes on from the mark", 30 * SECOND)
+        order = engine.ordered("bob", "now", base() + 2 * DAY)
+        for event, wanted in ((order, (1, 0)),
+                              (engine.ordered("bob", "near", base() + 34 * DAY), (1, 0)),
+                              (engine.ordered("bob", "far", base() + 37 * DAY), (0, 1))):
+            _, answer = live.post_events([event])
+            results.equal((answer["accepted"], len(answer["rejected"])), wanted,
+                          "orders are taken of the weeks that it may have been off for")
+        wall.set(-2 * MINUTE)
+        engine.until(lambda: live.metrics()["cartwheel_clock_behind_ms"] < 3 * MINUTE, 5)
+        _, answer = live.post_events([engine.ordered("bob", "early", base() + 2 * DAY)])
+        results.equal(len(answer["rejected"]), 1, "a wall that is right, more or less, bounds them")
+        wall.set(2 * DAY, synchronised=True)
+        engine.until(lambda: clock(live) > DAY, 5)
+        _, answer = live.post_events([order])
+        results.equal(answer["duplicate"], 1, "and one that was taken is there when the time is")
+        results.equal(live.stop(), 0, "it stops in order")
+
+
+def rested(results, wall, program, folder):
+    """An engine at rest notes the time often enough that its end, an instant ago, looks like no
+    downtime that is not trusted."""
+    state, config = os.path.join(folder, "rested"), "maxTrustedDowntime: 30m\n"
+    wall.set(0)
+    with wall.engine(program, state, config=config) as live:
+        put(results, live, "later", base() + HOUR, "a cart")
+        time.sleep(2)  # what it brought about is written
+        wall.set(0, passed_ms=29 * MINUTE)
+        time.sleep(3)
+        live.stop(signal.SIGKILL)
+    wall.set(0, passed_ms=54 * MINUTE)
+    with wall.engine(program, state, config=config) as live:
+        results.check("sends" not in health(live), "25 minutes off are trusted", live.words)
+        near(results, clock(live), 54 * MINUTE, "the wall is right", 30 * SECOND)
+        results.equal(live.stop(), 0, "it stops in order")
+
+
 def other_clocks(results, wall, program, folder):
     """Where the wall is not the engine's clock, nothing of this applies."""
     for mode in ("event", "3600x"):
@@ -282,7 +411,8 @@ def main():
     engine.write_kept(program, 60, engine.DROPS)
     try:
         wall = Wall(folder)
-        for part in (come_back, confirmed, crashed, downtime, other_clocks, unkept):
+        for part in (come_back, confirmed, crashed, downtime, doubted, during_snapshot, behind,
+                     rested, other_clocks, unkept):
             part(results, wall, program, folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -5,13 +5,15 @@ import json
 import logging
 import os
 import re
+import socket
 import statistics
+import subprocess
 import sys
 import time
 
 import engine
-from deliver_peers import (BASE, CLOSE, BlackHole, Hook, Live, Mailbox, ScriptedSmtp, instant,
-                           parsed, program, touch, verified)
+from deliver_peers import (BASE, CLOSE, BlackHole, Hook, Live, Mailbox, ScriptedSmtp, Server,
+                           instant, parsed, program, touch, verified)
 
 until = engine.until
 results = engine.Results()
@@ -338,6 +340,36 @@ def slow_peers():
     slow.close()
 
 
+def answers_without_end():
+    """A mail server that goes on with the lines of one answer as fast as they are read: messages of
+    another channel go out, its own may be tried again, and the engine stops when it is told to."""
+    read = []
+
+    def flood(connection, number):
+        stream = connection.makefile("rb")
+        for words in (b"220 hi\r\n", b"250 hi\r\n"):
+            connection.sendall(words)
+            stream.readline()
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8 << 20)
+        read.append(number)
+        subprocess.run(["yes", "250-"], stdout=connection,  # there is always more to read
+                       stderr=subprocess.DEVNULL, check=False)
+
+    server, hook = Server(flood), Hook()
+    two = program(touch("email", 10), touch("sms", 20))
+    with Live(two, email=server.port, sms=hook.port, clock=600,
+              email_row={"concurrency": 1, "timeoutSeconds": 2}) as cartwheel:
+        cartwheel.leave("ada")
+        results.check(until(lambda: read), "the answer to MAIL begins")
+        cartwheel.leave("bob")
+        results.check(until(lambda: len(hook.requests) >= 2, 10), "SMS go out beside it")
+        mails = [until(lambda n=n: cartwheel.outcomes(n, "email"), 10)[:1] for n in ("ada", "bob")]
+        results.equal(mails, [[("deferred", "provider")]] * 2, "its own may be tried again")
+        ended(cartwheel, "answers without end")
+    server.close()
+    hook.close()
+
+
 def outage():
     """A mail server that is down for hours costs no message: what never left is no failure."""
     ready = ScriptedSmtp()
@@ -464,7 +496,8 @@ def main():
     logging.disable()
     only = sys.argv[2:]
     for part in (way_back, hostile_fields, webhooks, dropped_or_resent, smtp_answers, slow_peers,
-                 outage, rates, pause, cancelled_in_the_middle, stopped_in_the_middle):
+                 answers_without_end, outage, rates, pause, cancelled_in_the_middle,
+                 stopped_in_the_middle):
         if only and part.__name__ not in only:
             continue
         began = time.monotonic()

@@ -83,6 +83,45 @@ def cut_short(results, cores, cores_after, how=signal.SIGKILL, config=None):
                           f"{name}: nothing is pending")
 
 
+def told_again(results, folder):
+    """What was told before the erasure is delivered once more, or late: nothing of it comes back,
+    also after a kill and on other cores. What is told later counts."""
+    program, state = os.path.join(folder, "kept.yaml"), os.path.join(folder, "again")
+    engine.write_kept(program, 60, engine.DROPS)
+    names = [f"again-{number}" for number in range(6)]
+
+    def refused_again(live, when):
+        """Were a cart taken, its message would go at once: it was due before."""
+        late = [engine.abandoned(name, when, left + 1) for name in names]
+        for what, events in (("first", first), ("late", late), ("first", first)):
+            status, answer = live.post_events(events)
+            results.equal((status, answer["accepted"], answer["duplicate"]),
+                          (200, 0, len(events)), f"{when}: {what} events are repetitions")
+        found = {live.get(f"/v1/candidates/{name}:kept")[0] for name in names}
+        results.equal(found, {404}, f"{when}: no candidate is made")
+
+    with engine.Engine(programs=[program], cores=2, state=state) as live:
+        left = int(time.time() * 1000) - 3600000 + 2000
+        first = [event for name in names for event in (
+            engine.profile(name, left - 1000), engine.abandoned(name, "c", left))]
+        live.post_events(first)
+        results.equal(engine.until(lambda: engine.sms(state) == names), True, "all are sent")
+        status, answer = live.post_events([erased(name, "gone-" + name, int(time.time() * 1000))
+                                           for name in names])
+        results.equal((status, answer["accepted"]), (200, len(names)), "all are erased")
+        refused_again(live, "erased")
+        live.stop(signal.SIGKILL)
+    with engine.Engine(programs=[program], cores=3, state=state) as live:
+        refused_again(live, "killed")
+        later = int(time.time() * 1000)
+        status, answer = live.post_events([event for name in names for event in (
+            engine.profile(name, later), engine.abandoned(name, "c", later))])
+        results.equal((status, answer["accepted"]), (200, 2 * len(names)), "later ones count")
+        found = {live.get(f"/v1/candidates/{name}:kept")[0] for name in names}
+        results.equal(found, {200}, "and make candidates, as if there had been none")
+        results.equal(engine.sms(state), names, "nobody got a second message")
+
+
 def main():
     results = engine.Results()
     now = int(time.time() * 1000)
@@ -135,6 +174,8 @@ def main():
     cut_short(results, 1, 3)
     with tempfile.TemporaryDirectory(dir="/dev/shm") as memory:
         cut_short(results, 2, 2, signal.SIGTERM, f"memory: {memory}/tables\n")
+    with tempfile.TemporaryDirectory() as folder:
+        told_again(results, folder)
     results.finish()
 
 

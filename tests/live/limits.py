@@ -1,8 +1,12 @@
 #!/usr/bin/env python3
 """Limits of connections and of patience: each is met on purpose, told to the caller, and counted
 under its name; whoever keeps to them is served meanwhile. Only counts and answers are asserted."""
+import http.client
 import json
+import os
+import resource
 import select
+import shutil
 import socket
 import sys
 import threading
@@ -255,6 +259,90 @@ def beside_silent(results):
             caller.close()
 
 
+# ---- fewer descriptors than callers ----
+
+def with_files(count):
+    """What limits the engine to so many open files."""
+    def limit():
+        resource.setrlimit(resource.RLIMIT_NOFILE, (count, count))
+    return limit
+
+
+def few_files(results):
+    """A crowd cannot take the descriptor that the log's next file needs, without which the engine
+    would end: there are fewer connections then."""
+    with engine.Engine(programs=[engine.PROGRAM], cores=1, before=with_files(700)) as cartwheel:
+        results.check(any("the limit of open files leaves no more" in w for w in cartwheel.words),
+                      "fewer connections: it says so", cartwheel.words)
+        healthy = http.client.HTTPConnection("127.0.0.1", cartwheel.port(), timeout=60)
+        healthy.connect()
+        crowd = [attacks.dial(cartwheel) for _ in range(750)]
+        engine.until(lambda: crowd[-1] in select.select(crowd, [], [], 0)[0], 5)
+        kept = len(os.listdir(f"/proc/{cartwheel.process.pid}/fd"))
+        results.check(kept < 700, "descriptors are left", kept)
+        at, fields = int(time.time() * 1000), {"name": "x" * 250, "pushToken": "z" * 250}
+        for part in range(26):  # more than a file of the log holds
+            lines = [engine.profile(f"c{part}-{i}", at, email="y" * 180 + "@example.com", **fields)
+                     for i in range(800)]
+            body = "".join(json.dumps(line) + "\n" for line in lines)
+            try:
+                healthy.request("POST", "/v1/events", body,
+                                {"content-type": "application/x-ndjson"})
+                answer = healthy.getresponse()
+                told = answer.status, json.loads(answer.read())["accepted"]
+            except OSError as error:
+                told = repr(error)
+            results.equal(told, (200, 800), f"events beside the crowd, part {part}")
+            if told != (200, 800):
+                break
+        for caller in crowd:
+            caller.close()
+        healthy.close()
+        results.equal(cartwheel.stop(), 0, "stops cleanly")
+
+    refused = engine.Engine(programs=[engine.PROGRAM], cores=1, before=with_files(100))
+    refused.ready.wait(60)
+    said = "\n".join(refused.words)
+    results.equal(refused.stop(), 2, "with 100 files it does not start")
+    results.check("the limit of open files is 100" in said and "ulimit -n" in said, "and says why",
+                  said)
+    results.check(not os.path.exists(refused.state), "nothing was made")
+    shutil.rmtree(refused.folder, ignore_errors=True)
+
+
+# ---- whoever asks again and again ----
+
+def sanitized():
+    with open(engine.binary(), "rb") as file:
+        found = file.read()
+    return b"__asan_init" in found or b"__tsan_init" in found
+
+
+def resident(process):
+    """MiB."""
+    with open(f"/proc/{process.pid}/status", encoding="ascii") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("VmRSS")) / 1024
+
+
+def asked_often(results):
+    """Metrics of an engine at rest, asked for often, leave nothing behind in its memory."""
+    if sanitized():
+        print("SKIPPED: memory that sanitizers keep back cannot be told from what is lost")
+        return
+    with engine.Engine(programs=[engine.PROGRAM], cores=1) as cartwheel:
+        caller = http.client.HTTPConnection("127.0.0.1", cartwheel.port(), timeout=30)
+        first, asked = 0.0, 2500
+        for number in range(asked):
+            caller.request("GET", "/metrics")
+            caller.getresponse().read()
+            if number == 100:
+                first = resident(cartwheel.process)
+        grown = resident(cartwheel.process) - first
+        results.check(grown < 30, f"metrics, {asked} times: memory stays as it is", f"{grown} MiB")
+        caller.close()
+        results.equal(cartwheel.stop(), 0, "stops cleanly")
+
+
 def main():
     results = engine.Results()
     slow_bodies(results)
@@ -263,6 +351,8 @@ def main():
                    attacks.dial)
     other_addresses(results)
     beside_silent(results)
+    few_files(results)
+    asked_often(results)
     if has_ipv6():
         ipv6(results)
     else:
