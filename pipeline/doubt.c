@@ -77,9 +77,32 @@ static void assume(struct cw_pipeline *p, struct cw_customer *customer, cw_row r
     }
 }
 
+void cw_doubt_planned(struct cw_pipeline *p, int64_t due)
+{
+    p->assumes_again = p->assumes_again || due < p->assumes_until;
+}
+
+/* A walk, another one where meanwhile a touch was planned that may have been sent, and then until
+   the timers that are overdue have fired: a session that ended before makes such a candidate. */
 bool cw_pipeline_assume_sent(struct cw_pipeline *p, int64_t until, uint32_t most)
 {
-    return walk(p, most, assume, until);
+    p->assumes_until = until;
+    if (p->assumed_at == CW_TIME_NONE) {
+        if (!walk(p, most, assume, until)) {
+            return false;
+        }
+        p->assumed_at = p->now;
+    }
+    if (p->assumes_again) {
+        p->assumes_again = false;
+        p->assumed_at = CW_TIME_NONE;
+        return false;
+    }
+    if (p->options.live && cw_wheel_present(p->wheel) <= p->assumed_at + 1) {
+        return false;
+    }
+    p->assumes_until = p->assumed_at = CW_TIME_NONE;
+    return true;
 }
 
 void cw_pipeline_hold_sends(struct cw_pipeline *p, uint32_t reasons)

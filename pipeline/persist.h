@@ -155,7 +155,8 @@ void cw_pipeline_leap(struct cw_pipeline *pipeline, int64_t now);
  * Of touches that are pending and were due before `until` (those that a hold or a pause put off:
  * planned before it) nobody knows whether they went out: each counts as sent at that time, and
  * becomes what an UNKNOWN of its channel makes of it. Visits at most so many candidates; true when
- * it is through. No row may be loaded, and no other walk be begun, before that.
+ * it is through, which it is only once time has passed: what is overdue may make candidates whose
+ * touches are such, too. No row may be loaded, and no other walk be begun, before that.
  */
 CW_MUST_USE bool cw_pipeline_assume_sent(struct cw_pipeline *pipeline, int64_t until,
                                          uint32_t most);

@@ -133,6 +133,7 @@ cw_err cw_pipeline_open(struct cw_pipeline **pipeline, const struct cw_pipeline_
         p->options.names = &cw_event_names_default;
     }
     p->now = options->start_ms;
+    p->assumes_until = p->assumed_at = CW_TIME_NONE;
     cw_programs_install(p, options->programs);
     err = open_parts(p, fault);
     if (err != CW_ERR_OK) {

@@ -127,6 +127,9 @@ struct cw_pipeline {
     void (*doubt_visit)(struct cw_pipeline *, struct cw_customer *, cw_row, int64_t);
     int64_t doubt_with;
     uint64_t doubt_cursor;
+    int64_t assumes_until; /* what was due before may have been sent; CW_TIME_NONE: nobody asks */
+    int64_t assumed_at;    /* when all candidates were asked; CW_TIME_NONE: not yet */
+    bool assumes_again;    /* something was planned since that may have been sent */
 };
 
 /* A customer under work: the row and its struct, which moves when its tail grows. */
@@ -453,6 +456,8 @@ void cw_touch_fire(struct cw_pipeline *p, struct cw_customer *customer, cw_row r
 
 /* doubt.c: before a candidate's row may move: a walk goes by places, and must not miss it. */
 void cw_doubt_visit(struct cw_pipeline *p, struct cw_customer *customer, cw_row row);
+/* A touch is planned for then. */
+void cw_doubt_planned(struct cw_pipeline *p, int64_t due);
 
 /* A touch that may have been sent at that time counts as claimed then: it is SENDING. */
 void cw_touch_assume(struct cw_pipeline *p, struct cw_customer *customer, cw_row row,

@@ -166,7 +166,7 @@ void cw_profile_opt_out(struct cw_pipeline *p, struct cw_customer *customer,
 {
     enum cw_profile_field field =
         (enum cw_profile_field)(CW_PROFILE_OPT_OUT_EMAIL + (uint32_t)channel);
-    /* What a shop told by a clock that is ahead is no later than what somebody asks for now. */
+    /* A time that is still to come is of a clock that is ahead: what it told was told before. */
     int64_t told = customer->at->field_time[field];
     bool ahead = told != CW_TIME_NONE && told > p->now;
     if (ahead || stands(customer->at, field, time)) {

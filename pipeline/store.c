@@ -342,13 +342,18 @@ bool cw_seen_before(struct cw_pipeline *p, struct cw_customer *customer, char ki
     return false;
 }
 
+static uint32_t erasure_key(const struct cw_customer *customer, char key[CW_KEY_BYTES])
+{
+    return cw_seen_key('x', customer->id, CW_VIEW(""), CW_VIEW(""), key);
+}
+
 int64_t cw_erased_until(const struct cw_pipeline *p, const struct cw_customer *customer)
 {
     char key[CW_KEY_BYTES];
     if ((customer->at->told & CW_TOLD_ERASED) == 0) {
         return CW_TIME_NONE;
     }
-    uint32_t bytes = cw_seen_key('x', customer->id, CW_VIEW(""), CW_VIEW(""), key);
+    uint32_t bytes = erasure_key(customer, key);
     cw_row row = cw_table_find(p->seen, cw_table_hash(p->seen, key, bytes), key, bytes);
     return row != CW_ROW_NONE && is_recent(p, seen_at(p, row)) ? seen_at(p, row)->first_at
                                                                : CW_TIME_NONE;
@@ -358,7 +363,7 @@ void cw_erased_remember(struct cw_pipeline *p, struct cw_customer *customer, int
 {
     char key[CW_KEY_BYTES];
     bool added = false;
-    uint32_t bytes = cw_seen_key('x', customer->id, CW_VIEW(""), CW_VIEW(""), key);
+    uint32_t bytes = erasure_key(customer, key);
     cw_row row = seen_put(p, customer, key, bytes, 0, &added);
     if (row != CW_ROW_NONE) {
         struct cw_seen_row *at = cw_table_edit(p->seen, row);

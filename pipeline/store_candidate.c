@@ -401,6 +401,9 @@ cw_row cw_candidate_write(struct cw_pipeline *p, struct cw_item *item, cw_row ro
             touches[i].due = plan.due[i];
             touches[i].reason = CW_TOUCH_REASON_NONE;
         }
+        if (plan.pending[i]) {
+            cw_doubt_planned(p, plan.due[i]);
+        }
     }
     write_texts(p, candidate, item, &shape);
     cw_candidate_settle(p, row);

@@ -140,7 +140,9 @@ static void live_on(struct random_shop *r)
         while (!cw_pipeline_settle_in_doubt(p, 2)) {
         }
         if (draw(r, 2) == 0) {
-            while (!cw_pipeline_assume_sent(p, cw_pipeline_now(p), 2)) {
+            int64_t until = cw_pipeline_now(p);
+            while (!cw_pipeline_assume_sent(p, until, 2)) { /* through once time has passed */
+                cw_pipeline_advance(p, cw_pipeline_now(p) + 1);
             }
         }
         cw_pipeline_note(p);

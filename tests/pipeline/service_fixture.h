@@ -37,7 +37,9 @@ struct serving_core {
     struct cw_request *queue, **queue_end;
     struct cw_view text; /* lines that nobody waits for, with padding behind them */
     uint32_t index;
-    struct cw_text lines; /* its decisions */
+    struct cw_text lines;  /* its decisions */
+    int64_t settled_until; /* all before it was said to be settled */
+    uint32_t early;        /* decisions made after that, of a time before it */
 };
 
 struct serving {
@@ -140,21 +142,18 @@ static inline void serving_answer(void *self, uint64_t token, const struct cw_an
     request_close(&asked->made);
 }
 
-static int64_t serving_until; /* all before it was said to be settled */
-static uint32_t serving_early; /* decisions made after that, of a time before it */
-
 static inline void serving_settled(void *self, uint64_t sequence, int64_t until, bool end)
 {
-    (void)self;
+    struct serving_core *core = self;
     (void)sequence;
     (void)end;
-    serving_until = until;
+    core->settled_until = until;
 }
 
 static inline void serving_decide(void *self, const struct cw_decision *decision)
 {
     struct serving_core *core = self;
-    serving_early += decision->at < serving_until;
+    core->early += decision->at < core->settled_until;
     cw_decision_write(decision, &core->lines);
 }
 

@@ -55,9 +55,11 @@ static void settle(void)
     cr_assert(shop_check(&shop));
 }
 
+/* It is through once time has passed, so time does. */
 static void assume_until(int64_t after)
 {
     while (!cw_pipeline_assume_sent(shop.pipelines[0], SHOP_START + after, 1)) {
+        shop_advance(&shop, shop.clock - SHOP_START + 1);
     }
     cr_assert(shop_check(&shop));
 }
@@ -233,6 +235,26 @@ Test(doubt, sends_are_assumed_though_a_candidate_moves_meanwhile)
     abandon_much(2 * HOUR, "last", 30); /* into the place that is free, before the walk */
     assume_until(2 * HOUR);
     cr_assert(eq(u64, shop_fates(&shop)->unknown, 3));
+    cw_pipeline_hold_sends(shop.pipelines[0], false);
+    shop_advance(&shop, 4 * HOUR);
+    cr_assert(eq(u64, shop.sends, 0), "the lost one sent them");
+    close_sound();
+}
+
+/* Nobody tells such an abandonment: it is made by a timer, which fires after what set it. */
+Test(doubt, sends_are_assumed_of_a_session_that_ended_before)
+{
+    open_with(PROGRAM_OF("9", ", onUnknown: drop", "",
+                         "abandonmentDetection: {sessionTimeoutMinutes: 30}\n"));
+    cw_pipeline_hold_sends(shop.pipelines[0], true);
+    shop_customer(&shop, "b");
+    shop_advance(&shop, 3 * HOUR);
+    shop_forget(&shop);
+    (void)shop_event(&shop, "ecommerce.cart", "CartUpdated", 0,
+                     "\"customerId\":\"b\",\"cartId\":\"k\",\"cartValue\":100,\"items\":[{\"id\":"
+                     "\"P\",\"name\":\"Thing\",\"price\":100}]");
+    assume_until(3 * HOUR);
+    cr_assert(eq(u64, shop_fates(&shop)->unknown, 2), "of c, and of b");
     cw_pipeline_hold_sends(shop.pipelines[0], false);
     shop_advance(&shop, 4 * HOUR);
     cr_assert(eq(u64, shop.sends, 0), "the lost one sent them");

@@ -59,7 +59,7 @@ bool sim_program_resends(const struct sim_message *message)
 bool sim_provider_resends(const struct sim *sim, const struct sim_message *message)
 {
     int8_t says = sim_programs[message->program].touch[message->touch - 1].on_unknown;
-    return says == CW_ON_UNKNOWN_RESEND ||
+    return sim_program_resends(message) ||
            (says == CW_ON_UNKNOWN_DEFAULT && sim->swarm.collapses[message->channel]);
 }
 
