@@ -31,7 +31,8 @@
 #define CW_HOLDS(X)                                                                     \
     X(RESTORED, "restored")   /* out of a snapshot: what went out since is not known */ \
     X(CLOCK, "clock_suspect") /* the wall clock jumped ahead: the time is not known */  \
-    X(LOSS, "log_loss")       /* damage was cut off: what went out after it is not known */
+    X(LOSS, "log_loss")       /* damage was cut off: what went out after it is not known */ \
+    X(START, "start_grace")   /* sources deliver first what they kept; ends by itself, not kept */
 
 enum cw_hold_bit {
 #define CW_X(id, name) CW_HOLD_BIT_##id,

@@ -13,6 +13,11 @@
  * That it is so is in the manifest too, since a restart would take the jump for downtime. A state
  * that was left so, or whose last mark in the log is further back than `maxTrustedDowntime`, begins
  * at that mark, and is suspect by the same rule.
+ *
+ * Where the engine was off for longer than a minute (`startGrace`), whatever came due meanwhile is
+ * due at once, while sources have yet to deliver what they kept, orders of these very carts among
+ * it. So sends are held for that minute first. That is not in the manifest: it ends by itself, and
+ * begins again where it was cut short.
  */
 #include "core/time.h"
 #include "tools/engine_priv.h"
@@ -97,8 +102,30 @@ int64_t cw_engine_clock_begin(struct cw_engine *engine, int64_t mark, uint32_t *
     return now;
 }
 
+uint32_t cw_engine_clock_grace(struct cw_engine *engine, int64_t mark, uint32_t held, bool cut)
+{
+    struct cw_engine_clock *clock = &engine->clock;
+    uint64_t grace_ms = engine->live->grace_ms;
+    if (!clock->guarded || grace_ms == 0 || mark <= 0 || held != CW_HOLD_NONE) {
+        return CW_HOLD_NONE;
+    }
+    clock->off_ms = clock->watch.now_ns / 1000000 - mark;
+    if (!cut && clock->off_ms <= (int64_t)grace_ms) {
+        return CW_HOLD_NONE;
+    }
+    atomic_store(&clock->grace_ns, cw_clock_monotonic_ns() + grace_ms * 1000000);
+    return CW_HOLD_START;
+}
+
 void cw_engine_clock_say(const struct cw_engine *engine, FILE *to)
 {
+    if (cw_engine_clock_in_grace(engine)) {
+        (void)fprintf(to,
+                      "  sends are HELD for %.0f s: the engine was off for up to %s, and what "
+                      "sources kept meanwhile\n  comes first (`startGrace`). They go on by "
+                      "themselves, or by `cartwheel resume`\n",
+                      (double)engine->live->grace_ms / 1000, span_of(engine->clock.off_ms).text);
+    }
     if (engine->clock.guarded && engine->clock.watch.suspect) {
         say_suspect(&engine->clock, to, "  ");
     }
@@ -141,6 +168,9 @@ void cw_engine_clock_turn(struct cw_core *core)
     cw_pipeline_doubt_wall(pipeline, ahead > 0 ? ahead : 0);
     uint32_t held = cw_pipeline_sends_held(pipeline);
     uint32_t now = core->clock.suspect ? held | CW_HOLD_CLOCK : held & ~(uint32_t)CW_HOLD_CLOCK;
+    if ((held & CW_HOLD_START) != 0 && cw_clock_monotonic_ns() >= atomic_load(&clock->grace_ns)) {
+        now &= ~(uint32_t)CW_HOLD_START;
+    }
     bool lifts = (held & ~now) != 0;
     if (now != held && !(lifts && cw_engine_task_assumes(core))) { /* which lifts it, then */
         cw_pipeline_hold_sends(pipeline, now);
@@ -149,12 +179,37 @@ void cw_engine_clock_turn(struct cw_core *core)
 
 /* ---- on the control plane ---- */
 
+static void wake_cores(struct cw_engine *engine)
+{
+    for (uint32_t i = 0; i < engine->count; i++) {
+        cw_server_wake(engine->cores[i].server);
+    }
+}
+
 void cw_engine_clock_confirm(struct cw_engine *engine, int64_t offset_ns)
 {
     atomic_store(&engine->clock.offset, offset_ns);
     atomic_fetch_add(&engine->clock.confirms, 1);
-    for (uint32_t i = 0; i < engine->count; i++) {
-        cw_server_wake(engine->cores[i].server);
+    wake_cores(engine);
+}
+
+bool cw_engine_clock_in_grace(const struct cw_engine *engine)
+{
+    return atomic_load(&engine->clock.grace_ns) != 0;
+}
+
+void cw_engine_clock_end_grace(struct cw_engine *engine)
+{
+    atomic_store(&engine->clock.grace_ns, 0);
+}
+
+static void tell_grace(struct cw_engine *engine)
+{
+    uint64_t ends_ns = atomic_load(&engine->clock.grace_ns);
+    if (ends_ns != 0 && cw_clock_monotonic_ns() >= ends_ns) {
+        cw_engine_clock_end_grace(engine);
+        wake_cores(engine);
+        (void)fputs("cartwheel: sends go: sources have had their time to come first\n", stderr);
     }
 }
 
@@ -245,6 +300,7 @@ void cw_engine_clock_tick(struct cw_engine *engine)
     (void)cw_clock_now_ms(&clock->watch);
     tell_suspect(engine);
     tell_behind(clock);
+    tell_grace(engine);
     if (clock->suspect && cw_clock_synchronised(&offset)) {
         (void)fprintf(stderr, "cartwheel: the kernel says that the wall clock is synchronised\n");
         cw_engine_clock_confirm(engine, offset);

@@ -9,7 +9,8 @@
 /* ---- the keys ---- */
 
 enum {
-    PATH_BYTES_MAX = 4000
+    PATH_BYTES_MAX = 4000,
+    GRACE_MS_MAX = 3600000
 };
 
 static const char *const loops[] = {"auto", "uring", "epoll", NULL}; /* enum cw_loop_choice */
@@ -56,6 +57,8 @@ static const char *const durabilities[] = {"fsync", "os", "none", NULL};
       .help = "run: wall, event (what the events say) or a factor such as 3600x") \
     X(DOWNTIME, "maxTrustedDowntime", LINE, .min = 1, .max = 16, .fallback = "7d", \
       .help = "run: a wall clock further ahead at a start holds sends: 7d, 36h") \
+    X(GRACE, "startGrace", LINE, .min = 1, .max = 16, .fallback = "1m", \
+      .help = "run: sources come first for so long after being off for longer; 0s: no") \
     X(IO, "io", WORD, .words = loops, .fallback = "auto", \
       .help = "run: auto is io_uring, or epoll where that is forbidden") \
     X(DEAD_LETTERS, "deadLetterBytesMax", NUMBER, .whole = true, .min = 0, .max = 1e12, \
@@ -212,6 +215,15 @@ static bool is_link(struct cw_view text)
            (text.bytes > 7 && memcmp(text.data, "http://", 7) == 0);
 }
 
+static bool read_grace(struct cw_view text, uint64_t *ms)
+{
+    if (cw_view_equal(text, CW_VIEW("0s"))) {
+        *ms = 0;
+        return true;
+    }
+    return cw_engine_duration(text, ms) && *ms <= GRACE_MS_MAX;
+}
+
 static void read_live(struct cw_engine_reader *reader, const struct cw_setting *settings)
 {
     static const struct {
@@ -247,6 +259,10 @@ static void read_live(struct cw_engine_reader *reader, const struct cw_setting *
         !cw_engine_duration(settings[KEY_DOWNTIME].text, &live->downtime_ms_max)) {
         cw_option_error(&reader->in, settings[KEY_DOWNTIME].node,
                         "\"maxTrustedDowntime\" is a duration such as 7d, 36h, 30m or 90s");
+    }
+    if (settings[KEY_GRACE].good && !read_grace(settings[KEY_GRACE].text, &live->grace_ms)) {
+        cw_option_error(&reader->in, settings[KEY_GRACE].node,
+                        "\"startGrace\" is a duration of at most 1h, such as 90s or 5m, or 0s");
     }
     live->cores = settings[KEY_CORES].good ? (uint32_t)settings[KEY_CORES].number : 0;
     live->loop = (enum cw_loop_choice)settings[KEY_IO].word;

@@ -504,6 +504,7 @@ void cw_engine_live_default(struct cw_engine_live *live)
                                     .state = CW_STATE_DEFAULT,
                                     .clock_factor = 1,
                                     .downtime_ms_max = (uint64_t)7 * 24 * 3600 * 1000,
+                                    .grace_ms = 60000,
                                     .dead_letter_bytes = (uint64_t)64 << 20};
     live->listeners[live->listener_count++] =
         (struct cw_listener){.kind = CW_REQUEST_HTTP, .address = CW_VIEW(CW_HTTP_ADDRESS_DEFAULT)};

@@ -41,6 +41,7 @@ struct cw_engine_live {
     enum cw_clock_mode clock;
     double clock_factor;      /* ACCELERATED */
     uint64_t downtime_ms_max; /* WALL: a start after a longer one holds sends */
+    uint64_t grace_ms;        /* WALL: held for so long after having been off for longer; 0: not */
     uint64_t dead_letter_bytes;
     bool durability_os;        /* written, not flushed */
     bool durability_none;      /* not even written: for measuring */

@@ -111,12 +111,14 @@ struct cw_engine_clock {
     _Atomic int64_t ahead_ms;  /* of a suspect wall clock; else 0 */
     _Atomic int64_t behind_ms; /* of the engine's clock, which waits for it; else 0 */
     _Atomic uint64_t steps;    /* how often it was suspect */
+    _Atomic uint64_t grace_ns; /* monotonic: until then sources come first; 0: they do not */
     /* The control plane's. */
     struct cw_clock watch;
     uint32_t seen;
     bool suspect, behind; /* told */
     bool since_mark;      /* it is suspect since the start: how long that was off is not known */
     int64_t told_ms;      /* how far ahead the wall clock was when it was told */
+    int64_t off_ms;       /* how long the engine was off at most, where there is a grace */
     bool note_failed;
 };
 
@@ -252,6 +254,12 @@ void cw_engine_files_say(const struct cw_engine *engine, FILE *to); /* where it 
 /* At a start, once the state is read: the time at which the engine begins; `mark` is the latest one
    that the state says, 0: none. Adds to *held what the clock is a reason for, or takes it away. */
 int64_t cw_engine_clock_begin(struct cw_engine *engine, int64_t mark, uint32_t *held);
+/* After that, where `held` is all that the state holds sends for: CW_HOLD_START, until the engine
+   has run for `startGrace`, where it was off for longer or a grace was cut short; else none. */
+uint32_t cw_engine_clock_grace(struct cw_engine *engine, int64_t mark, uint32_t held, bool cut);
+/* On the control plane: whether it is so still; and that sends were resumed, which ends it. */
+bool cw_engine_clock_in_grace(const struct cw_engine *engine);
+void cw_engine_clock_end_grace(struct cw_engine *engine);
 int64_t cw_engine_clock_latest_ms(void *self);
 /* The wall clock as it stands is right, somebody says. */
 void cw_engine_clock_confirm(struct cw_engine *engine, int64_t offset_ns);

@@ -292,6 +292,11 @@ cw_err cw_engine_recover(struct cw_engine *engine, struct cw_fault *fault)
     if (held != cw_durable_manifest(engine->durable)->held) {
         err = cw_durable_hold(engine->durable, held, fault);
     }
+    bool cut = false; /* the state was left with its sends held, and the manifest knows nothing */
+    for (uint32_t i = 0; i < engine->count; i++) {
+        cut = cut || cw_pipeline_sends_held(pipelines[i]) != CW_HOLD_NONE;
+    }
+    held |= cw_engine_clock_grace(engine, mark, held, cut);
     begin_cores(engine, now);
     for (uint32_t i = 0; i < engine->count; i++) {
         struct cw_core *core = &engine->cores[i];

@@ -399,6 +399,7 @@ static bool prepare_resume(struct cw_engine *engine, struct cw_view query, struc
     engine->task.held = CW_HOLD_NONE;
     engine->task.held_before =
         engine->durable != NULL ? cw_durable_manifest(engine->durable)->held : CW_HOLD_NONE;
+    engine->task.held_before |= cw_engine_clock_in_grace(engine) ? CW_HOLD_START : CW_HOLD_NONE;
     engine->task.trusted_ms = CW_TIME_NONE;
     if (engine->clock.suspect) {
         engine->task.held_before |= CW_HOLD_CLOCK;
@@ -580,6 +581,7 @@ static void end(struct cw_engine *engine)
     if (task->err != CW_ERR_OK && task->err != CW_ERR_AGAIN) {
         say_failed(engine);
     } else if (task->err == CW_ERR_OK && task->kind == CW_TASK_RESUME) {
+        cw_engine_clock_end_grace(engine);
         const char *now = task->held != CW_HOLD_NONE
                               ? "cartwheel: sends are HELD still: the wall clock has jumped once "
                                 "more\n"

@@ -233,8 +233,9 @@ def downtime(results, wall, program, folder):
         results.equal(live.stop(), 0, "it stops in order")
     wall.set(20 * DAY, synchronised=True)
     with wall.engine(program, state) as live:
-        results.check("sends" not in health(live), "a synchronised wall is believed", live.words)
+        results.equal(held(live), ["start_grace"], "a synchronised wall is believed")
         near(results, clock(live), 20 * DAY, "however long it was")
+        live.request("POST", "/v1/resume")
         results.equal(live.stop(), 0, "it stops in order")
     wall.set(20 * DAY - 2 * HOUR)
     with wall.engine(program, state) as live:
@@ -361,8 +362,65 @@ def rested(results, wall, program, folder):
         live.stop(signal.SIGKILL)
     wall.set(0, passed_ms=54 * MINUTE)
     with wall.engine(program, state, config=config) as live:
-        results.check("sends" not in health(live), "25 minutes off are trusted", live.words)
+        results.equal(held(live), ["start_grace"], "25 minutes off are trusted")
         near(results, clock(live), 54 * MINUTE, "the wall is right", 30 * SECOND)
+        results.equal(live.stop(), 0, "it stops in order")
+
+
+def grace(results, wall, program, folder):
+    """What came due while the engine was off waits until sources have delivered what they kept."""
+    state, names = os.path.join(folder, "grace"), ("buys", "waits", "held", "none")
+    wall.set(0)
+    with wall.engine(program, state) as live:
+        for name in names:
+            put(results, live, name, base(), name + ": a cart, due in an hour")
+        live.stop(signal.SIGKILL)
+    wall.set(0, passed_ms=59 * SECOND)
+    with wall.engine(program, state) as live:
+        results.check("sends" not in health(live), "a minute off holds nothing", live.words)
+        live.stop(signal.SIGKILL)
+    wall.set(0, passed_ms=2 * HOUR)
+    with wall.engine(program, state) as live:
+        results.equal(held(live), ["start_grace"], "an hour off does")
+        results.check(said(live, "sends are HELD for 60 s"), "and the start says so", live.words)
+        results.equal(live.metrics()["cartwheel_store_sends_held"], 2, "it is counted")
+        _, answer = live.post_events([engine.ordered("buys", "meanwhile", base() + HOUR // 2)])
+        results.equal(answer["accepted"], 1, "an order of that time comes")
+        wall.set(0, passed_ms=2 * HOUR + 40 * SECOND)
+        time.sleep(1)
+        results.equal(held(live), ["start_grace"], "not over before the minute is")
+        live.stop(signal.SIGKILL)
+    wall.set(0, passed_ms=2 * HOUR + 50 * SECOND)
+    with wall.engine(program, state) as live:
+        results.equal(held(live), ["start_grace"], "it was cut short and begins again")
+        wall.set(0, passed_ms=2 * HOUR + 105 * SECOND)
+        time.sleep(1)
+        results.equal((held(live), sms(state)), (["start_grace"], []), "whole")
+        wall.set(0, passed_ms=2 * HOUR + 111 * SECOND)
+        results.check(engine.until(lambda: "sends" not in health(live), 5), "sends go after it")
+        results.check(said(live, "sends go"), "and it is said", live.words)
+        results.check(engine.until(lambda: len(sms(state)) == 3, LOOKS), "what is overdue goes",
+                      sms(state))
+        results.equal(sms(state), ["held", "none", "waits"], "but to who has bought")
+        put(results, live, "more", base() + 2 * HOUR, "one more cart")
+        results.equal(live.stop(), 0, "it stops in order")
+    wall.set(0, passed_ms=5 * HOUR)
+    with wall.engine(program, state) as live:
+        results.equal(held(live), ["start_grace"], "after a clean stop, too")
+        code, output, words = engine.command("resume", "--to", live.url())
+        results.check(code == 0 and json.loads(output)["wereHeldFor"] == ["start_grace"],
+                      "an operator ends it", output + words)
+        results.check("sends" not in health(live), "sends go", health(live))
+        results.equal(live.stop(), 0, "it stops in order")
+    wall.set(0, passed_ms=8 * HOUR)
+    with wall.engine(program, state, config="startGrace: 0s\n") as live:
+        results.check("sends" not in health(live), "0s: there is none", live.words)
+        results.check(engine.until(lambda: "more" in sms(state), 10), "and it goes at once")
+        results.equal(live.stop(), 0, "it stops in order")
+    wall.set(0, passed_ms=8 * HOUR + HOUR // 2)
+    with wall.engine(program, state, config="startGrace: 1h\n") as live:
+        results.check("sends" not in health(live), "half an hour off is not longer than that",
+                      live.words)
         results.equal(live.stop(), 0, "it stops in order")
 
 
@@ -412,7 +470,7 @@ def main():
     try:
         wall = Wall(folder)
         for part in (come_back, confirmed, crashed, downtime, doubted, during_snapshot, behind,
-                     rested, other_clocks, unkept):
+                     rested, grace, other_clocks, unkept):
             part(results, wall, program, folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

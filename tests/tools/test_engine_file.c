@@ -109,6 +109,23 @@ Test(engine_file, without_a_key_the_defaults_hold)
     forget();
 }
 
+Test(engine_file, says_how_long_sources_come_first_after_a_start)
+{
+    static const struct {
+        const char *text;
+        uint64_t ms;
+    } cases[] = {{"startGrace: 5m\n", 300000},
+                 {"startGrace: 1h\n", 3600000},
+                 {"startGrace: 0s\n", 0},
+                 {"shopName: S\n", 60000}};
+
+    for (uint32_t i = 0; i < CW_COUNTOF(cases); i++) {
+        cr_assert(eq(int, parse(cases[i].text), CW_ERR_OK));
+        cr_expect(eq(u64, file.live.grace_ms, cases[i].ms));
+        forget();
+    }
+}
+
 Test(engine_file, says_which_loop_sockets_are_on)
 {
     cr_assert(eq(int, parse("shopName: S\n"), CW_ERR_OK));
@@ -161,7 +178,10 @@ static const struct broken table[] = {
     {"shopUrl: ftp://x\n", 1, 10, "must begin with https:// or http://"},
     {"shopUrl: https://\n", 1, 10, "must begin with https:// or http://"},
     {"shopName: \"\"\n", 1, 11, "is empty"},
-    {"io: iouring\n", 1, 5, "\"uring\"?"},
+    {"startGrace: 61m\n", 1, 13, "is a duration of at most 1h, such as 90s or 5m, or 0s"},
+        {"startGrace: soon\n", 1, 13, "is a duration"},
+        {"startGrace: 0m\n", 1, 13, "is a duration"},
+        {"io: iouring\n", 1, 5, "\"uring\"?"},
     {"events: [CartAbandoned]\n", 1, 9, "\"events\" must be a mapping"},
     {"events: {CartAbandonned: {source: x}}\n", 1, 10, "did you mean \"CartAbandoned\"?"},
     {"events: {CartAbandoned: x}\n", 1, 25, "\"CartAbandoned\" must be a mapping"},
