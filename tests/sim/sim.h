@@ -252,6 +252,7 @@ struct sim_machine {
 /* What was true when a machine went down. */
 struct sim_last {
     bool any, clean, damaged;
+    uint32_t damages; /* since the last start: frames that they may have taken */
     bool restored; /* an older copy has taken its place */
     uint32_t cores, version;
     uint64_t epoch;
@@ -402,8 +403,8 @@ void sim_storage_off(struct sim_storage *storage);
 void sim_storage_space(struct sim *sim, bool full);
 /* Changes something that is there; false: there is nothing. */
 bool sim_storage_damage(struct sim *sim);
-/* The next write of some core is lost or goes astray. */
-void sim_storage_lie(struct sim *sim);
+/* The next write of some core is lost or goes astray. How many frames that may take. */
+uint32_t sim_storage_lie(struct sim *sim);
 
 /* ---- sim_machine.c ---- */
 
@@ -481,7 +482,8 @@ void sim_check_answer(struct sim *sim, const struct sim_request *request, uint32
                       uint32_t duplicate); /* 1 */
 /* Before each try of a start: what the files of a damaged machine end with. */
 void sim_look_before(struct sim *sim);
-/* 2; false: acknowledged commits at the very end are lost to damage, as may be: the run ends. */
+/* 2; false: acknowledged commits at the very end are lost to damage, as may be: the run ends. Of
+   several at the end each has to be damaged by itself. */
 CW_MUST_USE bool sim_check_recovered(struct sim *sim, const struct cw_durable_found *found);
 /* That a message is of, as the engine has it; NULL: it does not know the message. */
 const struct cw_candidate_row *sim_candidate_of(const struct sim *sim,

@@ -73,7 +73,7 @@ void sim_plant_commit_begins(struct sim *sim, uint32_t core)
 void sim_plant_step(struct sim *sim)
 {
     if (sim_planted(sim, "lost-write") && sim_draw(sim, 2000) == 0) {
-        sim_storage_lie(sim);
+        (void)sim_storage_lie(sim);
     }
 }
 

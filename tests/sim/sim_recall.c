@@ -86,7 +86,8 @@ static void compare_fates(struct sim *sim, uint32_t core, const struct cw_fates 
 }
 
 /* 9: numbers of commits have no gap: what comes back is between the last durable and the last
-   submitted. False: damage took the very last frame, which nobody can tell from a torn one. */
+   submitted. False: damage took the very last frame, which nobody can tell from a torn one;
+   or the last ones, where there was damage to each. */
 static bool check_lsn(struct sim *sim, uint32_t core, uint64_t lsn)
 {
     const struct sim_last *last = &sim->last;
@@ -98,7 +99,7 @@ static bool check_lsn(struct sim *sim, uint32_t core, uint64_t lsn)
     if (lsn >= last->durable[core]) {
         return true;
     }
-    if (last->damaged && lsn + 1 == last->durable[core]) {
+    if (lsn + last->damages >= last->durable[core]) {
         sim->totals.tail_lost++;
         return false;
     }

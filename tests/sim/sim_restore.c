@@ -80,21 +80,29 @@ static void hold(struct sim_storage *storage)
     }
 }
 
+/* Whether a shop has nothing to tell of the customer any more, but the erasure. */
+static bool is_erased(const struct sim *sim, const struct sim_customer *of)
+{
+    return of->erasing && of->erasure < SIM_EVENTS_MAX &&
+           sim->events[of->erasure].state != SIM_EVENT_DEAD;
+}
+
 /* What the shops know, or have to think, that the copy may not hold. Who was erased since is only
-   erased again: nothing else of them is sent any more. */
+   erased, be it for the first time: nothing else of them is sent any more. */
 static void send_again(struct sim *sim)
 {
     for (uint32_t i = 0; i < sim->event_count; i++) {
         struct sim_event *event = &sim->events[i];
-        bool gone = sim->customers[event->customer].erasing &&
-                    event->type != CW_EVENT_INVENTORY_CHANGED &&
-                    event->type != CW_EVENT_CUSTOMER_ERASED;
+        bool erases = event->type == CW_EVENT_CUSTOMER_ERASED;
+        bool gone = is_erased(sim, &sim->customers[event->customer]) &&
+                    event->type != CW_EVENT_INVENTORY_CHANGED && !erases;
         if (event->state == SIM_EVENT_ACKED && !event->kept && !gone) {
             event->state = SIM_EVENT_WAITING;
             event->send_at = sim_base(sim) + sim_draw(sim, AGAIN_MS);
             event->first_sent = CW_TIME_NONE;
             event->lost = true;
-        } else if (event->state == SIM_EVENT_WAITING && event->first_sent != CW_TIME_NONE) {
+        } else if (event->state == SIM_EVENT_WAITING &&
+                   (event->first_sent != CW_TIME_NONE || erases)) {
             event->lost = true; /* sent, and the lost machine may have acted on it */
         }
     }

@@ -168,7 +168,7 @@ static void begin_faults(struct sim *sim)
     if (sim->swarm.damages && sim->machine.up && sim_draw(sim, 4000) == 0) {
         sim->totals.faults[SIM_FAULT_DAMAGE]++;
         sim->last.damaged = true;
-        sim_storage_lie(sim);
+        sim->last.damages += sim_storage_lie(sim);
     }
 }
 
@@ -185,11 +185,13 @@ static bool restart(struct sim *sim)
     if (sim->swarm.damages && sim_chance(sim, 500)) {
         sim->totals.faults[SIM_FAULT_DAMAGE]++;
         sim->last.damaged = true;
-        (void)sim_storage_damage(sim);
+        sim->last.damages += sim_storage_damage(sim);
     }
     uint32_t cores = draw_cores(sim);
     sim->totals.faults[SIM_FAULT_CORES] += sim->last.any && cores != sim->last.cores;
-    return sim_machine_start(sim, cores);
+    bool goes_on = sim_machine_start(sim, cores);
+    sim->last.damages = 0;
+    return goes_on;
 }
 
 /* What was armed comes once every core's last commit is known, after some steps more. */

@@ -235,11 +235,14 @@ bool sim_storage_damage(struct sim *sim)
     return true;
 }
 
-void sim_storage_lie(struct sim *sim)
+uint32_t sim_storage_lie(struct sim *sim)
 {
-    if (sim->storage.count > 0) {
-        struct cw_fault_disk *disk = sim->storage.dirs[sim_draw(sim, sim->storage.count)].disk;
-        cw_fault_disk_lie(disk, sim_chance(sim, 500) ? CW_FAULT_LOST : CW_FAULT_MISDIRECTED,
-                          cw_fault_disk_count(disk) + sim_draw(sim, 20));
+    if (sim->storage.count == 0) {
+        return 0;
     }
+    struct cw_fault_disk *disk = sim->storage.dirs[sim_draw(sim, sim->storage.count)].disk;
+    bool lost = sim_chance(sim, 500);
+    cw_fault_disk_lie(disk, lost ? CW_FAULT_LOST : CW_FAULT_MISDIRECTED,
+                      cw_fault_disk_count(disk) + sim_draw(sim, 20));
+    return lost ? 1 : 2;
 }
