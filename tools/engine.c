@@ -585,12 +585,17 @@ cw_err cw_engine_start(struct cw_engine *engine, struct cw_fault *fault)
     return err;
 }
 
-void cw_engine_stop(struct cw_engine *engine)
+void cw_engine_wake_all(struct cw_engine *engine)
 {
-    atomic_store(&engine->stopping, true);
     for (uint32_t i = 0; i < engine->count; i++) {
         cw_server_wake(engine->cores[i].server);
     }
+}
+
+void cw_engine_stop(struct cw_engine *engine)
+{
+    atomic_store(&engine->stopping, true);
+    cw_engine_wake_all(engine);
 }
 
 bool cw_engine_stopped(struct cw_engine *engine)

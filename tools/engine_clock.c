@@ -179,18 +179,11 @@ void cw_engine_clock_turn(struct cw_core *core)
 
 /* ---- on the control plane ---- */
 
-static void wake_cores(struct cw_engine *engine)
-{
-    for (uint32_t i = 0; i < engine->count; i++) {
-        cw_server_wake(engine->cores[i].server);
-    }
-}
-
 void cw_engine_clock_confirm(struct cw_engine *engine, int64_t offset_ns)
 {
     atomic_store(&engine->clock.offset, offset_ns);
     atomic_fetch_add(&engine->clock.confirms, 1);
-    wake_cores(engine);
+    cw_engine_wake_all(engine);
 }
 
 bool cw_engine_clock_in_grace(const struct cw_engine *engine)
@@ -208,7 +201,7 @@ static void tell_grace(struct cw_engine *engine)
     uint64_t ends_ns = atomic_load(&engine->clock.grace_ns);
     if (ends_ns != 0 && cw_clock_monotonic_ns() >= ends_ns) {
         cw_engine_clock_end_grace(engine);
-        wake_cores(engine);
+        cw_engine_wake_all(engine);
         (void)fputs("cartwheel: sends go: sources have had their time to come first\n", stderr);
     }
 }

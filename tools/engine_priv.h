@@ -210,6 +210,7 @@ int64_t cw_engine_now_ms(void *self);
 /* The same for the control plane, on its thread; CW_TIME_NONE: time is what events say. */
 int64_t cw_engine_control_ms(struct cw_engine *engine);
 void cw_engine_wake(void *self, uint32_t shard);
+void cw_engine_wake_all(struct cw_engine *engine); /* from any thread */
 
 /* engine_state.c: opens the state and reads it into the cores. */
 CW_MUST_USE cw_err cw_engine_recover(struct cw_engine *engine, struct cw_fault *fault);

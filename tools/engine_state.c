@@ -283,18 +283,16 @@ cw_err cw_engine_recover(struct cw_engine *engine, struct cw_fault *fault)
     /* No core's clock is before what any of them knows. */
     bool event_time = engine->live->clock == CW_CLOCK_EVENT; /* frames say other times there */
     int64_t mark = engine->found.fresh || event_time ? 0 : engine->found.logical_ms;
+    bool cut = false; /* sends were held when it ended; the manifest need not say so */
     for (uint32_t i = 0; i < engine->count; i++) {
         int64_t of_core = cw_pipeline_now(pipelines[i]);
         mark = of_core > mark ? of_core : mark;
+        cut = cut || cw_pipeline_sends_held(pipelines[i]) != CW_HOLD_NONE;
     }
     uint32_t held = cw_durable_manifest(engine->durable)->held; /* what is said there, holds */
     int64_t now = cw_engine_clock_begin(engine, mark, &held);
     if (held != cw_durable_manifest(engine->durable)->held) {
         err = cw_durable_hold(engine->durable, held, fault);
-    }
-    bool cut = false; /* the state was left with its sends held, and the manifest knows nothing */
-    for (uint32_t i = 0; i < engine->count; i++) {
-        cut = cut || cw_pipeline_sends_held(pipelines[i]) != CW_HOLD_NONE;
     }
     held |= cw_engine_clock_grace(engine, mark, held, cut);
     begin_cores(engine, now);

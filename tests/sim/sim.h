@@ -463,6 +463,8 @@ void sim_client_send(struct sim *sim, uint32_t event, uint32_t core);
 /* True when all events are acknowledged or dead and no request is open. */
 bool sim_client_done(const struct sim *sim);
 void sim_client_free(struct sim *sim);
+/* Whether an erasure was made of the customer whom the event tells of, and takes it along. */
+bool sim_client_erases(const struct sim *sim, const struct sim_event *event);
 /* False for events that may rightly be new again. */
 bool sim_client_known(const struct sim *sim, const struct sim_event *event);
 

@@ -244,13 +244,18 @@ static void make_event(struct sim *sim)
     }
 }
 
+bool sim_client_erases(const struct sim *sim, const struct sim_event *event)
+{
+    return sim->customers[event->customer].erasing && event->type != CW_EVENT_INVENTORY_CHANGED &&
+           event->type != CW_EVENT_CUSTOMER_ERASED;
+}
+
 /* The id of what was told of somebody who is erased is forgotten with them. For a week from then
    the erasure is known, and as long as it is, nothing of before comes back. */
 static bool is_gone(const struct sim *sim, const struct sim_event *event)
 {
     const struct sim_customer *of = &sim->customers[event->customer];
-    if (!of->erasing || event->type == CW_EVENT_INVENTORY_CHANGED ||
-        event->type == CW_EVENT_CUSTOMER_ERASED) {
+    if (!sim_client_erases(sim, event)) {
         return false;
     }
     const struct sim_event *erasure =

@@ -80,11 +80,12 @@ static void hold(struct sim_storage *storage)
     }
 }
 
-/* Whether a shop has nothing to tell of the customer any more, but the erasure. */
-static bool is_erased(const struct sim *sim, const struct sim_customer *of)
+/* Whether a shop has the customer's erasure to tell, and so nothing else of them. */
+static bool is_gone(const struct sim *sim, const struct sim_event *event)
 {
-    return of->erasing && of->erasure < SIM_EVENTS_MAX &&
-           sim->events[of->erasure].state != SIM_EVENT_DEAD;
+    uint32_t erasure = sim->customers[event->customer].erasure;
+    return sim_client_erases(sim, event) && erasure < SIM_EVENTS_MAX &&
+           sim->events[erasure].state != SIM_EVENT_DEAD;
 }
 
 /* What the shops know, or have to think, that the copy may not hold. Who was erased since is only
@@ -94,9 +95,7 @@ static void send_again(struct sim *sim)
     for (uint32_t i = 0; i < sim->event_count; i++) {
         struct sim_event *event = &sim->events[i];
         bool erases = event->type == CW_EVENT_CUSTOMER_ERASED;
-        bool gone = is_erased(sim, &sim->customers[event->customer]) &&
-                    event->type != CW_EVENT_INVENTORY_CHANGED && !erases;
-        if (event->state == SIM_EVENT_ACKED && !event->kept && !gone) {
+        if (event->state == SIM_EVENT_ACKED && !event->kept && !is_gone(sim, event)) {
             event->state = SIM_EVENT_WAITING;
             event->send_at = sim_base(sim) + sim_draw(sim, AGAIN_MS);
             event->first_sent = CW_TIME_NONE;
