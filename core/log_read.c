@@ -13,7 +13,7 @@
 #include <sys/mman.h>
 
 enum {
-    WINDOW_BYTES = 1 << 20,
+    WINDOW_BYTES = 2 << 20, /* a shard under full load writes frames of 1.5 MB */
     CARRIED_BYTES = WINDOW_BYTES, /* less than what is asked for with it */
     SIDE_BYTES = CARRIED_BYTES + WINDOW_BYTES
 };
@@ -98,15 +98,20 @@ static struct cw_disk_op reading(const struct cw_log_reader *reader, void *into,
                                .bytes = (uint32_t)(bytes < rest ? bytes : rest)};
 }
 
+static void ask(struct cw_log_reader *reader, struct cw_log_side *side)
+{
+    side->op = reading(reader, side->at, reader->asked, WINDOW_BYTES);
+    side->away = true;
+    reader->asked += side->op.bytes;
+    reader->disk->submit(reader->disk->self, &side->op);
+}
+
 static void ask_ahead(struct cw_log_reader *reader)
 {
     for (uint32_t by = 1; by < CW_LOG_SIDES && reader->asked < reader->size; by++) {
         struct cw_log_side *side = ahead_by(reader, by);
         if (!side->away) {
-            side->op = reading(reader, side->at, reader->asked, WINDOW_BYTES);
-            side->away = true;
-            reader->asked += side->op.bytes;
-            reader->disk->submit(reader->disk->self, &side->op);
+            ask(reader, side);
         }
     }
 }
@@ -137,20 +142,42 @@ static bool take_ahead(struct cw_log_reader *reader, uint64_t offset, uint64_t b
     return true;
 }
 
+/* What that operation read is the window; an error, and none is. */
+static int look_through(struct cw_log_reader *reader, const struct cw_disk_op *op)
+{
+    reader->window_bytes = 0;
+    if (op->error == 0) {
+        reader->window = op->into;
+        reader->window_at = op->offset;
+        reader->window_bytes = op->got;
+    }
+    if (op->error == 0 && op->got < op->bytes) { /* cut off since it was opened: it ends there */
+        reader->size = (op->offset + op->got) & ~(uint64_t)(CW_DISK_BLOCK - 1);
+        reader->window_bytes = reader->size - op->offset;
+    }
+    return op->error;
+}
+
 static int read_into(struct cw_log_reader *reader, char *into, uint64_t offset, uint64_t bytes)
 {
     struct cw_disk_op op = reading(reader, into, offset, bytes);
     settle(reader);
-    reader->window_bytes = 0;
-    int error = cw_disk_do(reader->disk, &op);
-    if (error == 0) {
-        reader->window = into;
-        reader->window_at = offset;
-        reader->window_bytes = op.got;
-    }
-    if (error == 0 && op.got < op.bytes) { /* it was cut off since it was opened: it ends there */
-        reader->size = (offset + op.got) & ~(uint64_t)(CW_DISK_BLOCK - 1);
-        reader->window_bytes = reader->size - offset;
+    (void)cw_disk_do(reader->disk, &op);
+    return look_through(reader, &op);
+}
+
+/* A window from there on, and those after it asked for as well before the first is waited for. */
+static int go_to(struct cw_log_reader *reader, uint64_t offset)
+{
+    settle(reader);
+    struct cw_log_side *side = ahead_by(reader, 0);
+    reader->asked = offset;
+    ask(reader, side);
+    ask_ahead(reader);
+    wait_for(reader, side);
+    int error = look_through(reader, &side->op);
+    if (error != 0 || side->op.got < side->op.bytes) {
+        settle(reader); /* nothing is to follow this */
     }
     return error;
 }
@@ -189,11 +216,7 @@ int cw_log_reader_need(struct cw_log_reader *reader, uint64_t offset, uint64_t b
         if (bytes > WINDOW_BYTES) {
             error = read_large(reader, offset, bytes);
         } else if (!take_ahead(reader, offset, bytes)) {
-            error = read_into(reader, ahead_by(reader, 0)->at, offset, WINDOW_BYTES);
-            if (error == 0) {
-                reader->asked = window_end(reader);
-                ask_ahead(reader);
-            }
+            error = go_to(reader, offset);
         }
         if (error != 0 || !has(reader, offset, bytes)) { /* cut off since it was opened */
             return error;
