@@ -150,6 +150,12 @@ struct load {
     uint64_t rows;
 };
 
+static void expect(void *with, const uint64_t *rows, uint32_t tables)
+{
+    const struct load *load = with;
+    cw_pipeline_expect(load->pipeline, rows, tables);
+}
+
 static bool load_singly(void *with, struct cw_view records)
 {
     struct load *load = with;
@@ -195,7 +201,8 @@ static uint64_t restart(struct state *state, bool (*apply)(void *with, struct cw
     struct cw_disk disk = cw_memory_disk_port(&state->disk);
     struct cw_checkpoint_found found;
     struct cw_fault fault;
-    const struct cw_checkpoint_apply to = {.apply = apply, .forget = forget, .with = &load};
+    const struct cw_checkpoint_apply to = {
+        .apply = apply, .expect = expect, .forget = forget, .with = &load};
     must(cw_checkpoint_read(&disk, store, 0, true, &to, &found, &fault), &fault);
     CW_ASSERT(found.rows == load.rows);
     if (relink) {

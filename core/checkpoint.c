@@ -56,6 +56,12 @@ struct buffer {
     struct cw_disk_op op;
 };
 
+/* Of a table's rows, to those that the file has not yet. */
+struct walk {
+    uint64_t cursor;
+    bool through;
+};
+
 /* A file with a final name. */
 struct generation {
     uint64_t begin;
@@ -87,9 +93,9 @@ struct cw_checkpoint {
     uint64_t at, flushed_at; /* bytes of the file that are submitted; that a flush was asked for */
     uint64_t blocks, chain, rows_all;
     uint64_t rows[CW_CHECKPOINT_TABLES_MAX];
-    uint32_t table;
-    uint64_t cursor;
-    bool rows_end;
+    struct walk walks[CW_CHECKPOINT_TABLES_MAX]; /* by table */
+    uint32_t table;                              /* whose rows go into the block at hand */
+    bool choose;                                 /* that block is full: another table's turn */
     char name[CW_DISK_NAME_BYTES], name_new[CW_DISK_NAME_BYTES];
 
     char fault[160];
@@ -392,6 +398,7 @@ static void seal_block(struct cw_checkpoint *c, struct buffer *buffer)
     block->hash = cw_checkpoint_block_hash(block, c->begin);
     c->chain = cw_checkpoint_chain(c->chain, block->hash);
     c->blocks++;
+    c->choose = true;
     submit_write(c, &buffer->op, &buffer->away, buffer->at, whole);
     if (c->at - c->flushed_at >= FLUSH_BYTES && !c->flushing) {
         c->flush = (struct cw_disk_op){.kind = CW_DISK_WRITE, .file = c->file, .sync = true};
@@ -429,27 +436,52 @@ static bool add_row(struct cw_checkpoint *c, const struct cw_table *table, cw_ro
     return true;
 }
 
+/*
+ * Block by block the table that is least far through, table_count when all are: so each stretch of
+ * the file has rows of all of them, in the same parts. Those of some tables are long, which keeps
+ * whoever reads them waiting for the disk, and of others short, which keeps the disk waiting.
+ */
+static uint32_t next_table(const struct cw_checkpoint *c)
+{
+    uint32_t next = c->options.table_count;
+    double least = 2;
+    for (uint32_t i = 0; i < c->options.table_count; i++) {
+        if (!c->walks[i].through) {
+            double walked = cw_table_walked(c->options.tables[i], c->walks[i].cursor);
+            next = walked < least ? i : next;
+            least = walked < least ? walked : least;
+        }
+    }
+    return next;
+}
+
 /* Visits so many rows, and so many places of removed ones for each: in a table that was once much
    fuller there may be millions between two rows. */
 static void visit_rows(struct cw_checkpoint *c, uint32_t rows)
 {
     uint32_t steps = rows < UINT32_MAX / FREE_PER_ROW ? rows * FREE_PER_ROW : UINT32_MAX;
-    while (rows > 0 && steps > 0 && c->table < c->options.table_count &&
-           !c->buffers[c->fill].away) {
+    while (rows > 0 && steps > 0 && !c->buffers[c->fill].away) {
+        if (c->choose) {
+            c->table = next_table(c);
+            c->choose = false;
+        }
+        if (c->table == c->options.table_count) {
+            break;
+        }
         const struct cw_table *table = c->options.tables[c->table];
-        uint64_t before = c->cursor;
-        cw_row row =
-            table != NULL ? cw_table_next_within(table, &c->cursor, &steps) : CW_ROW_NONE;
+        struct walk *walk = &c->walks[c->table];
+        uint64_t before = walk->cursor;
+        cw_row row = cw_table_next_within(table, &walk->cursor, &steps);
         if (row == CW_ROW_NONE && steps == 0) {
             break;
         }
         if (row == CW_ROW_NONE) {
-            c->table++;
-            c->cursor = 0;
+            walk->through = true;
+            c->choose = true;
         } else if (add_row(c, table, row)) {
             rows--;
         } else {
-            c->cursor = before; /* it is looked for anew, since it may be another by then */
+            walk->cursor = before; /* it is looked for anew, since it may be another by then */
         }
     }
     struct buffer *buffer = &c->buffers[c->fill];
@@ -605,8 +637,11 @@ void cw_checkpoint_begin(struct cw_checkpoint *checkpoint, uint64_t last_lsn, in
     c->blocks = 0;
     c->rows_all = 0;
     memset(c->rows, 0, sizeof c->rows);
+    for (uint32_t i = 0; i < c->options.table_count; i++) {
+        c->walks[i] = (struct walk){.through = c->options.tables[i] == NULL};
+    }
     c->table = 0;
-    c->cursor = 0;
+    c->choose = true;
     c->fill = 0;
     c->dropped = false;
     begin_block(&c->buffers[0]);

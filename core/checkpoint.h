@@ -113,6 +113,10 @@ struct cw_checkpoint_found {
 /* Where records go. */
 struct cw_checkpoint_apply {
     bool (*apply)(void *with, struct cw_view records); /* a proven block's; false: no room */
+    /* Before the first record: about how many rows each table will have, by number. It is what the
+       file's end says, which is not proven yet: a hint, and where it cannot be had it is not given.
+       NULL: nobody wants it. */
+    void (*expect)(void *with, const uint64_t *rows, uint32_t tables);
     /* Takes back all that was applied; false: it cannot be. NULL: nothing ever can. */
     bool (*forget)(void *with);
     void *with;

@@ -189,11 +189,33 @@ static void close_file(struct reader *r)
     r->file = CW_DISK_FILE_NONE;
 }
 
+/* What goes wrong here goes wrong in the pass too, which tells of it. */
+static void expect(struct reader *r)
+{
+    struct cw_disk_op op = {.kind = CW_DISK_READ,
+                            .file = r->file,
+                            .offset = r->bytes - CW_DISK_BLOCK,
+                            .into = r->sides[0].at,
+                            .bytes = CW_DISK_BLOCK};
+    if (cw_disk_do(r->disk, &op) != 0 || op.got != op.bytes) {
+        return;
+    }
+    const struct cw_checkpoint_foot *foot = (const void *)r->sides[0].at;
+    if (foot->magic == CW_CHECKPOINT_FOOT_MAGIC && foot->hash == cw_checkpoint_foot_hash(foot) &&
+        foot->begin == r->begin && foot->bytes == r->bytes &&
+        foot->table_count <= CW_CHECKPOINT_TABLES_MAX) {
+        r->to->expect(r->to->with, foot->rows, foot->table_count);
+    }
+}
+
 static bool prove(struct reader *r, enum mode mode)
 {
     if (r->bytes % CW_DISK_BLOCK != 0 || r->bytes < (uint64_t)2 * CW_DISK_BLOCK) {
         (void)cw_format(r->scan.why, sizeof r->scan.why, "it is cut short");
         return false;
+    }
+    if (r->to->expect != NULL) {
+        expect(r);
     }
     return pass(r, mode);
 }

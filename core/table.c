@@ -138,6 +138,13 @@ void cw_table_seal(struct cw_table *table)
     table_index_seal(table);
 }
 
+void cw_table_expect(struct cw_table *table, uint64_t rows)
+{
+    if (table->head->carved == TABLE_HEAD_BYTES && table->index.segments == 1) {
+        table_index_expect(&table->index, rows < table->rows_max ? rows : table->rows_max);
+    }
+}
+
 uint64_t cw_table_hash(const struct cw_table *table, const void *key, uint32_t key_bytes)
 {
     return cw_hash(table->hash, key, key_bytes);
@@ -483,6 +490,11 @@ cw_row cw_table_next(const struct cw_table *table, uint64_t *cursor)
         __builtin_prefetch(table->rows + at);
     }
     return row;
+}
+
+double cw_table_walked(const struct cw_table *table, uint64_t cursor)
+{
+    return cursor == 0 ? 0 : (double)cursor / (double)table->head->carved;
 }
 
 uint64_t cw_table_count(const struct cw_table *table)

@@ -78,6 +78,11 @@ void cw_table_seal(struct cw_table *table);
    when there is more to do. Any one thread, while the table is open: all else is its shard's. */
 bool cw_table_populate(struct cw_table *table);
 
+/* About so many rows will be put into a table that never had one: its index is made as large now as
+   splits would make it, so that these are saved. Too high a guess costs the memory of an index for
+   rows that do not come; rows_max bounds it. */
+void cw_table_expect(struct cw_table *table, uint64_t rows);
+
 /* The hash of a key for this table; the other calls take it so that it is worked out once. */
 uint64_t cw_table_hash(const struct cw_table *table, const void *key, uint32_t key_bytes);
 
@@ -132,6 +137,9 @@ cw_row cw_table_next(const struct cw_table *table, uint64_t *cursor);
 /* The same in bounded time: a step for each row, live or free, is taken off *steps, and with none
    left it returns. CW_ROW_NONE is the end if steps are left, else only a pause. */
 cw_row cw_table_next_within(const struct cw_table *table, uint64_t *cursor, uint32_t *steps);
+
+/* How far a walk with that cursor has come by bytes: 0 at its beginning, 1 at its end. */
+double cw_table_walked(const struct cw_table *table, uint64_t cursor);
 
 uint64_t cw_table_count(const struct cw_table *table);
 void cw_table_stats(const struct cw_table *table, struct cw_table_stats *stats);

@@ -18,6 +18,7 @@
 enum {
     FILLED_PER_SPLIT = 8,   /* about 2^d entries to fill, 2^d splits until the next doubling */
     ROWS_PER_SEGMENT = 256, /* a segment with fewer rows than this does not split, see open */
+    ROWS_EXPECTED = 640,    /* in a segment: 0.83 of its slots, few of them will split */
 };
 
 static uint32_t bits_for(uint64_t count)
@@ -100,6 +101,23 @@ cw_err table_index_open(struct cw_table *table, struct cw_fault *fault)
     index->directory[0] = 1;
     index->filled = 1;
     return CW_ERR_OK;
+}
+
+void table_index_expect(struct table_index *index, uint64_t rows)
+{
+    CW_ASSERT(index->segments == 1 && index->splits == 0);
+    while (rows >> index->depth > ROWS_EXPECTED && index->depth < index->depth_max) {
+        index->depth++;
+    }
+    index->segments = 1u << index->depth;
+    index->directory_mask = index->segments - 1;
+    for (uint32_t entry = 0; entry < index->segments; entry++) {
+        index->directory[entry] = entry + 1;
+        index->depths[entry + 1] = (uint8_t)index->depth;
+    }
+    index->filled = index->segments;
+    index->splits = index->segments - 1;
+    atomic_store_explicit(&index->reached, index->segments, memory_order_relaxed);
 }
 
 bool table_index_populate(struct cw_table *table)

@@ -135,6 +135,9 @@ struct cw_table {
 CW_MUST_USE cw_err table_index_open(struct cw_table *table, struct cw_fault *fault);
 void table_index_seal(struct cw_table *table);
 
+/* As if so many rows had made it split; it is as it was opened. */
+void table_index_expect(struct table_index *index, uint64_t rows);
+
 /* Makes more of its memory real; true when there is more to do. */
 bool table_index_populate(struct cw_table *table);
 

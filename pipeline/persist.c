@@ -440,6 +440,13 @@ static cw_err open_meta(struct cw_pipeline *p, struct cw_fault *fault)
     return cw_table_open(&p->loaded.meta, &options, fault);
 }
 
+void cw_pipeline_expect(struct cw_pipeline *p, const uint64_t *rows, uint32_t tables)
+{
+    for (uint32_t i = 0; i < tables && i < CW_TABLE_NUMBER_COUNT; i++) {
+        cw_table_expect(cw_pipeline_table(p, (enum cw_table_number)i), rows[i]);
+    }
+}
+
 /* The table that a record goes to, and its hash there. */
 struct place {
     struct cw_table *table;

@@ -64,6 +64,10 @@ CW_MUST_USE bool cw_persist_owner(const struct cw_record *record, uint32_t parti
 CW_MUST_USE cw_err cw_pipeline_load(struct cw_pipeline *pipeline, const struct cw_record *record,
                                     struct cw_fault *fault);
 
+/* About so many rows of each table, by number, will be loaded into a pipeline that has none: a
+   hint, which saves the growth of indexes. Tables that it does not know are passed over. */
+void cw_pipeline_expect(struct cw_pipeline *pipeline, const uint64_t *rows, uint32_t tables);
+
 /* So many at a time hide the memory's latency; the longest batch. */
 #define CW_LOAD_BATCH 64u
 

@@ -169,8 +169,10 @@ static void *read_same(void *self)
     reader->err = cw_durable_open_disk(durable, reader->core, &reader->fault);
     if (reader->err == CW_ERR_OK) {
         struct cw_log_options options;
-        const struct cw_checkpoint_apply to = {
-            .apply = cw_durable_load_records, .forget = cw_durable_load_forget, .with = &load};
+        const struct cw_checkpoint_apply to = {.apply = cw_durable_load_records,
+                                               .expect = cw_durable_load_expect,
+                                               .forget = cw_durable_load_forget,
+                                               .with = &load};
         cw_durable_log_options(durable, &core->disk, reader->core, &options);
         reader->err = read_core(&options, to, &reader->checkpoint, &reader->log, &core->log,
                                 &load.phases, &reader->fault);

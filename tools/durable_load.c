@@ -92,6 +92,13 @@ bool cw_durable_load_records(void *with, struct cw_view records)
     return good;
 }
 
+void cw_durable_load_expect(void *with, const uint64_t *rows, uint32_t tables)
+{
+    const struct cw_durable_load *load = with;
+    CW_ASSERT(load->same);
+    cw_pipeline_expect(load->pipelines[load->from], rows, tables);
+}
+
 bool cw_durable_load_forget(void *with)
 {
     struct cw_durable_load *load = with;

@@ -52,6 +52,9 @@ struct cw_durable_load {
 /* For cw_checkpoint_read and frames of a log; `with` is a struct cw_durable_load. */
 bool cw_durable_load_records(void *with, struct cw_view records);
 
+/* What is to come; only with `same`: else rows of others come to the same tables. */
+void cw_durable_load_expect(void *with, const uint64_t *rows, uint32_t tables);
+
 /* Takes back all of them; only with `same`. */
 bool cw_durable_load_forget(void *with);
 

@@ -12,30 +12,31 @@ enum {
     ROWS = 33
 };
 
-static struct cw_table *make_rows(void)
+static struct cw_table *make_rows(uint32_t rows, uint32_t value_bytes)
 {
     struct cw_table *table = open_table();
-    for (uint32_t i = 0; i < ROWS; i++) {
+    for (uint32_t i = 0; i < rows; i++) {
         bool added;
         uint64_t hash = cw_table_hash(table, &i, sizeof i);
-        cr_assert(cw_table_put(table, hash, &i, sizeof i, 200 + i, &added) != CW_ROW_NONE);
+        cr_assert(cw_table_put(table, hash, &i, sizeof i, value_bytes + i % ROWS, &added) !=
+                  CW_ROW_NONE);
     }
     return table;
 }
 
-/* One begun at 9, one at 11; both of several blocks. */
-static void make_two(struct memory_disk *disk)
+/* Begun at `from` and each second frame up to `to`, in blocks as small as they can be. */
+static void make(struct memory_disk *disk, struct cw_table **tables, uint32_t count, uint64_t from,
+                 uint64_t to)
 {
-    struct cw_table *table = make_rows();
     struct cw_checkpoint *checkpoint;
     struct cw_checkpoint_options options = {.disk = memory_port(disk),
                                             .shard = 3,
-                                            .tables = &table,
-                                            .table_count = 1,
+                                            .tables = tables,
+                                            .table_count = count,
                                             .block_bytes = 4096};
     memcpy(options.store, store, sizeof store);
     cr_assert(eq(int, cw_checkpoint_open(&checkpoint, &options, &fault), CW_ERR_OK));
-    for (uint64_t lsn = 9; lsn <= 11; lsn += 2) {
+    for (uint64_t lsn = from; lsn <= to; lsn += 2) {
         enum cw_checkpoint_state state = CW_CHECKPOINT_ROWS;
         cw_checkpoint_begin(checkpoint, lsn, 1000);
         while (state == CW_CHECKPOINT_WAITING || state == CW_CHECKPOINT_ROWS) {
@@ -44,12 +45,22 @@ static void make_two(struct memory_disk *disk)
         cr_assert(eq(int, state, CW_CHECKPOINT_DONE));
     }
     cw_checkpoint_close(checkpoint);
-    cw_table_close(table);
+    for (uint32_t i = 0; i < count; i++) {
+        cw_table_close(tables[i]);
+    }
+}
+
+/* One begun at 9, one at 11; both of several blocks. */
+static void make_two(struct memory_disk *disk)
+{
+    struct cw_table *table = make_rows(ROWS, 200);
+    make(disk, &table, 1, 9, 11);
 }
 
 struct forgetful {
     uint64_t rows, times;
     bool full, cannot;
+    uint64_t expected; /* UINT64_MAX: it was not told */
 };
 
 static bool count_rows(void *with, struct cw_view records)
@@ -82,7 +93,8 @@ Test(checkpoint_read, read_once_a_bad_one_is_forgotten_before_an_older_one_is_tr
     for (uint64_t at = 0; at < newest->bytes; at += 509) {
         newest->now[at] ^= 1;
         struct forgetful f = {0};
-        const struct cw_checkpoint_apply to = {count_rows, forget_rows, &f};
+        const struct cw_checkpoint_apply to = {
+            .apply = count_rows, .forget = forget_rows, .with = &f};
         cw_err err = cw_checkpoint_read(&port, store, 3, true, &to, &found, &fault);
         cr_assert(eq(int, err, CW_ERR_OK));
         cr_assert(found.begin == 9 && found.refused == 1 && f.rows == ROWS);
@@ -103,6 +115,92 @@ Test(checkpoint_read, read_once_a_bad_one_is_forgotten_before_an_older_one_is_tr
         cr_assert(f.rows == 0 && found.refused == 2);
         older->now[4096 + 100] ^= 1;
         newest->now[at] ^= 1;
+    }
+    memory_free(&disk);
+}
+
+static void note_expected(void *with, const uint64_t *rows, uint32_t tables)
+{
+    struct forgetful *forgetful = with;
+    cr_assert(tables == 1 && forgetful->rows == 0, "before the first");
+    forgetful->expected = rows[0];
+}
+
+Test(checkpoint_read, the_rows_are_told_before_they_come)
+{
+    struct memory_disk disk = {0};
+    make_two(&disk);
+    struct memory_file *newest = memory_file(&disk, "checkpoint-000000000000000b");
+    struct cw_disk port = memory_port(&disk);
+    struct cw_checkpoint_found found;
+    struct forgetful f = {.expected = UINT64_MAX};
+    const struct cw_checkpoint_apply once = {
+        .apply = count_rows, .expect = note_expected, .forget = forget_rows, .with = &f};
+    cr_assert(eq(int, cw_checkpoint_read(&port, store, 3, true, &once, &found, &fault), CW_ERR_OK));
+    cr_assert(f.expected == ROWS && f.rows == ROWS);
+    const struct cw_checkpoint_apply twice = {
+        .apply = count_rows, .expect = note_expected, .with = &f};
+    f = (struct forgetful){.expected = UINT64_MAX};
+    cr_assert(
+        eq(int, cw_checkpoint_read(&port, store, 3, true, &twice, &found, &fault), CW_ERR_OK));
+    cr_assert(f.expected == ROWS && f.rows == ROWS);
+    /* Whatever becomes of the end: what it says is a hint, and the older file serves. */
+    for (uint64_t at = newest->bytes - 4096; at < newest->bytes; at += 61) {
+        newest->now[at] ^= 1;
+        f = (struct forgetful){.expected = UINT64_MAX};
+        cr_assert(
+            eq(int, cw_checkpoint_read(&port, store, 3, true, &twice, &found, &fault), CW_ERR_OK));
+        cr_assert(found.begin == 9 && f.expected == ROWS && f.rows == ROWS);
+        newest->now[at] ^= 1;
+    }
+    /* The read of the end may fail alone: the rest of the file is read as ever. */
+    disk.fail_from = disk.fail_to = disk.ops + 2; /* after it was opened */
+    disk.fail_with = EIO;
+    f = (struct forgetful){.expected = UINT64_MAX};
+    cr_assert(eq(int, cw_checkpoint_read(&port, store, 3, true, &once, &found, &fault), CW_ERR_OK));
+    cr_assert(found.begin == 11 && f.expected == UINT64_MAX && f.rows == ROWS);
+    memory_free(&disk);
+}
+
+enum {
+    MANY = 2000,
+    QUARTERS = 4
+};
+
+struct parts {
+    uint64_t rows[2];
+    uint64_t long_then[QUARTERS]; /* of the first table, after each quarter of the second's */
+};
+
+static bool count_parts(void *with, struct cw_view records)
+{
+    struct parts *parts = with;
+    struct cw_record record;
+    while (cw_record_next(&records, &record) == CW_RECORD_READ) {
+        parts->rows[record.table]++;
+        if (record.table == 1 && parts->rows[1] % (MANY / QUARTERS) == 0) {
+            parts->long_then[parts->rows[1] / (MANY / QUARTERS) - 1] = parts->rows[0];
+        }
+    }
+    return true;
+}
+
+Test(checkpoint_read, each_stretch_has_rows_of_all_tables)
+{
+    struct memory_disk disk = {0};
+    struct cw_table *tables[] = {make_rows(MANY, 500), make_rows(MANY, 20)};
+    make(&disk, tables, 2, 1, 1);
+    struct parts parts = {{0}, {0}};
+    struct cw_disk port = memory_port(&disk);
+    struct cw_checkpoint_found found;
+    const struct cw_checkpoint_apply to = {.apply = count_parts, .with = &parts};
+    cr_assert(eq(int, cw_checkpoint_read(&port, store, 3, true, &to, &found, &fault), CW_ERR_OK));
+    cr_assert(parts.rows[0] == MANY && parts.rows[1] == MANY);
+    for (uint64_t i = 0; i < QUARTERS; i++) {
+        uint64_t even = (i + 1) * (MANY / QUARTERS);
+        cr_assert(parts.long_then[i] > even - 200 && parts.long_then[i] < even + 200,
+                  "%llu long rows when there are %llu short ones",
+                  (unsigned long long)parts.long_then[i], (unsigned long long)even);
     }
     memory_free(&disk);
 }

@@ -424,6 +424,36 @@ Test(table, grows_over_many_splits_under_rows_that_stay_where_they_are)
     cw_table_close(table);
 }
 
+Test(table, whose_rows_are_expected_has_the_index_for_them_and_hardly_splits)
+{
+    const uint64_t counts[] = {0, 1, 640, 641, 100000, UINT64_MAX};
+    for (uint32_t i = 0; i < CW_COUNTOF(counts); i++) {
+        struct model m;
+        struct cw_table_stats before;
+        struct cw_table_stats after;
+        model_open(&m, 200000, 1u << 28, 100000);
+        cw_table_expect(m.table, counts[i]);
+        cr_assert(cw_table_check(m.table));
+        cw_table_stats(m.table, &before);
+        cr_assert(eq(u64, before.splits > 0, counts[i] > 640));
+        keys_numbered(&m, 100000);
+        for (uint32_t k = 0; k < m.entries_count; k++) {
+            model_put(&m, &m.entries[k]);
+        }
+        cw_table_stats(m.table, &after);
+        if (counts[i] >= 100000) {
+            cr_assert(after.splits - before.splits < after.splits / 2, "%llu of %llu",
+                      (unsigned long long)before.splits, (unsigned long long)after.splits);
+        }
+        cw_table_expect(m.table, 200000); /* there are rows: it stays as it is */
+        cw_table_stats(m.table, &before);
+        cr_assert(eq(u64, before.splits, after.splits));
+        model_run(&m, 50000);
+        model_verify(&m);
+        model_close(&m);
+    }
+}
+
 Test(table, keeps_its_number_of_segments_while_rows_come_and_go)
 {
     enum {

@@ -6,6 +6,7 @@ all still there. With ten million of them it tells how long a start takes on thi
 
 wants 18 GB of memory and 40 GB of disk (the state and what a checkpoint adds), under --folder."""
 import argparse
+import glob
 import http.client
 import multiprocessing
 import os
@@ -13,6 +14,7 @@ import re
 import shutil
 import signal
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -88,6 +90,19 @@ def rows(live):
     return found
 
 
+def disk_speed(state):
+    """GB/s at which the disk gives the newest checkpoints of all cores, past the cache"""
+    newest = []
+    for core in glob.glob(os.path.join(state, "epoch-*", "core-*")):
+        newest += sorted(glob.glob(os.path.join(core, "checkpoint-" + "[0-9a-f]" * 16)))[-1:]
+    began = time.monotonic()
+    reading = [subprocess.Popen(["dd", f"if={path}", "of=/dev/null", "bs=2M", "iflag=direct"],
+                                stderr=subprocess.DEVNULL) for path in newest]
+    if any(process.wait() != 0 for process in reading) or not reading:
+        return None  # a file system that has no such reads
+    return sum(os.path.getsize(path) for path in newest) / 1e9 / (time.monotonic() - began)
+
+
 class Place:
     def __init__(self, options):
         self.folder = tempfile.mkdtemp(prefix="cartwheel-millions-", dir=options.folder)
@@ -115,9 +130,10 @@ class Place:
 
 
 def restarts(results, place, before, how, word, count):
-    """(seconds of each start, GB/s of each that read its state)"""
-    seconds, speeds = [], []
+    """(seconds of each start, GB/s of each that read its state, and of the disk just before)"""
+    seconds, speeds, disk = [], [], []
     for _ in range(count):
+        disk.append(disk_speed(os.path.join(place.folder, "state")))
         live, took, said = place.start()
         with live:
             results.equal(rows(live), before, f"{word}: every row is there")
@@ -127,7 +143,7 @@ def restarts(results, place, before, how, word, count):
                 speeds.append(float(read.group(2)) / 1000 / float(read.group(1)))
             live.stop(how, 120)
         seconds.append(took)
-    return seconds, speeds
+    return seconds, speeds, [speed for speed in disk if speed]
 
 
 def told(what, numbers, unit):
@@ -146,13 +162,14 @@ def measured(results, place, options):
               f"{sum(before.values())} rows, in {time.monotonic() - began:.0f} s", flush=True)
         results.equal(before["candidates"], CARTS * options.customers, "each cart is a candidate")
         results.equal(live.stop(timeout=120), 0, "it stops in order")
-    clean, _ = restarts(results, place, before, signal.SIGTERM, "adopted ", options.restarts)
+    clean, _, _ = restarts(results, place, before, signal.SIGTERM, "adopted ", options.restarts)
     told("from the command to ready, after a clean stop", clean, "s")
     restarts(results, place, before, signal.SIGKILL, "adopted ", 1)
-    crash, speeds = restarts(results, place, before, signal.SIGKILL, "after a CRASH",
+    crash, speeds, disk = restarts(results, place, before, signal.SIGKILL, "after a CRASH",
                              options.restarts)
     told("after kill -9", crash, "s")
     told("checkpoints, by all of the recovery's time", speeds, "GB/s")
+    told("the disk alone gives them at", disk if speeds else [], "GB/s")
 
 
 def main():
