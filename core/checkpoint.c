@@ -56,9 +56,10 @@ struct buffer {
     struct cw_disk_op op;
 };
 
-/* Of a table's rows, to those that the file has not yet. */
+/* Of a table's rows, over those that were there when the checkpoint began: what is put behind them
+   is in a frame after `begin`, and an end that moved might never be reached. */
 struct walk {
-    uint64_t cursor;
+    uint64_t cursor, end;
     bool through;
 };
 
@@ -446,8 +447,9 @@ static uint32_t next_table(const struct cw_checkpoint *c)
     uint32_t next = c->options.table_count;
     double least = 2;
     for (uint32_t i = 0; i < c->options.table_count; i++) {
-        if (!c->walks[i].through) {
-            double walked = cw_table_walked(c->options.tables[i], c->walks[i].cursor);
+        const struct walk *walk = &c->walks[i];
+        if (!walk->through) {
+            double walked = (double)walk->cursor / (double)walk->end;
             next = walked < least ? i : next;
             least = walked < least ? walked : least;
         }
@@ -471,7 +473,7 @@ static void visit_rows(struct cw_checkpoint *c, uint32_t rows)
         const struct cw_table *table = c->options.tables[c->table];
         struct walk *walk = &c->walks[c->table];
         uint64_t before = walk->cursor;
-        cw_row row = cw_table_next_within(table, &walk->cursor, &steps);
+        cw_row row = cw_table_next_within(table, &walk->cursor, walk->end, &steps);
         if (row == CW_ROW_NONE && steps == 0) {
             break;
         }
@@ -638,7 +640,9 @@ void cw_checkpoint_begin(struct cw_checkpoint *checkpoint, uint64_t last_lsn, in
     c->rows_all = 0;
     memset(c->rows, 0, sizeof c->rows);
     for (uint32_t i = 0; i < c->options.table_count; i++) {
-        c->walks[i] = (struct walk){.through = c->options.tables[i] == NULL};
+        const struct cw_table *table = c->options.tables[i];
+        c->walks[i] = (struct walk){.through = table == NULL,
+                                    .end = table == NULL ? 0 : cw_table_end(table)};
     }
     c->table = 0;
     c->choose = true;

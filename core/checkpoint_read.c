@@ -189,6 +189,17 @@ static void close_file(struct reader *r)
     r->file = CW_DISK_FILE_NONE;
 }
 
+/* A foot whose numbers do not add up, or are more than a file has room for, is none. */
+static bool adds_up(const struct cw_checkpoint_foot *foot)
+{
+    uint64_t most = foot->bytes / CW_RECORD_HEAD_BYTES;
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < foot->table_count && sum <= most; i++) {
+        sum += foot->rows[i] <= most ? foot->rows[i] : most + 1;
+    }
+    return sum == foot->rows_all && sum <= most;
+}
+
 /* What goes wrong here goes wrong in the pass too, which tells of it. */
 static void expect(struct reader *r)
 {
@@ -203,7 +214,7 @@ static void expect(struct reader *r)
     const struct cw_checkpoint_foot *foot = (const void *)r->sides[0].at;
     if (foot->magic == CW_CHECKPOINT_FOOT_MAGIC && foot->hash == cw_checkpoint_foot_hash(foot) &&
         foot->begin == r->begin && foot->bytes == r->bytes &&
-        foot->table_count <= CW_CHECKPOINT_TABLES_MAX) {
+        foot->table_count <= CW_CHECKPOINT_TABLES_MAX && adds_up(foot)) {
         r->to->expect(r->to->with, foot->rows, foot->table_count);
     }
 }

@@ -5,7 +5,8 @@
  *     | CARRIED_BYTES | WINDOW_BYTES |    CW_LOG_SIDES times
  *
  * What goes over the end of one part (a frame, mostly) is moved in front of the next, so that it is
- * in one piece. What is longer than a window, or elsewhere, is read when it is asked for.
+ * in one piece. What is longer than a window is put together in a place of its own, from one window
+ * after the other. What is elsewhere is read when it is asked for.
  */
 #include "core/log_priv.h"
 
@@ -182,26 +183,55 @@ static int go_to(struct cw_log_reader *reader, uint64_t offset)
     return error;
 }
 
-static int read_large(struct cw_log_reader *reader, uint64_t offset, uint64_t bytes)
-{
-    uint64_t want = cw_log_blocks(bytes);
-    if (want > reader->large_bytes) {
-        reader->window_bytes = 0;
-        cw_log_unmap(reader->large, reader->large_bytes);
-        reader->large_bytes = 0;
-        reader->large = cw_log_map(want);
-        if (reader->large == NULL) {
-            return ENOMEM;
-        }
-        reader->large_bytes = want;
-    }
-    return read_into(reader, reader->large, offset, want);
-}
-
 static bool has(const struct cw_log_reader *reader, uint64_t offset, uint64_t bytes)
 {
     return offset >= reader->window_at && offset <= window_end(reader) &&
            bytes <= window_end(reader) - offset;
+}
+
+/* In the window, WINDOW_BYTES at most. */
+static int need(struct cw_log_reader *reader, uint64_t offset, uint64_t bytes, char **to)
+{
+    *to = NULL;
+    if (offset >= reader->size || bytes > reader->size - offset) {
+        return 0;
+    }
+    if (!has(reader, offset, bytes)) {
+        int error = take_ahead(reader, offset, bytes) ? 0 : go_to(reader, offset);
+        if (error != 0 || !has(reader, offset, bytes)) { /* cut off since it was opened */
+            return error;
+        }
+    }
+    *to = reader->window + (offset - reader->window_at);
+    return 0;
+}
+
+static int piece_together(struct cw_log_reader *reader, uint64_t offset, uint64_t bytes, char **to)
+{
+    *to = NULL;
+    if (bytes > reader->large_bytes) {
+        uint64_t room = cw_log_blocks(bytes);
+        cw_log_unmap(reader->large, reader->large_bytes);
+        reader->large_bytes = 0;
+        reader->large = cw_log_map(room);
+        if (reader->large == NULL) {
+            return ENOMEM;
+        }
+        reader->large_bytes = room;
+    }
+    for (uint64_t done = 0; done < bytes;) { /* a window each time, but for the last */
+        uint64_t left = bytes - done;
+        uint64_t some = left < WINDOW_BYTES ? left : WINDOW_BYTES;
+        char *part;
+        int error = need(reader, offset + done, some, &part);
+        if (error != 0 || part == NULL) {
+            return error;
+        }
+        memcpy(reader->large + done, part, some);
+        done += some;
+    }
+    *to = reader->large;
+    return 0;
 }
 
 int cw_log_reader_need(struct cw_log_reader *reader, uint64_t offset, uint64_t bytes, void **to)
@@ -209,21 +239,14 @@ int cw_log_reader_need(struct cw_log_reader *reader, uint64_t offset, uint64_t b
     CW_ASSERT(offset % CW_DISK_BLOCK == 0 && bytes > 0);
     *to = NULL;
     if (offset >= reader->size || bytes > reader->size - offset) {
-        return 0;
+        return 0; /* before room is made for it */
     }
-    if (!has(reader, offset, bytes)) {
-        int error = 0;
-        if (bytes > WINDOW_BYTES) {
-            error = read_large(reader, offset, bytes);
-        } else if (!take_ahead(reader, offset, bytes)) {
-            error = go_to(reader, offset);
-        }
-        if (error != 0 || !has(reader, offset, bytes)) { /* cut off since it was opened */
-            return error;
-        }
-    }
-    *to = reader->window + (offset - reader->window_at);
-    return 0;
+    char *there;
+    int error = bytes <= WINDOW_BYTES || has(reader, offset, bytes)
+                    ? need(reader, offset, bytes, &there)
+                    : piece_together(reader, offset, bytes, &there);
+    *to = there;
+    return error;
 }
 
 int cw_log_reader_head(struct cw_log_reader *reader, void **to)

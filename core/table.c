@@ -451,14 +451,15 @@ struct cw_view cw_table_key(const struct cw_table *table, cw_row row)
     return (struct cw_view){.data = (const char *)table_row_key(at), .bytes = at->key_bytes};
 }
 
-cw_row cw_table_next_within(const struct cw_table *table, uint64_t *cursor, uint32_t *steps)
+cw_row cw_table_next_within(const struct cw_table *table, uint64_t *cursor, uint64_t end,
+                            uint32_t *steps)
 {
     /* In the order of the mapping: where a row starts, one always will (rows are cut, never
-       joined), so the cursor stays good whatever happens between two calls. */
-    const struct table_head *head = table->head;
+       joined), so cursor and end stay good whatever happens between two calls. */
     cw_row at = *cursor == 0 ? TABLE_HEAD_BYTES : *cursor;
-    CW_ASSERT(at % TABLE_ROW_UNIT == 0 && at >= TABLE_HEAD_BYTES && at <= head->carved);
-    while (at<head->carved && * steps> 0) {
+    CW_ASSERT(at % TABLE_ROW_UNIT == 0 && at >= TABLE_HEAD_BYTES && at <= end);
+    CW_ASSERT(end <= table->head->carved);
+    while (at < end && *steps > 0) {
         const struct table_row *row = table_row_at(table, at);
         CW_ASSERT(table_row_live(row) || row->state == TABLE_ROW_FREE);
         cw_row next = at + table_class_bytes(row->class);
@@ -479,7 +480,7 @@ cw_row cw_table_next(const struct cw_table *table, uint64_t *cursor)
     cw_row row;
     do {
         steps = UINT32_MAX;
-        row = cw_table_next_within(table, cursor, &steps);
+        row = cw_table_next_within(table, cursor, table->head->carved, &steps);
     } while (row == CW_ROW_NONE && steps == 0);
     /* Walkers of whole tables look at each row: the next ones' lines, a few rows early. */
     uint64_t from = *cursor + WALKED_AHEAD;
@@ -492,9 +493,9 @@ cw_row cw_table_next(const struct cw_table *table, uint64_t *cursor)
     return row;
 }
 
-double cw_table_walked(const struct cw_table *table, uint64_t cursor)
+uint64_t cw_table_end(const struct cw_table *table)
 {
-    return cursor == 0 ? 0 : (double)cursor / (double)table->head->carved;
+    return table->head->carved;
 }
 
 uint64_t cw_table_count(const struct cw_table *table)

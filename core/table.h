@@ -134,12 +134,15 @@ struct cw_view cw_table_key(const struct cw_table *table, cw_row row);
    other row is seen exactly once. A call steps over the free rows before the next live one. */
 cw_row cw_table_next(const struct cw_table *table, uint64_t *cursor);
 
-/* The same in bounded time: a step for each row, live or free, is taken off *steps, and with none
-   left it returns. CW_ROW_NONE is the end if steps are left, else only a pause. */
-cw_row cw_table_next_within(const struct cw_table *table, uint64_t *cursor, uint32_t *steps);
+/* Where a walk over all rows of now ends: the cursor grows up to it, by bytes. Rows that come later
+   may lie behind it; it stays good for a walk whatever happens. */
+uint64_t cw_table_end(const struct cw_table *table);
 
-/* How far a walk with that cursor has come by bytes: 0 at its beginning, 1 at its end. */
-double cw_table_walked(const struct cw_table *table, uint64_t cursor);
+/* The same in bounded time and up to such an end: a step for each row, live or free, is taken off
+   *steps, and with none left it returns. CW_ROW_NONE is the end if steps are left, else only a
+   pause. */
+cw_row cw_table_next_within(const struct cw_table *table, uint64_t *cursor, uint64_t end,
+                            uint32_t *steps);
 
 uint64_t cw_table_count(const struct cw_table *table);
 void cw_table_stats(const struct cw_table *table, struct cw_table_stats *stats);

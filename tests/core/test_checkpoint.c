@@ -411,6 +411,35 @@ Test(checkpoint, a_slice_steps_over_few_places_of_removed_rows)
     memory_free(&disk);
 }
 
+Test(checkpoint, ends_though_tables_grow_faster_than_it_visits_rows)
+{
+    struct memory_disk disk = {0};
+    struct cw_table *tables[TABLES];
+    open_tables(tables);
+    fill_table(tables[0], 500, 100, 'a');
+    fill_table(tables[2], 500, 100, 'b');
+    struct cw_checkpoint *checkpoint = open_checkpoint(&disk, tables, NULL);
+    cw_checkpoint_begin(checkpoint, 5, 0);
+    enum cw_checkpoint_state state = CW_CHECKPOINT_ROWS;
+    uint32_t put = 0;
+    while ((state == CW_CHECKPOINT_ROWS || state == CW_CHECKPOINT_WAITING) && put < 9000) {
+        for (uint32_t i = 0; i < 32; i++, put++) {
+            char key[16];
+            int bytes = snprintf(key, sizeof key, "later%u", put);
+            set(tables[put % 2 * 2], (struct cw_view){key, (uint32_t)bytes},
+                (struct cw_view){big, 100});
+        }
+        state = cw_checkpoint_slice(checkpoint, 16, 6, 6);
+    }
+    cr_assert(eq(int, state, CW_CHECKPOINT_DONE));
+    struct cw_checkpoint_stats stats;
+    cw_checkpoint_stats(checkpoint, &stats);
+    cr_assert(eq(u64, stats.rows, 1000), "those that were there when it began");
+    cw_checkpoint_close(checkpoint);
+    close_tables(tables);
+    memory_free(&disk);
+}
+
 Test(checkpoint, waits_for_the_frames_that_its_rows_may_be_of)
 {
     struct memory_disk disk = {0};

@@ -101,6 +101,20 @@ Test(log_read, reads_nearly_nothing_twice)
     cr_assert(eq(u64, disk.ops - before, 7), "two mebibytes each");
 }
 
+Test(log_read, reads_what_is_longer_than_a_window_but_once)
+{
+    const uint64_t frame = (uint64_t)900 * CW_DISK_BLOCK; /* 3.5 MiB */
+    uint64_t before = disk.ops;
+    for (uint64_t at = CW_DISK_BLOCK; at < reader.size; at += frame) {
+        uint64_t bytes = frame < reader.size - at ? frame : reader.size - at;
+        void *there;
+        cr_assert(eq(int, cw_log_reader_need(&reader, at, CW_DISK_BLOCK, &there), 0));
+        cr_assert(eq(int, cw_log_reader_need(&reader, at, bytes, &there), 0));
+        look(there, at, bytes);
+    }
+    cr_assert(eq(u64, disk.ops - before, 7), "as if each were short");
+}
+
 Test(log_read, goes_anywhere)
 {
     for (uint32_t i = 0; i < 400; i++) {
