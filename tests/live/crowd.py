@@ -47,6 +47,7 @@ def wrk(results, live, connections, seconds):
         file.write(LUA)
     code, output, said = engine.execute(
         ["wrk", "-t", "2", "-c", str(connections), "-d", f"{seconds}s", "--latency", "-s", path,
+         "--timeout", "60s",  # two seconds by itself, and a late answer would be an error
          live.url() + "/v1/events"], timeout=seconds + 60)
     text = output.decode()
     name = f"wrk, {connections} connections, {seconds} s"
