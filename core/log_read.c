@@ -159,14 +159,6 @@ static int look_through(struct cw_log_reader *reader, const struct cw_disk_op *o
     return op->error;
 }
 
-static int read_into(struct cw_log_reader *reader, char *into, uint64_t offset, uint64_t bytes)
-{
-    struct cw_disk_op op = reading(reader, into, offset, bytes);
-    settle(reader);
-    (void)cw_disk_do(reader->disk, &op);
-    return look_through(reader, &op);
-}
-
 /* A window from there on, and those after it asked for as well before the first is waited for. */
 static int go_to(struct cw_log_reader *reader, uint64_t offset)
 {
@@ -189,11 +181,16 @@ static bool has(const struct cw_log_reader *reader, uint64_t offset, uint64_t by
            bytes <= window_end(reader) - offset;
 }
 
+static bool is_in_file(const struct cw_log_reader *reader, uint64_t offset, uint64_t bytes)
+{
+    return offset < reader->size && bytes <= reader->size - offset;
+}
+
 /* In the window, WINDOW_BYTES at most. */
 static int need(struct cw_log_reader *reader, uint64_t offset, uint64_t bytes, char **to)
 {
     *to = NULL;
-    if (offset >= reader->size || bytes > reader->size - offset) {
+    if (!is_in_file(reader, offset, bytes)) {
         return 0;
     }
     if (!has(reader, offset, bytes)) {
@@ -238,7 +235,7 @@ int cw_log_reader_need(struct cw_log_reader *reader, uint64_t offset, uint64_t b
 {
     CW_ASSERT(offset % CW_DISK_BLOCK == 0 && bytes > 0);
     *to = NULL;
-    if (offset >= reader->size || bytes > reader->size - offset) {
+    if (!is_in_file(reader, offset, bytes)) {
         return 0; /* before room is made for it */
     }
     char *there;
@@ -255,7 +252,10 @@ int cw_log_reader_head(struct cw_log_reader *reader, void **to)
     if (reader->size < CW_DISK_BLOCK) {
         return 0;
     }
-    int error = read_into(reader, ahead_by(reader, 0)->at, 0, CW_DISK_BLOCK);
+    settle(reader);
+    struct cw_disk_op op = reading(reader, ahead_by(reader, 0)->at, 0, CW_DISK_BLOCK);
+    (void)cw_disk_do(reader->disk, &op);
+    int error = look_through(reader, &op);
     *to = error == 0 && has(reader, 0, CW_DISK_BLOCK) ? reader->window : NULL;
     return error;
 }
