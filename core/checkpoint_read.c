@@ -3,30 +3,13 @@
  * to forget them all when a later one is bad: what counts is the same, a file that is whole or
  * nothing of it. Who cannot has the file read twice: once to prove it, once to apply it, proving
  * each block again, because the disk may give other bytes the second time.
- *
- * Reads are under way while another's bytes are looked at. A block that goes over the end of one is
- * moved in front of the next, where there is room for the longest, so that a block is always in one
- * piece:
- *
- *     | room: CW_CHECKPOINT_BLOCK_MAX | READ_BYTES |    SIDES times
  */
 #define _GNU_SOURCE 1 /* strerrordesc_np */
+#include "core/ahead.h"
 #include "core/checkpoint_priv.h"
 #include "core/format.h"
 
 #include <errno.h>
-#include <sys/mman.h>
-
-enum {
-    READ_BYTES = 2 << 20,
-    SIDES = 4 /* with 2 the disk and who looks wait for each other in turn */
-};
-
-struct side {
-    char *at;
-    bool away;
-    struct cw_disk_op op;
-};
 
 enum mode {
     PROVE,
@@ -35,13 +18,11 @@ enum mode {
 };
 
 struct reader {
-    const struct cw_disk *disk;
     const uint8_t *store;
     uint32_t shard;
     const struct cw_checkpoint_apply *to;
-    struct side sides[SIDES];
-    int32_t file;
-    uint64_t bytes, asked; /* of the file; up to where it has been asked for */
+    struct cw_ahead ahead;
+    uint64_t bytes; /* of the file */
     uint64_t begin;
     struct cw_checkpoint_scan scan;
     uint64_t applied; /* blocks */
@@ -49,46 +30,17 @@ struct reader {
     bool unread;      /* the disk refused: nobody knows whether that one is whole */
 };
 
-static const uint64_t side_bytes = (uint64_t)CW_CHECKPOINT_BLOCK_MAX + READ_BYTES;
-
-static void ask(struct reader *r, struct side *side)
+static bool was_read(struct reader *r, int error, uint64_t at)
 {
-    if (r->asked == r->bytes) {
-        return;
-    }
-    uint64_t left = r->bytes - r->asked;
-    side->op = (struct cw_disk_op){.kind = CW_DISK_READ,
-                                   .file = r->file,
-                                   .offset = r->asked,
-                                   .into = side->at,
-                                   .bytes = left < READ_BYTES ? (uint32_t)left : READ_BYTES};
-    side->away = true;
-    r->asked += side->op.bytes;
-    r->disk->submit(r->disk->self, &side->op);
-}
-
-static void wait_for(struct reader *r, struct side *side)
-{
-    while (side->away && !side->op.done) { /* bounded by the disk: every operation ends */
-        r->disk->wait(r->disk->self);
-    }
-    side->away = false;
-}
-
-static bool took(struct reader *r, const struct side *side)
-{
-    if (side->op.error != 0) {
-        const char *why = strerrordesc_np(side->op.error);
+    if (error != 0) {
+        const char *why = strerrordesc_np(error);
         r->unread = true;
         (void)cw_format(r->scan.why, sizeof r->scan.why, "reading it at byte %llu: %s",
-                        (unsigned long long)side->op.offset, why != NULL ? why : "unknown error");
-        return false;
-    }
-    if (side->op.got != side->op.bytes) {
+                        (unsigned long long)at, why != NULL ? why : "unknown error");
+    } else if (r->ahead.size != r->bytes) {
         (void)cw_format(r->scan.why, sizeof r->scan.why, "it became shorter while it was read");
-        return false;
     }
-    return true;
+    return error == 0 && r->ahead.size == r->bytes;
 }
 
 /* Of blocks in turn; after one that was refused none is. */
@@ -126,42 +78,26 @@ static uint64_t take(struct reader *r, const char *data, uint64_t bytes, enum mo
 /* Front to back, once. False: r->scan.why. */
 static bool pass(struct reader *r, enum mode mode)
 {
+    struct cw_ahead *ahead = &r->ahead;
     r->scan = (struct cw_checkpoint_scan){.bytes = r->bytes, .begin = r->begin, .shard = r->shard};
     memcpy(r->scan.store, r->store, sizeof r->scan.store);
-    r->asked = 0;
-    for (uint32_t i = 0; i < SIDES; i++) {
-        ask(r, &r->sides[i]);
-    }
-    uint64_t carried = 0;
-    bool good = true;
-    uint32_t turn = 0;
-    while (good && r->sides[turn].away) { /* once per READ_BYTES */
-        struct side *side = &r->sides[turn];
-        turn = (turn + 1) % SIDES;
-        struct side *next = &r->sides[turn];
-        wait_for(r, side);
-        good = took(r, side);
-        if (good) {
-            char *data = side->at - carried;
-            uint64_t here = carried + side->op.bytes;
-            carried = take(r, data, here, mode);
-            good = carried != UINT64_MAX;
-            if (good && carried > 0) {
-                CW_ASSERT(carried < CW_CHECKPOINT_BLOCK_MAX);
-                memcpy(next->at - carried, data + here - carried, carried);
+    uint64_t at = 0; /* up to where it was looked at */
+    int error = cw_ahead_go_to(ahead, at);
+    while (was_read(r, error, at)) { /* a window each time */
+        uint64_t left = take(r, ahead->window, ahead->window_bytes, mode);
+        if (left == UINT64_MAX) {
+            return false;
+        }
+        at = cw_ahead_end(ahead);
+        if (at == r->bytes) {
+            if (!r->scan.complete) {
+                (void)cw_format(r->scan.why, sizeof r->scan.why, "it is cut short");
             }
+            return r->scan.complete;
         }
-        if (good) {
-            ask(r, side);
-        }
+        error = cw_ahead_next(ahead, at - left);
     }
-    for (uint32_t i = 0; i < SIDES; i++) {
-        wait_for(r, &r->sides[i]);
-    }
-    if (good && !r->scan.complete) {
-        (void)cw_format(r->scan.why, sizeof r->scan.why, "it is cut short");
-    }
-    return good && r->scan.complete;
+    return false;
 }
 
 static bool open_file(struct reader *r, const char *name)
@@ -169,7 +105,7 @@ static bool open_file(struct reader *r, const char *name)
     struct cw_disk_op op = {.kind = CW_DISK_OPEN, .file = CW_DISK_FILE_NONE};
     memcpy(op.name, name, sizeof op.name);
     r->scan.strange = false;
-    int error = cw_disk_do(r->disk, &op);
+    int error = cw_ahead_open(&r->ahead, &op);
     if (error != 0) {
         const char *why = strerrordesc_np(error);
         r->unread = true;
@@ -177,16 +113,8 @@ static bool open_file(struct reader *r, const char *name)
                         why != NULL ? why : "unknown error");
         return false;
     }
-    r->file = op.file;
     r->bytes = op.size;
     return true;
-}
-
-static void close_file(struct reader *r)
-{
-    struct cw_disk_op op = {.kind = CW_DISK_CLOSE, .file = r->file};
-    (void)cw_disk_do(r->disk, &op);
-    r->file = CW_DISK_FILE_NONE;
 }
 
 /* A foot whose numbers do not add up, or are more than a file has room for, is none. */
@@ -203,15 +131,11 @@ static bool adds_up(const struct cw_checkpoint_foot *foot)
 /* What goes wrong here goes wrong in the pass too, which tells of it. */
 static void expect(struct reader *r)
 {
-    struct cw_disk_op op = {.kind = CW_DISK_READ,
-                            .file = r->file,
-                            .offset = r->bytes - CW_DISK_BLOCK,
-                            .into = r->sides[0].at,
-                            .bytes = CW_DISK_BLOCK};
-    if (cw_disk_do(r->disk, &op) != 0 || op.got != op.bytes) {
+    if (cw_ahead_block(&r->ahead, r->bytes - CW_DISK_BLOCK) != 0 ||
+        r->ahead.window_bytes != CW_DISK_BLOCK) {
         return;
     }
-    const struct cw_checkpoint_foot *foot = (const void *)r->sides[0].at;
+    const struct cw_checkpoint_foot *foot = (const void *)r->ahead.window;
     if (foot->magic == CW_CHECKPOINT_FOOT_MAGIC && foot->hash == cw_checkpoint_foot_hash(foot) &&
         foot->begin == r->begin && foot->bytes == r->bytes &&
         foot->table_count <= CW_CHECKPOINT_TABLES_MAX && adds_up(foot)) {
@@ -289,7 +213,7 @@ static cw_err try_one(struct reader *r, uint64_t begin, bool *done,
         (void)cw_format(found->why, sizeof found->why, "%s: %s", name, r->scan.why);
         err = forget(r, name, fault);
     }
-    close_file(r);
+    cw_ahead_close(&r->ahead);
     return err;
 }
 
@@ -335,21 +259,12 @@ cw_err cw_checkpoint_read(const struct cw_disk *disk, const uint8_t store[16], u
     if (err != CW_ERR_OK) {
         return err;
     }
-    char *memory = mmap(NULL, SIDES * side_bytes, PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (memory == MAP_FAILED) {
-        return cw_fail(fault, CW_ERR_IO, "checkpoints: mmap of %llu bytes",
-                       (unsigned long long)SIDES * side_bytes);
-    }
-    /* The disk takes a huge page in one piece, and hundreds of small ones one by one. */
-    (void)madvise(memory, SIDES * side_bytes, MADV_HUGEPAGE);
-    struct reader reader = {
-        .disk = disk, .store = store, .shard = shard, .to = to, .file = CW_DISK_FILE_NONE};
-    for (uint32_t i = 0; i < SIDES; i++) {
-        reader.sides[i].at = memory + i * side_bytes + CW_CHECKPOINT_BLOCK_MAX;
+    struct reader reader = {.store = store, .shard = shard, .to = to};
+    if (!cw_ahead_init(&reader.ahead, disk, CW_CHECKPOINT_BLOCK_MAX)) {
+        return cw_fail(fault, CW_ERR_IO, "checkpoints: no memory to read them");
     }
     err = try_all(&reader, &names, found, fault);
-    (void)munmap(memory, SIDES * side_bytes);
+    cw_ahead_deinit(&reader.ahead);
     if (err == CW_ERR_OK && !read_only) {
         cw_checkpoint_tidy(disk);
     }

@@ -5,6 +5,7 @@
 #ifndef CW_CORE_LOG_PRIV_H
 #define CW_CORE_LOG_PRIV_H
 
+#include "core/ahead.h"
 #include "core/log.h"
 
 #define CW_LOG_FRAME_MAGIC 0x52465743u /* "CWFR" */
@@ -276,38 +277,16 @@ CW_MUST_USE cw_err cw_log_new(struct cw_log **log, const struct cw_log_options *
                               struct cw_fault *fault);
 void cw_log_free(struct cw_log *log);
 
-/* log_read.c: a segment's bytes for recovery. */
-enum {
-    CW_LOG_SIDES = 4
-};
-
-struct cw_log_side {
-    char *at;
-    bool away; /* asked for, and not looked at yet */
-    struct cw_disk_op op;
-};
-
+/* log_read.c: a segment's bytes for recovery. Opened and closed as its `ahead`. */
 struct cw_log_reader {
-    const struct cw_disk *disk;
-    int32_t file;  /* CW_DISK_FILE_NONE: none is open */
-    uint64_t size; /* of the file, whole blocks */
-    char *memory;
-    struct cw_log_side sides[CW_LOG_SIDES]; /* in a ring: behind the one at hand, those ahead */
-    uint32_t side;                          /* at hand */
-    uint64_t asked;                         /* up to where it has been asked for ahead */
-    char *large;
+    struct cw_ahead ahead;
+    char *large; /* what is longer than a window */
     uint64_t large_bytes;
-    char *window; /* what is there of the file */
-    uint64_t window_at, window_bytes;
 };
 
 /* False: there is no memory. */
 CW_MUST_USE bool cw_log_reader_init(struct cw_log_reader *reader, const struct cw_disk *disk);
-void cw_log_reader_deinit(struct cw_log_reader *reader); /* closes too */
-
-/* op: an OPEN, with its results afterwards. 0 or errno. */
-CW_MUST_USE int cw_log_reader_open(struct cw_log_reader *reader, struct cw_disk_op *op);
-void cw_log_reader_close(struct cw_log_reader *reader);
+void cw_log_reader_deinit(struct cw_log_reader *reader);
 
 /* Makes `bytes` from `offset` on, which is a block's, readable until the next call; *to is NULL
    when the file has fewer. 0 or errno (ENOMEM: for so many bytes). */

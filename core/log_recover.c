@@ -115,12 +115,12 @@ static cw_err open_segment(struct cw_log_recovery *r, uint32_t index, bool sync)
     struct cw_disk_op op = {.kind = CW_DISK_OPEN};
     cw_log_name(op.name, r->log->segments[index].seq);
     memcpy(r->name, op.name, sizeof r->name);
-    if (cw_log_reader_open(&r->reader, &op) != 0) {
+    if (cw_ahead_open(&r->reader.ahead, &op) != 0) {
         return io_failed(r, &op, "opening");
     }
     r->index = index;
     r->log->segments[index].file_bytes = op.size;
-    op = (struct cw_disk_op){.kind = CW_DISK_WRITE, .file = r->reader.file, .sync = true};
+    op = (struct cw_disk_op){.kind = CW_DISK_WRITE, .file = r->reader.ahead.file, .sync = true};
     if (sync && cw_disk_do(r->disk, &op) != 0) {
         return io_failed(r, &op, "flushing");
     }
@@ -246,7 +246,7 @@ static cw_err look(struct cw_log_recovery *r)
     for (uint32_t i = 0; i < log->segment_count; i++) {
         cw_err err = open_segment(r, i, sync);
         err = err == CW_ERR_OK ? read_head(r, i) : err;
-        cw_log_reader_close(&r->reader);
+        cw_ahead_close(&r->reader.ahead);
         if (err != CW_ERR_OK) {
             return err;
         }
@@ -286,14 +286,15 @@ static cw_err look_at(struct cw_log_recovery *r, uint64_t at, enum cw_log_frame_
    it could have the square of its size hashed. */
 static bool is_enough(const struct cw_log_recovery *r)
 {
-    return r->hashed / HASHED_MAX > r->reader.size;
+    return r->hashed / HASHED_MAX > r->reader.ahead.size;
 }
 
 static cw_err is_later_there(struct cw_log_recovery *r, bool *later)
 {
     *later = false;
     r->hashed = 0;
-    for (uint64_t at = r->at + CW_DISK_BLOCK; at < r->reader.size && !*later; at += CW_DISK_BLOCK) {
+    const uint64_t *size = &r->reader.ahead.size; /* it may become less */
+    for (uint64_t at = r->at + CW_DISK_BLOCK; at < *size && !*later; at += CW_DISK_BLOCK) {
         void *there = NULL;
         cw_err err = need(r, at, CW_DISK_BLOCK, &there);
         if (err != CW_ERR_OK) {
@@ -354,7 +355,8 @@ static cw_err gather(struct cw_log_recovery *r, struct cw_log_facts *facts)
         err = need(r, r->at, CW_DISK_BLOCK, &there);
         const struct cw_log_frame *torn = there;
         uint64_t bytes = torn == NULL ? 0 : cw_log_blocks(torn->len);
-        r->found->torn_bytes = bytes < r->reader.size - r->at ? bytes : r->reader.size - r->at;
+        uint64_t rest = r->reader.ahead.size - r->at;
+        r->found->torn_bytes = bytes < rest ? bytes : rest;
     }
     return err != CW_ERR_OK || cw_log_bugs.no_scan ? err : is_later_there(r, &facts->later);
 }
@@ -371,7 +373,7 @@ static cw_err corrupt(struct cw_log_recovery *r, const char *why)
 static uint64_t last_from(struct cw_log_recovery *r, uint64_t at, uint64_t last)
 {
     r->hashed = 0;
-    while (at < r->reader.size && !is_enough(r)) { /* on by a block or a frame each turn */
+    while (at < r->reader.ahead.size && !is_enough(r)) { /* on by a block or a frame each turn */
         enum cw_log_frame_is is;
         if (look_at(r, at, &is) != CW_ERR_OK) {
             break;
@@ -393,7 +395,7 @@ static uint64_t last_there(struct cw_log_recovery *r)
     for (uint32_t i = log->segment_count; i-- > from && last == r->expected;) {
         uint64_t at = i == from ? r->at + CW_DISK_BLOCK : CW_DISK_BLOCK;
         if (i != from) {
-            cw_log_reader_close(&r->reader);
+            cw_ahead_close(&r->reader.ahead);
             if (open_segment(r, i, false) != CW_ERR_OK) {
                 break;
             }
@@ -436,7 +438,7 @@ static cw_err pass_over(struct cw_log_recovery *r, const char *why)
     cw_err err = CW_ERR_OK;
     uint64_t at = r->at + CW_DISK_BLOCK;
     r->hashed = 0;
-    for (; r->expected < since && at < r->reader.size && err == CW_ERR_OK && !is_enough(r);
+    for (; r->expected < since && at < r->reader.ahead.size && err == CW_ERR_OK && !is_enough(r);
          at += CW_DISK_BLOCK) {
         enum cw_log_frame_is is;
         err = look_at(r, at, &is);
@@ -466,7 +468,7 @@ static cw_err pass_over(struct cw_log_recovery *r, const char *why)
    too, no place is empty: there it was cut (--accept-loss). */
 static cw_err end(struct cw_log_recovery *r)
 {
-    return r->passed && r->at < r->reader.size &&
+    return r->passed && r->at < r->reader.ahead.size &&
                    (last_from(r, CW_DISK_BLOCK, 0) >= r->expected || is_enough(r))
                ? corrupt_from(r, "the log ends, and a later frame stands elsewhere in the segment")
                : CW_ERR_OK;
@@ -498,7 +500,7 @@ static cw_err take(struct cw_log_recovery *r)
 
 static cw_err enter(struct cw_log_recovery *r, uint32_t index)
 {
-    cw_log_reader_close(&r->reader);
+    cw_ahead_close(&r->reader.ahead);
     cw_err err = open_segment(r, index, false);
     if (err != CW_ERR_OK) {
         return err;
@@ -700,7 +702,7 @@ static cw_err read_all(struct cw_log_recovery *r)
     r->expected = 1;
     if (log->segment_count > 0) {
         err = follow(r, start);
-        cw_log_reader_close(&r->reader);
+        cw_ahead_close(&r->reader.ahead);
         if (err != CW_ERR_OK) {
             return err;
         }

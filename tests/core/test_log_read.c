@@ -29,8 +29,8 @@ static void make_file(void)
 static void open_log(void)
 {
     struct cw_disk_op op = {.kind = CW_DISK_OPEN, .name = "log"};
-    cr_assert(eq(int, cw_log_reader_open(&reader, &op), 0));
-    cr_assert(eq(u64, reader.size, (uint64_t)BLOCKS * CW_DISK_BLOCK));
+    cr_assert(eq(int, cw_ahead_open(&reader.ahead, &op), 0));
+    cr_assert(eq(u64, reader.ahead.size, (uint64_t)BLOCKS * CW_DISK_BLOCK));
 }
 
 static void init(void)
@@ -75,18 +75,18 @@ Test(log_read, gives_what_stands_there_frame_by_frame)
 {
     for (uint32_t round = 0; round < 8; round++) {
         uint64_t at = CW_DISK_BLOCK;
-        while (at < reader.size) {
+        while (at < reader.ahead.size) {
             void *there;
             cr_assert(eq(int, cw_log_reader_need(&reader, at, CW_DISK_BLOCK, &there), 0));
             look(there, at, CW_DISK_BLOCK);
             uint64_t bytes = some_bytes();
-            bytes = bytes < reader.size - at ? bytes : reader.size - at;
+            bytes = bytes < reader.ahead.size - at ? bytes : reader.ahead.size - at;
             cr_assert(eq(int, cw_log_reader_need(&reader, at, bytes, &there), 0));
             look(there, at, bytes);
             at += bytes;
         }
-        cr_assert(le(int, disk.most, CW_LOG_SIDES));
-        cw_log_reader_close(&reader);
+        cr_assert(le(int, disk.most, CW_AHEAD_SIDES));
+        cw_ahead_close(&reader.ahead);
         open_log();
     }
 }
@@ -94,7 +94,7 @@ Test(log_read, gives_what_stands_there_frame_by_frame)
 Test(log_read, reads_nearly_nothing_twice)
 {
     uint64_t before = disk.ops;
-    for (uint64_t at = CW_DISK_BLOCK; at < reader.size; at += CW_DISK_BLOCK) {
+    for (uint64_t at = CW_DISK_BLOCK; at < reader.ahead.size; at += CW_DISK_BLOCK) {
         void *there;
         cr_assert(eq(int, cw_log_reader_need(&reader, at, CW_DISK_BLOCK, &there), 0));
     }
@@ -105,8 +105,8 @@ Test(log_read, reads_what_is_longer_than_a_window_but_once)
 {
     const uint64_t frame = (uint64_t)900 * CW_DISK_BLOCK; /* 3.5 MiB */
     uint64_t before = disk.ops;
-    for (uint64_t at = CW_DISK_BLOCK; at < reader.size; at += frame) {
-        uint64_t bytes = frame < reader.size - at ? frame : reader.size - at;
+    for (uint64_t at = CW_DISK_BLOCK; at < reader.ahead.size; at += frame) {
+        uint64_t bytes = frame < reader.ahead.size - at ? frame : reader.ahead.size - at;
         void *there;
         cr_assert(eq(int, cw_log_reader_need(&reader, at, CW_DISK_BLOCK, &there), 0));
         cr_assert(eq(int, cw_log_reader_need(&reader, at, bytes, &there), 0));
@@ -119,11 +119,11 @@ Test(log_read, goes_anywhere)
 {
     for (uint32_t i = 0; i < 400; i++) {
         uint64_t at = random_below(&chance, BLOCKS) * (uint64_t)CW_DISK_BLOCK;
-        for (uint32_t on = random_below(&chance, 12); on > 0 && at < reader.size; on--) {
+        for (uint32_t on = random_below(&chance, 12); on > 0 && at < reader.ahead.size; on--) {
             uint64_t bytes = some_bytes();
             void *there;
             cr_assert(eq(int, cw_log_reader_need(&reader, at, bytes, &there), 0));
-            cr_assert(eq(int, there != NULL, bytes <= reader.size - at));
+            cr_assert(eq(int, there != NULL, bytes <= reader.ahead.size - at));
             if (there != NULL) {
                 look(there, at, bytes);
             }
@@ -138,9 +138,9 @@ Test(log_read, tells_of_a_read_that_failed_and_of_no_other)
         disk.fail_from = disk.fail_to = disk.ops + 1 + random_below(&chance, 16);
         disk.fail_with = EIO;
         uint32_t failed = 0;
-        for (uint64_t at = CW_DISK_BLOCK; at < reader.size;) {
+        for (uint64_t at = CW_DISK_BLOCK; at < reader.ahead.size;) {
             uint64_t bytes = some_bytes();
-            bytes = bytes < reader.size - at ? bytes : reader.size - at;
+            bytes = bytes < reader.ahead.size - at ? bytes : reader.ahead.size - at;
             void *there;
             int error = cw_log_reader_need(&reader, at, bytes, &there);
             if (error != 0) {
@@ -154,7 +154,7 @@ Test(log_read, tells_of_a_read_that_failed_and_of_no_other)
         }
         cr_assert(le(u32, failed, 1));
         disk.fail_with = 0;
-        cw_log_reader_close(&reader);
+        cw_ahead_close(&reader.ahead);
         open_log();
     }
 }
@@ -165,9 +165,9 @@ Test(log_read, a_file_that_was_cut_off_ends_there)
     cr_assert(eq(int, cw_log_reader_need(&reader, CW_DISK_BLOCK, CW_DISK_BLOCK, &there), 0));
     uint64_t cut = (uint64_t)5 * CW_DISK_BLOCK;
     memory_file(&disk, "log")->bytes = cut;
-    cw_log_reader_close(&reader);
+    cw_ahead_close(&reader.ahead);
     struct cw_disk_op op = {.kind = CW_DISK_OPEN, .name = "log"};
-    cr_assert(eq(int, cw_log_reader_open(&reader, &op), 0));
+    cr_assert(eq(int, cw_ahead_open(&reader.ahead, &op), 0));
     cr_assert(eq(int, cw_log_reader_need(&reader, CW_DISK_BLOCK, CW_DISK_BLOCK, &there), 0));
     look(there, CW_DISK_BLOCK, CW_DISK_BLOCK);
     cr_assert(eq(int, cw_log_reader_need(&reader, CW_DISK_BLOCK, cut, &there), 0));
@@ -205,7 +205,7 @@ Test(log_read, a_file_may_be_cut_off_anywhere_at_any_time)
             at += bytes;
         }
         memory_file(&disk, "log")->bytes = full;
-        cw_log_reader_close(&reader);
+        cw_ahead_close(&reader.ahead);
         open_log();
     }
 }
