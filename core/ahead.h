@@ -48,7 +48,7 @@ void cw_ahead_close(struct cw_ahead *ahead);
 /*
  * The window from `offset` on, a block's in the file, and those after it asked for as well before
  * the first is waited for. 0 or errno, with no window. One that is shorter than asked for: the file
- * was cut off since it was opened, and ends there.
+ * was cut off since it was opened, and ends there or before.
  */
 CW_MUST_USE int cw_ahead_go_to(struct cw_ahead *ahead, uint64_t offset);
 

@@ -61,6 +61,8 @@ struct forgetful {
     uint64_t rows, times;
     bool full, cannot;
     uint64_t expected; /* UINT64_MAX: it was not told */
+    struct memory_file *cut; /* as soon as there are so many rows, to so many bytes */
+    uint64_t cut_at, cut_to;
 };
 
 static bool count_rows(void *with, struct cw_view records)
@@ -69,6 +71,10 @@ static bool count_rows(void *with, struct cw_view records)
     struct cw_record record;
     while (cw_record_next(&records, &record) == CW_RECORD_READ) {
         forgetful->rows++;
+    }
+    if (forgetful->cut != NULL && forgetful->rows >= forgetful->cut_at) {
+        forgetful->cut->bytes = forgetful->cut_to;
+        forgetful->cut = NULL;
     }
     return !forgetful->full;
 }
@@ -116,6 +122,67 @@ Test(checkpoint_read, read_once_a_bad_one_is_forgotten_before_an_older_one_is_tr
         older->now[4096 + 100] ^= 1;
         newest->now[at] ^= 1;
     }
+    memory_free(&disk);
+}
+
+/* One begun at 9, one at 11, of 10 MB each: more than is asked for ahead. */
+static void make_two_long(struct memory_disk *disk)
+{
+    struct cw_table *table = make_rows(ROWS, 300000);
+    make(disk, &table, 1, 9, 11);
+    cr_assert(gt(u64, memory_file(disk, "checkpoint-000000000000000b")->bytes, 9 << 20));
+}
+
+Test(checkpoint_read, whichever_read_fails_an_older_one_is_whole)
+{
+    struct memory_disk disk = {0};
+    make_two_long(&disk);
+    struct cw_disk port = memory_port(&disk);
+    struct cw_checkpoint_found found = {0};
+    bool newest = false;
+    uint32_t reads = 0;
+    for (uint64_t op = 2; !newest; op++) { /* the first opens it */
+        struct forgetful f = {0};
+        const struct cw_checkpoint_apply to = {
+            .apply = count_rows, .forget = forget_rows, .with = &f};
+        disk.fail_from = disk.fail_to = disk.ops + op;
+        disk.fail_with = EIO;
+        cr_assert(eq(int, cw_checkpoint_read(&port, store, 3, true, &to, &found, &fault),
+                     CW_ERR_OK));
+        newest = found.begin == 11; /* nothing of it is left that could have failed */
+        cr_assert(f.rows == ROWS && found.refused == !newest);
+        cr_assert(newest || strstr(found.why, "reading it at byte") != NULL, "%s", found.why);
+        reads += !newest;
+    }
+    cr_assert(eq(u32, reads, 5), "two mebibytes each");
+    memory_free(&disk);
+}
+
+Test(checkpoint_read, one_that_is_cut_off_while_it_is_read_is_none)
+{
+    struct memory_disk disk = {0};
+    make_two_long(&disk);
+    struct cw_disk port = memory_port(&disk);
+    struct memory_file *newest = memory_file(&disk, "checkpoint-000000000000000b");
+    const uint64_t bytes = newest->bytes;
+    uint64_t chance = 5;
+    uint32_t shorter = 0;
+    for (uint32_t i = 0; i < 200; i++) {
+        struct forgetful f = {.cut = newest, .cut_at = 1 + random_below(&chance, ROWS)};
+        f.cut_to = random_below(&chance, (uint32_t)bytes);
+        f.cut_to &= random_below(&chance, 2) == 0 ? UINT64_MAX : ~(uint64_t)(CW_DISK_BLOCK - 1);
+        const struct cw_checkpoint_apply to = {
+            .apply = count_rows, .forget = forget_rows, .with = &f};
+        struct cw_checkpoint_found found;
+        cr_assert(eq(int, cw_checkpoint_read(&port, store, 3, true, &to, &found, &fault),
+                     CW_ERR_OK));
+        cr_assert(eq(u64, f.rows, ROWS));
+        cr_assert(found.begin == 11 || strstr(found.why, "it became shorter") != NULL, "%s",
+                  found.why);
+        shorter += found.begin == 9;
+        newest->bytes = bytes;
+    }
+    cr_assert(gt(u32, shorter, 50), "the others had all been read by then");
     memory_free(&disk);
 }
 
