@@ -65,7 +65,7 @@ struct cw_fault_disk {
     void (*hook)(void *with, uint64_t index);
     void *hook_with;
     struct cw_fault_plan plan;
-    bool lying, off;
+    bool lying, off, unflushed; /* ... a flush failed */
     enum cw_fault_lie lie;
     uint64_t lie_at;
 };
@@ -484,6 +484,7 @@ static void execute(struct cw_fault_disk *disk, struct cw_disk_op *op)
     } else if (op->kind == CW_DISK_WRITE && op->error != ENOSPC && !disk->off) {
         fail_write(disk, op);
     }
+    disk->unflushed |= op->error == EIO && (op->sync || op->kind == CW_DISK_SYNC_NAMES);
 }
 
 /* ---- the port ---- */
@@ -708,6 +709,9 @@ struct cw_fault_disk *cw_fault_disk_crash(const struct cw_fault_disk *disk, uint
 
 struct cw_fault_disk *cw_fault_disk_kill(const struct cw_fault_disk *disk)
 {
+    if (disk->unflushed) {
+        return cw_fault_disk_crash(disk, disk->random);
+    }
     struct cw_fault_disk *to = cw_fault_disk_new(&disk->options);
     for (uint32_t i = 0; i < disk->file_count; i++) {
         const struct cw_fault_file *from = disk->files[i];

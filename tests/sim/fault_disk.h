@@ -67,7 +67,9 @@ void cw_fault_disk_lie(struct cw_fault_disk *disk, enum cw_fault_lie lie, uint64
 /* What a restart after a crash now could find. No plans, hooks or lies are left in it. */
 struct cw_fault_disk *cw_fault_disk_crash(const struct cw_fault_disk *disk, uint64_t seed);
 
-/* What is there when the process alone dies: all that was carried out. */
+/* What is there when the process alone dies: all that was carried out. After a flush that failed,
+   what a crash leaves: the next process reads past the page cache (io/disk.h), and finds what the
+   device has. */
 struct cw_fault_disk *cw_fault_disk_kill(const struct cw_fault_disk *disk);
 
 /* Every operation under way and from now on ends with EIO at once: for a user of a disk that was

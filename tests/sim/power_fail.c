@@ -309,21 +309,36 @@ static bool start(struct cw_script *s)
     return true;
 }
 
-/* The process dies, or the host does; what follows goes on with the disk that is left. */
-static void stop(struct cw_script *s, bool power)
+/* A next process finds that disk; the last one's log is closed. */
+static void hand_over(struct cw_script *s, struct cw_fault_disk *next, bool power)
 {
-    struct cw_fault_disk *next = power ? cw_fault_disk_crash(s->disk, random_next(&s->random))
-                                       : cw_fault_disk_kill(s->disk);
-    if (s->os && power) { /* what was not flushed may be gone, and is not missed */
+    uint64_t failures = cw_fault_disk_failed(s->disk);
+    if (s->os && (power || failures > 0)) { /* what was not flushed may be gone: not missed */
         s->trace.acknowledged = s->trace.since;
     }
     s->before += cw_fault_disk_count(s->disk);
-    s->failures += cw_fault_disk_failed(s->disk);
-    off_and_close(s->disk, s->log);
+    s->failures += failures;
     cw_fault_disk_free(s->disk);
     s->disk = next;
     s->log = NULL;
     plan_on(s);
+}
+
+/* The process dies, or the host does. */
+static void stop(struct cw_script *s, bool power)
+{
+    struct cw_fault_disk *next = power ? cw_fault_disk_crash(s->disk, random_next(&s->random))
+                                       : cw_fault_disk_kill(s->disk);
+    off_and_close(s->disk, s->log);
+    hand_over(s, next, power);
+}
+
+static void stop_clean(struct cw_script *s)
+{
+    s->trace.bytes[cw_log_last(s->log) + 1] = OWN;
+    s->trace.submitted = cw_log_last(s->log) + 1;
+    cw_log_close(s->log, true);
+    hand_over(s, cw_fault_disk_kill(s->disk), false);
 }
 
 static uint32_t some_bytes(struct cw_script *s)
@@ -366,13 +381,8 @@ static void one_step(struct cw_script *s)
         stop(s, random_below(&s->random, 2) == 0);
         (void)start(s);
     } else if (what < 91) {
-        s->trace.bytes[cw_log_last(s->log) + 1] = OWN;
-        s->trace.submitted = cw_log_last(s->log) + 1;
-        cw_log_close(s->log, true);
-        s->log = NULL;
-        if (!start(s) && !s->failed) {
-            return;
-        }
+        stop_clean(s);
+        (void)start(s);
     } else if (what < 95) { /* the disk is full, or has space again */
         bool full = random_below(&s->random, 2) == 0;
         uint64_t more = random_below(&s->random, 2 * SEGMENT_BYTES);
