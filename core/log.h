@@ -12,8 +12,8 @@
  * Memory:  two frame buffers that grow to the largest frame.
  * Threads: its shard only.
  * Bounds:  a frame has at most CW_LOG_FRAME_BYTES_MAX; segments that are not needed for recovery
- *          any more (cw_log_release) are written anew, so the files' size follows the distance
- *          between checkpoints.
+ *          any more (cw_log_release) are written anew, or removed where their bytes must go, so the
+ *          files' size follows the distance between checkpoints.
  * Fails:   recover. Afterwards cw_log_fault says that a write or a flush failed: nothing after the
  *          last durable frame may be acknowledged, and the process has to end; or that the disk is
  *          full: see cw_log_full.

@@ -212,10 +212,16 @@ static int is_snapshot(const struct dirent *entry)
     return is;
 }
 
-static void put_snapshots(struct cw_text *out, const char *directory)
+static int is_given_up(const struct dirent *entry)
+{
+    return entry->d_name[0] != '.';
+}
+
+static void put_paths(struct cw_text *out, const char *directory,
+                      int (*is)(const struct dirent *entry))
 {
     struct dirent **list = NULL;
-    int count = scandir(directory, &list, is_snapshot, alphasort);
+    int count = scandir(directory, &list, is, alphasort);
     for (int i = 0; i < count; i++) {
         char path[4400];
         int bytes = snprintf(path, sizeof path, "%.4000s/%.255s", directory, list[i]->d_name);
@@ -245,10 +251,13 @@ cw_err cw_receipt_write(const struct cw_receipts *receipts, const struct cw_rece
     cw_text_printf(&line, ",\"deadLetters\":%llu,\"snapshots\":[", (unsigned long long)removed);
     char own[4096];
     (void)snprintf(own, sizeof own, "%.3900s/snapshots", receipts->directory);
-    put_snapshots(&line, own);
+    put_paths(&line, own, is_snapshot);
     if (receipts->snapshots != NULL) {
-        put_snapshots(&line, receipts->snapshots);
+        put_paths(&line, receipts->snapshots, is_snapshot);
     }
+    cw_text_puts(&line, "],\"givenUp\":[");
+    (void)snprintf(own, sizeof own, "%.3900s/given-up", receipts->directory);
+    put_paths(&line, own, is_given_up);
     cw_text_puts(&line, "]}\n");
     char path[4200];
     (void)snprintf(path, sizeof path, "%.3900s/" FILE_NAME, receipts->directory);

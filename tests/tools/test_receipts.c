@@ -161,7 +161,12 @@ Test(receipts, letters_are_written_after_an_erasure_that_failed_half_way, .init 
     cr_assert(strstr(left, "anna") == NULL && strstr(left, "bert") != NULL &&
                   strstr(left, "carl") != NULL && strstr(left, "dora") != NULL,
               "%s", left);
-    cr_assert(ne(ptr, strstr(content("erasures.ndjson"), "\"deadLetters\":2"), NULL));
+    const char *told = content("erasures.ndjson");
+    cr_assert(strstr(told, "\"deadLetters\":2") != NULL && strstr(told, "given-up") == NULL);
+    cr_assert(eq(int, mkdir(in_box("given-up"), 0700), 0));
+    cr_assert(eq(int, mkdir(in_box("given-up/then-core-001"), 0700), 0));
+    cr_assert(eq(int, cw_receipt_write(&receipts, &receipt, &fault), CW_ERR_OK), "%s", fault.text);
+    cr_assert(ne(ptr, strstr(content("erasures.ndjson"), "/given-up/then-core-001\"]}"), NULL));
     cw_letter_file_close(&file);
     cw_letters_deinit(&letters);
 }
