@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -325,9 +326,27 @@ static int run_engine(struct run *run)
     return rc;
 }
 
+/* A core file would hold customers' data and keys, and so would what another process of the same
+   user reads in this one's memory. A sanitizer has to trace its process to look for leaks. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#    define SANITIZED 1
+#elif defined(__has_feature)
+#    if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#        define SANITIZED 1
+#    endif
+#endif
+
+static void keep_memory_private(void)
+{
+#ifndef SANITIZED
+    (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); /* cannot fail so */
+#endif
+}
+
 int cw_cmd_run(int argc, char **argv)
 {
     struct cw_fault fault;
+    keep_memory_private();
     struct run *run = calloc(1, sizeof *run);
     CW_ASSERT(run != NULL);
     int rc = parse(run, argc, argv);
