@@ -574,6 +574,11 @@ struct cw_store *cw_durable_store(struct cw_durable *durable, uint32_t core)
     return durable->cores[core].store;
 }
 
+const struct cw_disk_store *cw_durable_disk(const struct cw_durable *durable, uint32_t core)
+{
+    return durable->cores[core].disk.self;
+}
+
 struct cw_journal *cw_durable_journal(struct cw_durable *durable, uint32_t core)
 {
     return durable->cores[core].journal;

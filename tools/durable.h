@@ -23,6 +23,7 @@
 #include "pipeline/persist.h"
 
 struct cw_durable; /* opaque */
+struct cw_disk_store;
 
 enum cw_durable_use {
     CW_DURABLE_LOOK,  /* nothing is changed */
@@ -102,6 +103,8 @@ CW_MUST_USE cw_err cw_durable_recover(struct cw_durable *durable,
 
 struct cw_store *cw_durable_store(struct cw_durable *durable, uint32_t core);
 struct cw_journal *cw_durable_journal(struct cw_durable *durable, uint32_t core);
+/* A core's disk, which is one of cw_durable_files: not for simulated ones. */
+const struct cw_disk_store *cw_durable_disk(const struct cw_durable *durable, uint32_t core);
 /* Why sends are held from the next start on: a set of CW_HOLD_*. */
 CW_MUST_USE cw_err cw_durable_hold(struct cw_durable *durable, uint32_t held,
                                    struct cw_fault *fault);

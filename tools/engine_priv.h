@@ -138,12 +138,14 @@ struct cw_core {
     _Atomic(char *) remark; /* for the control plane, which frees it */
     int64_t settled_ms, remarked_ms;
     uint64_t decided;
-    struct cw_clock clock;     /* --clock wall */
-    bool clock_begun;          /* before that, time is what the state says */
-    uint32_t clock_confirms;   /* that it has heard of */
-    atomic_bool clock_suspect; /* for the control plane */
-    _Atomic uint32_t short_of; /* the same: set of CW_SHORTAGE_* */
-    struct cw_store *store;    /* NULL: durability none */
+    struct cw_clock clock;            /* --clock wall */
+    bool clock_begun;                 /* before that, time is what the state says */
+    uint32_t clock_confirms;          /* that it has heard of */
+    atomic_bool clock_suspect;        /* for the control plane */
+    _Atomic uint32_t short_of;        /* the same: set of CW_SHORTAGE_* */
+    struct cw_store *store;           /* NULL: durability none */
+    const struct cw_disk_store *disk; /* its; NULL: likewise */
+    uint64_t stalled_since_ns; /* since when its disk does not answer, as was told; 0: it does */
     /* What is decided up to then may be told: all of it; with the commit under way; once durable.
      */
     int64_t until, staged_until, durable_until;

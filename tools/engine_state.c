@@ -3,6 +3,7 @@
  * durable: answers (the shard holds their batches), messages (staged in their channels), told
  * decisions.
  */
+#include "io/disk.h"
 #include "tools/engine_priv.h"
 #include "tools/place.h"
 
@@ -299,6 +300,7 @@ cw_err cw_engine_recover(struct cw_engine *engine, struct cw_fault *fault)
     for (uint32_t i = 0; i < engine->count; i++) {
         struct cw_core *core = &engine->cores[i];
         core->store = cw_durable_store(engine->durable, i);
+        core->disk = cw_durable_disk(engine->durable, i);
         engine->shards[i].commit = cw_store_commit(core->store);
         if (cw_pipeline_sends_held(pipelines[i]) != held) {
             cw_pipeline_hold_sends(pipelines[i], held);
@@ -372,6 +374,8 @@ void cw_engine_say_state(const struct cw_engine *engine, FILE *to)
                   engine->live->durability_os
                       ? "os: what is acknowledged survives this process, NOT a loss of power"
                       : "fsync");
+    (void)fprintf(to, "  disk: %s\n", cw_disk_name(engine->cores[0].disk)); /* all are the same */
+    cw_place_warn(engine->live->state, !engine->live->durability_os, to);
     if (found->memory != NULL) {
         (void)fprintf(to, "  tables in %s (%s)\n", engine->live->memory, found->memory);
     }

@@ -4,10 +4,12 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 
 enum {
     NAME_BYTES = 256
@@ -127,4 +129,35 @@ cw_err cw_place_check(const char *directory, bool expected, struct cw_fault *fau
                        directory, found.foreign);
     }
     return CW_ERR_OK;
+}
+
+void cw_place_warn(const char *directory, bool flushes, FILE *to)
+{
+    static const struct {
+        uint32_t type; /* f_type is signed on some machines, and wider */
+        bool memory;
+        const char *name;
+    } known[] = {{TMPFS_MAGIC, true, "tmpfs"},      {RAMFS_MAGIC, true, "ramfs"},
+                 {NFS_SUPER_MAGIC, false, "nfs"},   {CIFS_SUPER_MAGIC, false, "cifs"},
+                 {SMB2_SUPER_MAGIC, false, "cifs"}, {SMB_SUPER_MAGIC, false, "smb"},
+                 {FUSE_SUPER_MAGIC, false, "fuse"}, {OVERLAYFS_SUPER_MAGIC, false, "overlayfs"}};
+
+    struct statfs system;
+    bool seen = statfs(directory, &system) == 0;
+    for (size_t i = 0; seen && i < CW_COUNTOF(known); i++) {
+        if ((uint32_t)system.f_type != known[i].type) {
+            continue;
+        }
+        if (known[i].memory) {
+            (void)fprintf(
+                to, "  WARNING: %s is on %s, which forgets everything when the host stops%s\n",
+                directory, known[i].name,
+                flushes ? ":\n  durability fsync promises nothing there" : "");
+        } else if (flushes) {
+            (void)fprintf(to,
+                          "  WARNING: %s is on %s: a flush there is what its server, or the file "
+                          "system below,\n  makes of it, which is not tested\n",
+                          directory, known[i].name);
+        }
+    }
 }
