@@ -31,6 +31,9 @@ static void health(struct cw_service *service, const struct cw_call *call)
     cw_text_json_time(out, cw_service_clock(service));
     cw_text_puts(out, ",\"speed\":"); /* of the clock; 0: it stands but for events */
     cw_text_number(out, service->options.event_time ? 0 : service->options.speed);
+    if (service->options.durability != NULL) {
+        cw_text_printf(out, ",\"durability\":\"%s\"", service->options.durability);
+    }
     uint32_t holds = cw_pipeline_sends_held(service->pipeline);
     if (holds != CW_HOLD_NONE) {
         cw_text_puts(out, ",\"sends\":\"held\",\"heldFor\":[");

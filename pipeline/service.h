@@ -49,8 +49,9 @@ struct cw_service_options {
     bool (*full)(void *self); /* NULL: never */
     /* Nothing more will be changed: true once all is durable. NULL: nothing is kept. */
     bool (*finished)(void *self);
-    const char *version; /* of cartwheel, for /healthz and /metrics */
-    const char *note;    /* said in /healthz ("messages are NOT sent"); NULL: none */
+    const char *durability; /* "fsync", "os" or "none", for /healthz; NULL: not told */
+    const char *version;    /* of cartwheel, for /healthz and /metrics */
+    const char *note;       /* said in /healthz ("messages are NOT sent"); NULL: none */
     void *self;
 };
 

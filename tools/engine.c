@@ -319,6 +319,7 @@ static cw_err open_service(struct cw_engine *engine, struct cw_core *core,
         .settled = cw_engine_settled,
         .full = full,
         .finished = cw_engine_finished,
+        .durability = cw_durability_name(engine->live),
         .version = CW_VERSION,
         .note = engine->live->durability_none ? CW_NOTHING_KEPT : NULL,
         .self = core};

@@ -498,6 +498,11 @@ bool cw_clock_mode_parse(const char *text, enum cw_clock_mode *mode, double *fac
     return true;
 }
 
+const char *cw_durability_name(const struct cw_engine_live *live)
+{
+    return live->durability_none ? "none" : live->durability_os ? "os" : "fsync";
+}
+
 void cw_engine_live_default(struct cw_engine_live *live)
 {
     *live = (struct cw_engine_live){.limits = cw_server_limits_default,

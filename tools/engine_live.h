@@ -57,6 +57,9 @@ struct cw_engine_live {
 
 struct cw_engine_reader;
 
+/* "fsync", "os" or "none". */
+const char *cw_durability_name(const struct cw_engine_live *live);
+
 /* What holds without a file. */
 void cw_engine_live_default(struct cw_engine_live *live);
 

@@ -289,6 +289,7 @@ static inline struct cw_service_options serving_service(struct serving *s, uint3
         .dead_letter = serving_letter,
         .counter = serving_counter,
         .settled = serving_settled,
+        .durability = "os",
         .version = "1.2.3",
         .note = options->note,
         .self = core};

@@ -66,7 +66,7 @@ Test(serve, health_says_what_runs_and_what_to_know)
     const struct asked *asked = get("/healthz");
     cr_assert(eq(str, asked->body,
                  "{\"status\":\"ok\",\"version\":\"1.2.3\",\"clock\":\"2026-01-19T12:00:00.000Z\","
-                 "\"speed\":0,"
+                 "\"speed\":0,\"durability\":\"os\","
                  "\"note\":\"messages are NOT sent\"}"));
     serving_close(&s);
 }
