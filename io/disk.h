@@ -16,7 +16,7 @@
  * Life:    open -> { submit | poll | wait }* -> close, which first carries out what is under way.
  * Memory:  taken at open, about 32 KiB.
  * Threads: the port and the counts belong to one thread at a time, the shard's; wake() is called on
- *          the store's own threads.
+ *          the store's own threads; cw_disk_work from any.
  * Bounds:  CW_DISK_OPS_MAX operations, CW_DISK_FILES_MAX open files (EMFILE beyond).
  * Fails:   open. An operation fails by its `error`, an errno.
  */
@@ -64,5 +64,16 @@ struct cw_disk_counts {
 };
 
 const struct cw_disk_counts *cw_disk_counts(const struct cw_disk_store *store);
+
+/* What the foreground's thread is carrying out at this moment, without what waits its turn. */
+struct cw_disk_work {
+    uint64_t since_ns; /* cw_clock_monotonic_ns; 0: nothing */
+    enum cw_disk_kind kind;
+};
+
+struct cw_disk_work cw_disk_work(const struct cw_disk_store *store);
+
+/* For people: "write" (with its flush, where it has one), "flush of names". */
+const char *cw_disk_kind_name(enum cw_disk_kind kind);
 
 #endif

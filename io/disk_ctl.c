@@ -255,3 +255,26 @@ const struct cw_disk_counts *cw_disk_counts(const struct cw_disk_store *store)
 {
     return &store->counts;
 }
+
+struct cw_disk_work cw_disk_work(const struct cw_disk_store *store)
+{
+    uint64_t work = atomic_load_explicit(&store->lanes[0].work, memory_order_relaxed);
+    return (struct cw_disk_work){.since_ns = work >> CW_DISK_KIND_BITS,
+                                 .kind =
+                                     (enum cw_disk_kind)(work & ((1u << CW_DISK_KIND_BITS) - 1))};
+}
+
+const char *cw_disk_kind_name(enum cw_disk_kind kind)
+{
+    static const char *const names[] = {[CW_DISK_OPEN] = "open",
+                                        [CW_DISK_CREATE] = "create",
+                                        [CW_DISK_CLOSE] = "close",
+                                        [CW_DISK_READ] = "read",
+                                        [CW_DISK_WRITE] = "write",
+                                        [CW_DISK_RENAME] = "rename",
+                                        [CW_DISK_REMOVE] = "remove",
+                                        [CW_DISK_CUT] = "cut",
+                                        [CW_DISK_SYNC_NAMES] = "flush of names"};
+    CW_ASSERT((size_t)kind < CW_COUNTOF(names));
+    return names[kind];
+}

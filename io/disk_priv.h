@@ -45,7 +45,16 @@ struct cw_disk_lane {
     pthread_t thread;
     bool running;
     _Alignas(CW_CACHE_LINE) _Atomic uint32_t bell; /* enum bell */
+    /* What is carried out: since when, in ns, shifted, and its kind; 0: nothing. Written by the
+       lane's thread alone, on a line that the shard does not write. */
+    _Alignas(CW_CACHE_LINE) _Atomic uint64_t work;
 };
+
+enum {
+    CW_DISK_KIND_BITS = 4 /* of `work`; what is left of the time are 36 years */
+};
+
+static_assert(CW_DISK_SYNC_NAMES < 1 << CW_DISK_KIND_BITS, "every kind fits");
 
 struct cw_disk_store {
     /* The shard's. */

@@ -454,6 +454,19 @@ Test(disk, read_only_changes_nothing)
     close_and_remove();
 }
 
+/* ---- what is told of it ---- */
+
+Test(disk, nothing_is_at_work_once_all_is_done)
+{
+    make_directory();
+    open_with((struct cw_disk_options){.direct = true});
+    struct cw_disk_op op = named(CW_DISK_CREATE, "a");
+    cr_assert(eq(int, cw_disk_do(&disk, &op), 0));
+    cr_assert(eq(u64, cw_disk_work(store).since_ns, 0));
+    cr_assert(eq(str, (char *)cw_disk_kind_name(CW_DISK_SYNC_NAMES), "flush of names"));
+    close_and_remove();
+}
+
 /* ---- opening ---- */
 
 Test(disk, makes_its_directory_private)
