@@ -506,6 +506,22 @@ void cw_server_answer(struct cw_server *server, uint64_t token, const struct cw_
     cw_connection_answered(server, connection, exchange);
 }
 
+void cw_server_aside(struct cw_server *server,
+                     bool (*answer)(void *self, const struct cw_request *request), void *self)
+{
+    struct cw_request **at = &server->ready;
+    while (*at != NULL) { /* at most limits.unanswered; nothing is read meanwhile */
+        struct cw_request *request = *at;
+        struct cw_request *next = request->next; /* an answer may end the request at once */
+        if (request->kind == CW_REQUEST_HTTP && answer(self, request)) {
+            *at = next;
+        } else {
+            at = &request->next;
+        }
+    }
+    server->ready_end = at;
+}
+
 /* When the next deadline is, so that nobody oversleeps it. */
 static uint64_t next_due_ns(const struct cw_server *server)
 {

@@ -57,7 +57,7 @@ struct cw_server_options {
     uint32_t listener_count;
     struct cw_server_limits limits;
     const struct cw_credentials *credentials; /* NULL: nobody is asked; every role */
-    uint32_t core; /* 0 is opened first and makes sure that nobody else has the ports */
+    uint32_t core;            /* 0 is opened first and makes sure that nobody else has the ports */
     enum cw_loop_choice loop; /* io_uring or epoll */
     uint32_t without;         /* enum cw_loop_feature to do without, as on an older kernel */
 };
@@ -75,6 +75,11 @@ struct cw_source cw_server_source(struct cw_server *server);
    meanwhile is answered into nothing. LINES: the answer's body is what is written (an
    acknowledgement line); an empty one writes nothing. */
 void cw_server_answer(struct cw_server *server, uint64_t token, const struct cw_answer *answer);
+
+/* For when the core cannot take: calls answer() for each HTTP request that is ready, oldest first;
+   those for which it says true it has answered. Within the source's turn, or after it. */
+void cw_server_aside(struct cw_server *server,
+                     bool (*answer)(void *self, const struct cw_request *request), void *self);
 
 /* Sleeps until a socket has something, wake() is called, or the time is over. */
 void cw_server_wait(struct cw_server *server, uint64_t ns_max);

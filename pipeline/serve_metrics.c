@@ -3,6 +3,8 @@
  * the scraper prefers.
  *
  * Every core copies its counters into its batch; they are summed at home, so no counter is shared.
+ * What they say may be lost until the batch's commit is durable, so while a disk does not answer
+ * only that is told.
  */
 #include "core/format.h"
 #include "pipeline/request.h"
@@ -28,7 +30,7 @@ struct report {
     struct cw_served served;
     uint64_t rows[TABLES], bytes[TABLES];
     uint64_t timers, open;
-    struct cw_histogram latencies[CW_LATENCY_COUNT];
+    struct cw_histogram latencies[CW_LATENCY_COUNT], flushes;
     struct server_counter server[SERVER_COUNTERS_MAX];
     uint32_t server_count;
 };
@@ -59,6 +61,11 @@ static void look_report(struct cw_service *service, struct cw_ask *ask, struct c
     report->timers = cw_wheel_count(p->wheel);
     report->open = service->open_count;
     memcpy(report->latencies, service->latencies, sizeof report->latencies);
+    const struct cw_histogram *flushes =
+        service->options.flushes != NULL ? service->options.flushes(service->options.self) : NULL;
+    if (flushes != NULL) {
+        report->flushes = *flushes;
+    }
     while (service->options.counter != NULL && report->server_count < SERVER_COUNTERS_MAX) {
         struct server_counter *counter = &report->server[report->server_count];
         if (!service->options.counter(service->options.self, report->server_count, &counter->name,
@@ -92,6 +99,7 @@ static void add_report(struct report *sum, const struct report *part)
     for (uint32_t i = 0; i < CW_LATENCY_COUNT; i++) {
         cw_histogram_merge(&sum->latencies[i], &part->latencies[i]);
     }
+    cw_histogram_merge(&sum->flushes, &part->flushes);
     for (uint32_t i = 0; i < part->server_count; i++) {
         if (i >= sum->server_count) {
             sum->server[i] = part->server[i];
@@ -387,6 +395,38 @@ static void write_build(struct exposition *e, const char *version)
     cw_text_puts(e->out, "} 1\n");
 }
 
+static void write_stalled(struct exposition *e, uint64_t seconds)
+{
+    gauge(e, "disk_stalled_seconds",
+          "How long the disk of some core has not answered; 0: it does. Else nothing but this is "
+          "told.",
+          seconds);
+}
+
+static struct exposition begin(struct cw_service *service, const struct cw_request *request)
+{
+    struct cw_view accept = cw_request_header(request, CW_VIEW("accept"));
+    bool prefers = cw_media_quality(accept, CW_VIEW("application/openmetrics-text")) >
+                   cw_media_quality(accept, CW_VIEW("text/plain"));
+    struct exposition e = {.out = &service->answer, .open = accept.data != NULL && prefers};
+    cw_text_clear(e.out);
+    write_build(&e, service->options.version != NULL ? service->options.version : "");
+    return e;
+}
+
+static void end(struct cw_service *service, const struct cw_request *request,
+                const struct exposition *e)
+{
+    if (e->open) {
+        cw_text_puts(e->out, "# EOF\n");
+    }
+    cw_service_answer(service, request, 200,
+                      e->open
+                          ? CW_VIEW("application/openmetrics-text; version=1.0.0; charset=utf-8")
+                          : CW_VIEW("text/plain; version=0.0.4; charset=utf-8"),
+                      (struct cw_view){e->out->data, (uint32_t)e->out->bytes}, NULL, 0);
+}
+
 static void finish_report(struct cw_service *service, struct cw_open *open)
 {
     struct report *sum =
@@ -396,29 +436,25 @@ static void finish_report(struct cw_service *service, struct cw_open *open)
         memcpy(part, open->text.data + at, sizeof *part);
         add_report(sum, part);
     }
-    struct cw_view accept = cw_request_header(&open->request, CW_VIEW("accept"));
-    bool prefers = cw_media_quality(accept, CW_VIEW("application/openmetrics-text")) >
-                   cw_media_quality(accept, CW_VIEW("text/plain"));
-    struct exposition e = {.out = &service->answer, .open = accept.data != NULL && prefers};
-    cw_text_clear(e.out);
-    write_build(&e, service->options.version != NULL ? service->options.version : "");
+    struct exposition e = begin(service, &open->request);
     write_events(&e, sum);
     write_candidates(&e, sum);
     write_touches(&e, sum);
     write_state(&e, sum);
     write_served(&e, sum);
+    if (service->options.stalled_s != NULL) { /* what is told now was durable a moment ago */
+        write_stalled(&e, 0);
+    }
     write_server(&e, sum);
 #define CW_X(name, metric, help) \
     write_histogram(&e, metric, help, &sum->latencies[CW_LATENCY_##name]);
     CW_LATENCIES(CW_X)
 #undef CW_X
-    if (e.open) {
-        cw_text_puts(e.out, "# EOF\n");
+    if (service->options.flushes != NULL) {
+        write_histogram(&e, "disk_flush", "From a commit's write to the end of its flush",
+                        &sum->flushes);
     }
-    cw_service_answer(service, &open->request, 200,
-                      e.open ? CW_VIEW("application/openmetrics-text; version=1.0.0; charset=utf-8")
-                             : CW_VIEW("text/plain; version=0.0.4; charset=utf-8"),
-                      (struct cw_view){e.out->data, (uint32_t)e.out->bytes}, NULL, 0);
+    end(service, &open->request, &e);
     cw_arena_reset(&service->scratch);
 }
 
@@ -426,6 +462,13 @@ static const struct cw_question reporting = {look_report, cw_serve_gather, finis
 
 void cw_serve_metrics(struct cw_service *service, const struct cw_call *call)
 {
+    uint64_t stalled_s = cw_service_stalled_s(service);
+    if (stalled_s > 0) { /* no core's counters come home before the disk answers */
+        struct exposition e = begin(service, call->request);
+        write_stalled(&e, stalled_s);
+        end(service, call->request, &e);
+        return;
+    }
     struct cw_open *open = cw_serve_question(service, call, &reporting);
     if (open != NULL) {
         cw_serve_ask_all(service, open, NULL);

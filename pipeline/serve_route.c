@@ -24,8 +24,15 @@ static void health(struct cw_service *service, const struct cw_call *call)
 {
     struct cw_text *out = &service->answer;
     const char *version = service->options.version != NULL ? service->options.version : "";
+    uint64_t stalled_s = cw_service_stalled_s(service);
     cw_text_clear(out);
-    cw_text_puts(out, "{\"status\":\"ok\",\"version\":");
+    if (stalled_s > 0) {
+        cw_text_puts(out, "{\"status\":\"disk does not answer\",\"diskStalledSeconds\":");
+        cw_text_u64(out, stalled_s);
+    } else {
+        cw_text_puts(out, "{\"status\":\"ok\"");
+    }
+    cw_text_puts(out, ",\"version\":");
     cw_text_json(out, (struct cw_view){version, (uint32_t)strlen(version)});
     cw_text_puts(out, ",\"clock\":");
     cw_text_json_time(out, cw_service_clock(service));
@@ -53,7 +60,7 @@ static void health(struct cw_service *service, const struct cw_call *call)
         cw_text_json(out, (struct cw_view){note, (uint32_t)strlen(note)});
     }
     cw_text_char(out, '}');
-    cw_service_answer_json(service, call->request, 200);
+    cw_service_answer_json(service, call->request, stalled_s > 0 ? 503 : 200);
 }
 
 /* The handshake of CloudEvents' webhooks: whoever may ask, may send as fast as it likes. */

@@ -276,6 +276,25 @@ static void decode(void *self, const struct cw_chunk *chunk, struct cw_batch *co
     service->batches = NULL;
 }
 
+uint64_t cw_service_stalled_s(const struct cw_service *service)
+{
+    return service->aside_s > 0 || service->options.stalled_s == NULL
+               ? service->aside_s
+               : service->options.stalled_s(service->options.self);
+}
+
+bool cw_service_aside(struct cw_service *service, const struct cw_request *request)
+{
+    bool known = cw_view_equal(request->path, CW_VIEW("/healthz")) ||
+                 cw_view_equal(request->path, CW_VIEW("/metrics"));
+    if (!known || (service->aside_s = cw_service_stalled_s(service)) == 0) {
+        return false;
+    }
+    take_request(service, request);
+    service->aside_s = 0;
+    return true;
+}
+
 /* ---- batches of this core's customers ---- */
 
 /* How long it took until the candidates of these events were there. */

@@ -15,6 +15,7 @@
 #ifndef CW_PIPELINE_SERVICE_H
 #define CW_PIPELINE_SERVICE_H
 
+#include "core/histogram.h"
 #include "core/port.h"
 #include "pipeline/decode.h"
 #include "pipeline/pipeline.h"
@@ -49,6 +50,11 @@ struct cw_service_options {
     bool (*full)(void *self); /* NULL: never */
     /* Nothing more will be changed: true once all is durable. NULL: nothing is kept. */
     bool (*finished)(void *self);
+    /* For how many seconds the disk of some core has not answered, once that is too long; 0: it
+       does. Called for /healthz and /metrics alone. NULL: it always does. */
+    uint64_t (*stalled_s)(void *self);
+    /* Times of this core's flushes in ns, good for the call; NULL: there are none. */
+    const struct cw_histogram *(*flushes)(void *self);
     const char *durability; /* "fsync", "os" or "none", for /healthz; NULL: not told */
     const char *version;    /* of cartwheel, for /healthz and /metrics */
     const char *note;       /* said in /healthz ("messages are NOT sent"); NULL: none */
@@ -65,6 +71,10 @@ struct cw_pipeline *cw_service_pipeline(struct cw_service *service);
 /* The answer to a request that control() took, on its core, later; every one is answered once. */
 void cw_service_answer_from(struct cw_service *service, uint64_t token,
                             const struct cw_answer *answer);
+
+/* On its core, while batches are away and so nothing can be decoded: answers /healthz and /metrics,
+   as far as they tell that the disk does not answer. False: the request has to wait. */
+CW_MUST_USE bool cw_service_aside(struct cw_service *service, const struct cw_request *request);
 
 /* On its core, between turns: new programs (decoder and pipeline) and templates. */
 void cw_service_reprogram(struct cw_service *service, const struct cw_programs *programs,

@@ -158,7 +158,8 @@ struct cw_service {
     int64_t cleaned;  /* when the last slice was cleaned without a batch */
     uint64_t sequence;
     bool draining;
-    bool lagging; /* more timers are due than a turn has room for */
+    bool lagging;     /* more timers are due than a turn has room for */
+    uint64_t aside_s; /* cw_service_stalled_s as a request is answered aside; 0: none is */
     /* While a chunk is decoded: */
     struct cw_batch *const *batches;
     uint32_t batch_count;
@@ -195,6 +196,8 @@ void cw_service_note_unknown(struct cw_service *service, const struct cw_event *
 struct cw_share *cw_share_of(struct cw_service *service, struct cw_batch *batch);
 uint64_t cw_service_ns(struct cw_service *service);
 int64_t cw_service_clock(struct cw_service *service);
+/* The option of that name; within one request answered aside it does not change. */
+uint64_t cw_service_stalled_s(const struct cw_service *service);
 
 /* service_open.c: a slot for a request, or NULL when all are taken. */
 struct cw_open *cw_open_take(struct cw_service *service, const struct cw_request *request);

@@ -198,6 +198,7 @@ static void turn_source(void *self)
     hear_of_stop(core);
     give_replies(core);
     core->source.turn(core->source.self);
+    cw_engine_disk_turn(core);
 }
 
 /* The server's source, and before it what the control plane wants of this core. */
@@ -319,6 +320,8 @@ static cw_err open_service(struct cw_engine *engine, struct cw_core *core,
         .settled = cw_engine_settled,
         .full = full,
         .finished = cw_engine_finished,
+        .stalled_s = cw_engine_disk_stalled_s,
+        .flushes = cw_engine_disk_flushes,
         .durability = cw_durability_name(engine->live),
         .version = CW_VERSION,
         .note = engine->live->durability_none ? CW_NOTHING_KEPT : NULL,

@@ -1,4 +1,5 @@
-/* A thread that makes the tables' and wheels' memory real before the cores come to it. */
+/* A thread that makes the tables' and wheels' memory real before the cores come to it, and that
+   keeps watch on memory and disks: it touches no disk itself. */
 #include "tools/engine_priv.h"
 
 #include <time.h>
@@ -24,6 +25,7 @@ static void *look_ahead(void *self)
     for (uint32_t look = 0; !atomic_load(&engine->memory_stopping); look++) {
         if (look % ROOM_EVERY == 0) {
             cw_engine_room_look(engine);
+            cw_engine_disk_look(engine);
         }
         populate(engine);
         (void)nanosleep(&(struct timespec){.tv_nsec = LOOK_EVERY_NS}, NULL);

@@ -290,6 +290,16 @@ void cw_engine_room_look(struct cw_engine *engine);
 void cw_engine_room_turn(struct cw_core *core);
 void cw_engine_room_tick(struct cw_engine *engine);
 
+/* engine_disk.c. For how many seconds, 10 or more, some core's disk has carried out one operation;
+   0: none. Any thread. */
+uint64_t cw_engine_disk_stalled_s(void *self);
+/* This core's; NULL: durability none. On its core. */
+const struct cw_histogram *cw_engine_disk_flushes(void *self);
+/* On its core, while it can take nothing: answers those who ask why. */
+void cw_engine_disk_turn(struct cw_core *core);
+/* On the thread for memory: tells when a disk does not answer, and when it does again. */
+void cw_engine_disk_look(struct cw_engine *engine);
+
 /* engine_control.c: gives a reply to its core. */
 void cw_engine_reply(struct cw_core *core, struct cw_reply *reply);
 void cw_engine_refuse(struct cw_reply *reply, uint16_t status, const char *why);

@@ -79,7 +79,7 @@ cw_err cw_send_ask_clock(struct cw_send *send, int64_t *clock_ms, double *speed,
     (void)curl_easy_setopt(send->curl, CURLOPT_XFERINFOFUNCTION, stop_on_signal);
     CURLcode code = curl_easy_perform(send->curl);
     (void)curl_easy_getinfo(send->curl, CURLINFO_RESPONSE_CODE, &status);
-    if (code != CURLE_OK || status != 200) {
+    if (code != CURLE_OK || (status != 200 && status != 503)) { /* 503: and it says why */
         return cw_fail(fault, CW_ERR_IO, "asking %s for its clock: %s", url,
                        code != CURLE_OK ? curl_easy_strerror(code) : "it is no engine of ours");
     }

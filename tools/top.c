@@ -107,7 +107,8 @@ static bool ask(struct top *top, const char *path, struct look *look)
     CURLcode code = curl_easy_perform(top->curl);
     curl_slist_free_all(headers);
     (void)curl_easy_getinfo(top->curl, CURLINFO_RESPONSE_CODE, &status);
-    if (code == CURLE_OK && status == 200) {
+    bool ill = status == 503 && strcmp(path, "/healthz") == 0; /* and it says why */
+    if (code == CURLE_OK && (status == 200 || ill)) {
         return true;
     }
     if (top->terminal) { /* what is wrong is told whole */
@@ -359,6 +360,12 @@ static void put_shortage(struct top *top, const char *what, double cores)
     }
 }
 
+/* Seconds, told by /metrics and nothing else then; 0: it does. */
+static double disk_stalled_s(const struct look *look)
+{
+    return get(look, "cartwheel_disk_stalled_seconds");
+}
+
 /* What stops an engine that looks well otherwise. A shortage is a core's own: /metrics has all of
    them, /healthz the one that answered. */
 static void put_stops(struct top *top)
@@ -382,6 +389,12 @@ static void put_page(struct top *top)
     const struct look *now = latest(top);
     cw_text_clear(page);
     put_head(top);
+    if (disk_stalled_s(now) > 0) {
+        put_title(page, "disk");
+        cw_text_printf(page, "has NOT ANSWERED for %.0f s: events are refused until it does\n",
+                       disk_stalled_s(now));
+        return;
+    }
     put_stops(top);
     put_title(page, "events");
     put_named(page, "a second", rate(top, "cartwheel_events_received_total"));
@@ -584,11 +597,13 @@ static int watch(struct top *top)
         (void)cw_text_terminate(&look->text);
         (void)cw_text_terminate(&top->health.text);
         split(look);
-        top->taken++;
-        if (!top->once || top->taken == 2) { /* one look knows no rates */
+        bool stalled = disk_stalled_s(look) > 0;
+        top->taken = stalled ? 0 : top->taken + 1; /* rates begin anew after it */
+        bool whole = top->taken == 2 || stalled;   /* one look knows no rates */
+        if (!top->once || whole) {
             show(top);
         }
-        if (top->once && top->taken == 2) {
+        if (top->once && whole) {
             break;
         }
         (void)usleep((useconds_t)(top->every * 1e6));

@@ -26,7 +26,7 @@ WORD = "w" * 100
 class Handler(http.server.BaseHTTPRequestHandler):
     note = ""
     metrics = ""
-    more = {}  # of /healthz
+    status, more = 200, {}  # of /healthz
 
     def log_message(self, *_):
         pass
@@ -35,7 +35,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         text = self.metrics if self.path == "/metrics" else json.dumps(
             {"status": "ok", "clock": "2026-11-28T18:15:00.000Z", **self.more, "note": self.note},
             separators=(",", ":"))
-        self.send_response(200)
+        self.send_response(200 if self.path == "/metrics" else self.status)
         self.send_header("Content-Length", str(len(text)))
         self.end_headers()
         self.wfile.write(text.encode())
@@ -98,6 +98,20 @@ def stopped(results, url):
     Handler.more = {}
 
 
+def stalled(results, url):
+    """A disk that does not answer: the engine tells nothing else, and neither does top."""
+    Handler.note, Handler.metrics = "", "cartwheel_disk_stalled_seconds 14\n"
+    Handler.status, Handler.more = 503, {"status": "disk does not answer"}
+    code, output, _ = harness.execute([CARTWHEEL, "top", "--once", "--to", url])
+    results.equal(code, 0, "an engine that is ill is shown")
+    for name, page in (("--once", output.decode().split("\n")), ("live", screen(url, 80, 24))):
+        said = [row.rstrip() for row in page][1:]
+        results.equal(said[:1], ["disk         has NOT ANSWERED for 14 s: events are refused until it "
+                                 "does"], name)
+        results.check(not "".join(said[1:]), f"{name}: and nothing else", said)
+    Handler.status, Handler.more = 200, {}
+
+
 def main():
     results = harness.Results()
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
@@ -116,6 +130,7 @@ def main():
                                   f"{columns}x{rows}, {value}: all of {note[:10]!r}",
                                   "\n".join(page))
     stopped(results, url)
+    stalled(results, url)
     results.finish()
 
 

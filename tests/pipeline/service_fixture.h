@@ -58,7 +58,8 @@ struct serving {
     struct asked *asked; /* by token */
     uint32_t count;
     _Atomic uint32_t answered;
-    uint32_t letters; /* dead ones */
+    uint64_t stalled_s; /* for so long the disk has not answered */
+    uint32_t letters;   /* dead ones */
     struct cw_text letter;
     /* Messages. */
     bool channel_full;
@@ -248,6 +249,21 @@ static inline bool serving_counter(void *self, uint32_t index, const char **name
     return true;
 }
 
+static inline uint64_t serving_stalled(void *self)
+{
+    return ((struct serving_core *)self)->serving->stalled_s;
+}
+
+/* Of each core one flush, of 3 ms. */
+static inline const struct cw_histogram *serving_flushes(void *self)
+{
+    static struct cw_histogram flushes;
+    (void)self;
+    flushes = (struct cw_histogram){.count = 0};
+    cw_histogram_add(&flushes, 3000000);
+    return &flushes;
+}
+
 static inline bool serving_templates(struct serving *s)
 {
     static const char html[] = "<p>Hi {{customerName}}</p>";
@@ -289,6 +305,8 @@ static inline struct cw_service_options serving_service(struct serving *s, uint3
         .dead_letter = serving_letter,
         .counter = serving_counter,
         .settled = serving_settled,
+        .stalled_s = serving_stalled,
+        .flushes = serving_flushes,
         .durability = "os",
         .version = "1.2.3",
         .note = options->note,

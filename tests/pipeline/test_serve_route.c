@@ -71,6 +71,55 @@ Test(serve, health_says_what_runs_and_what_to_know)
     serving_close(&s);
 }
 
+Test(serve, a_disk_that_does_not_answer_is_told_by_whoever_is_asked)
+{
+    open_with(2);
+    fill(2);
+    s.stalled_s = 14;
+    const struct asked *asked = get("/healthz");
+    cr_assert(eq(u16, asked->status, 503));
+    cr_assert(eq(str, asked->body,
+                 "{\"status\":\"disk does not answer\",\"diskStalledSeconds\":14,"
+                 "\"version\":\"1.2.3\",\"clock\":\"2026-01-19T12:00:00.000Z\",\"speed\":0,"
+                 "\"durability\":\"os\",\"note\":\"messages are NOT sent\"}"));
+    asked = get("/metrics");
+    cr_assert(eq(u16, asked->status, 200));
+    cr_assert(has(asked, "\ncartwheel_disk_stalled_seconds 14\n"));
+    cr_assert(has(asked, "cartwheel_build_info{"));
+    cr_assert(not(has(asked, "events_received")), "which may be lost still");
+    s.stalled_s = 0;
+    cr_assert(eq(u16, get("/healthz")->status, 200));
+    cr_assert(has(get("/metrics"), "\ncartwheel_disk_stalled_seconds 0\n"));
+    serving_close(&s);
+}
+
+Test(serve, only_who_asks_for_it_is_told_aside_that_a_disk_does_not_answer)
+{
+    const struct {
+        const char *head;
+        uint64_t stalled_s;
+        uint16_t status; /* 0: it has to wait */
+    } rows[] = {{"GET /healthz HTTP/1.1", 10, 503},  {"HEAD /healthz HTTP/1.1", 10, 503},
+                {"POST /healthz HTTP/1.1", 10, 405}, {"GET /metrics HTTP/1.1", 10, 200},
+                {"GET /healthz HTTP/1.1", 0, 0},     {"GET /metrics HTTP/1.1", 0, 0},
+                {"GET /v1/programs HTTP/1.1", 10, 0}};
+
+    open_with(1);
+    for (uint32_t i = 0; i < CW_COUNTOF(rows); i++) {
+        s.stalled_s = rows[i].stalled_s;
+        uint32_t token = serving_send(&s, 0, rows[i].head, "");
+        bool told = cw_service_aside(s.core[0].service, s.core[0].queue);
+        cr_assert(eq(u16, told ? s.asked[token].status : 0, rows[i].status), "%s", rows[i].head);
+        if (told) { /* as the server does */
+            s.core[0].queue = NULL;
+            s.core[0].queue_end = &s.core[0].queue;
+        }
+        s.stalled_s = 0;
+        serving_run(&s);
+    }
+    serving_close(&s);
+}
+
 Test(serve, metrics_add_up_the_counters_of_all_cores)
 {
     for (uint32_t shards = 1; shards <= 3; shards++) {
@@ -88,6 +137,9 @@ Test(serve, metrics_add_up_the_counters_of_all_cores)
         cr_assert(has(asked, "cartwheel_event_to_scheduled_seconds_bucket{le=\"+Inf\"} 20\n"));
         cr_assert(has(asked, "cartwheel_event_to_scheduled_seconds_count 20\n"));
         cr_assert(has(asked, "cartwheel_build_info{version=\"1.2.3\"} 1\n"));
+        char flushes[64];
+        (void)snprintf(flushes, sizeof flushes, "cartwheel_disk_flush_seconds_count %u\n", shards);
+        cr_assert(has(asked, flushes));
         char text[64];
         (void)snprintf(text, sizeof text, "cartwheel_server_bytes_read %u\n", 1000 * shards);
         cr_assert(has(asked, text));
