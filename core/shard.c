@@ -15,7 +15,8 @@ void cw_shard_init(struct cw_shard *shard)
     shard->ended_from = 0;
     shard->turn = 0;
     shard->source_ended = shard->finished = false;
-    shard->steps = shard->chunks = shard->batches = shard->idle = 0;
+    shard->chunks = shard->batches = shard->idle = 0;
+    atomic_store(&shard->steps, 0);
     shard->held_first = shard->held_count = 0;
     CW_ASSERT(!shard->ordered || shard->commit.turn == NULL);
     atomic_store(&shard->asleep, false);
@@ -178,7 +179,8 @@ enum cw_step cw_shard_step(struct cw_shard *shard)
     if (shard->finished) {
         return CW_STEP_DONE;
     }
-    shard->steps++;
+    uint64_t steps = atomic_load_explicit(&shard->steps, memory_order_relaxed);
+    atomic_store_explicit(&shard->steps, steps + 1, memory_order_relaxed); /* its alone */
     bool worked = shard->app.turn(shard->app.self);
     cw_mesh_collect(shard->mesh, shard->index, shard->app.home, shard->app.self);
     worked |= read_chunk(shard);

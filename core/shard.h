@@ -40,7 +40,8 @@ struct cw_shard {
     uint64_t next_read, next_run;
     uint32_t ended_from, turn;
     bool source_ended, finished;
-    uint64_t steps, chunks, batches, idle;
+    _Atomic uint64_t steps; /* others may read how many there were */
+    uint64_t chunks, batches, idle;
     /* Batches that were run and wait for their commit: a ring, oldest first. */
     uint32_t held_first, held_count;
 
