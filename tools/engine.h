@@ -51,6 +51,13 @@ void cw_engine_tick(struct cw_engine *engine, int also, int timeout_ms);
    printed. An exit code. */
 int cw_engine_reload(struct cw_engine *engine);
 
+/* One more with each turn of a core's loop, to be read on any thread until close. */
+const _Atomic uint64_t *cw_engine_turns(const struct cw_engine *engine, uint32_t core);
+uint32_t cw_engine_cores(const struct cw_engine *engine);
+
+/* Why sends are held, a set of CW_HOLD_*; false: not to be told just now. */
+CW_MUST_USE bool cw_engine_holds(const struct cw_engine *engine, uint32_t *holds);
+
 /* No more is taken; what is under way is ended. Then cw_engine_stopped says when. */
 void cw_engine_stop(struct cw_engine *engine);
 CW_MUST_USE bool cw_engine_stopped(struct cw_engine *engine);

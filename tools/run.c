@@ -1,7 +1,7 @@
 /* run: the live engine. */
 #include "core/mesh.h"
 #include "io/clock.h"
-#include "tools/engine.h"
+#include "tools/manager.h"
 
 #include <getopt.h>
 #include <signal.h>
@@ -237,7 +237,7 @@ static void let_signals_end(void)
     (void)pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }
 
-static int serve(struct cw_engine *engine, int signals)
+static int serve(struct cw_engine *engine, struct cw_manager *manager, int signals)
 {
     struct cw_fault fault;
     struct cw_text ready = {0};
@@ -250,15 +250,23 @@ static int serve(struct cw_engine *engine, int signals)
     cw_engine_addresses(engine, &ready);
     (void)fprintf(stderr, "%s\n", cw_text_terminate(&ready));
     cw_text_deinit(&ready);
+    if (cw_manager_ready(manager, engine, &fault) != CW_ERR_OK) {
+        (void)cw_failure(&fault);
+        exit(CW_EXIT_FAILURE); /* NOLINT(concurrency-mt-unsafe): as above */
+    }
     bool stopping = false;
     while (!stopping || !cw_engine_stopped(engine)) { /* until it is told to stop, and has */
         cw_engine_tick(engine, signals, stopping ? 5 : 200);
+        cw_manager_turn(manager);
         struct signalfd_siginfo got;
         while (read(signals, &got, sizeof got) == (ssize_t)sizeof got) {
             if (got.ssi_signo == SIGHUP) {
+                cw_manager_reload(manager);
                 (void)cw_engine_reload(engine);
+                cw_manager_reloaded(manager);
             } else if (!stopping) {
                 (void)fprintf(stderr, "stopping: what is under way is ended first\n");
+                cw_manager_stopping(manager);
                 cw_engine_stop(engine);
                 stopping = true;
                 stopping_ns = cw_clock_monotonic_ns();
@@ -310,12 +318,14 @@ static int run_engine(struct run *run)
     }
     int signals = open_signals();
     struct cw_engine *engine = NULL;
+    struct cw_manager manager = {0};
     int rc = cw_engine_open(&engine, &options);
     if (rc == CW_EXIT_OK) {
         cw_engine_remarks(engine, stderr);
-        rc = serve(engine, signals);
+        rc = serve(engine, &manager, signals);
         let_signals_end();
         rc = cw_engine_close(engine) ? rc : CW_EXIT_FAILURE;
+        cw_manager_close(&manager);
     }
     if (options.decisions != NULL &&
         (fflush(options.decisions) != 0 || ferror(options.decisions) != 0)) {
