@@ -130,6 +130,11 @@ void cw_pipeline_note(struct cw_pipeline *pipeline);
 /* The counters alone, of events that changed no row since. */
 void cw_pipeline_note_counters(struct cw_pipeline *pipeline);
 
+/* Tells the id of each program that the rows of `meta` name: after a relink on as many cores, and
+   until the next note, those that this core ran with when they were written. */
+void cw_pipeline_ran(const struct cw_pipeline *pipeline,
+                     void (*tell)(void *with, struct cw_view id), void *with);
+
 int64_t cw_pipeline_now(const struct cw_pipeline *pipeline);
 
 /*

@@ -148,6 +148,20 @@ void cw_pipeline_note(struct cw_pipeline *p)
     }
 }
 
+void cw_pipeline_ran(const struct cw_pipeline *p, void (*tell)(void *with, struct cw_view id),
+                     void *with)
+{
+    uint64_t cursor = 0;
+    cw_row row;
+    while ((row = cw_table_next(p->meta, &cursor)) != CW_ROW_NONE) {
+        struct cw_view key = cw_table_key(p->meta, row);
+        if (key.data[0] == CW_META_PROGRAM) {
+            tell(with, (struct cw_view){key.data + CW_META_HEAD_BYTES,
+                                        key.bytes - CW_META_HEAD_BYTES});
+        }
+    }
+}
+
 static bool is_duration(int64_t ms)
 {
     return ms >= 0 && ms <= CW_DAY_MS * 366 * 100;

@@ -184,12 +184,17 @@ static cw_err add_file(struct writing *w, const char *name, const char *path, ui
     return err;
 }
 
-/* A program's name as a member's: what such a name may not have becomes _. */
+/* A program's name as a member's: what such a name may not have becomes _, and it is called like a
+   program, by which it is found again. */
 static void program_name(uint32_t number, const char *path, char name[CW_SNAPSHOT_NAME_MAX])
 {
     const char *slash = strrchr(path, '/');
     (void)snprintf(name, CW_SNAPSHOT_NAME_MAX, "programs/%u-%.150s", number,
                    slash != NULL ? slash + 1 : path);
+    size_t bytes = strlen(name);
+    if (!cw_is_program(name)) {
+        (void)snprintf(name + bytes, CW_SNAPSHOT_NAME_MAX - bytes, ".yaml");
+    }
     for (char *c = name + sizeof "programs/" - 1; *c != '\0'; c++) {
         bool good = (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') ||
                     (*c >= '0' && *c <= '9') || *c == '.' || *c == '_' || *c == '-';

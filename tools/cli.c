@@ -106,7 +106,7 @@ int cw_next_option(const char *command, int argc, char **argv, const char *short
     return option;
 }
 
-static bool is_program(const char *name)
+bool cw_is_program(const char *name)
 {
     size_t bytes = strlen(name);
     return (bytes > 5 && strcmp(name + bytes - 5, ".yaml") == 0) ||
@@ -117,7 +117,7 @@ int cw_inputs_take(struct cw_inputs *inputs, const char *command, int argc, char
 {
     *inputs = (struct cw_inputs){.program_count = 0};
     for (int i = 0; i < argc; i++) {
-        bool program = is_program(argv[i]);
+        bool program = cw_is_program(argv[i]);
         if (program && inputs->program_count == CW_PROGRAMS_MAX) {
             return cw_usage_error(command, "more than %u programs", CW_PROGRAMS_MAX);
         }

@@ -48,6 +48,9 @@ struct option;
 int cw_next_option(const char *command, int argc, char **argv, const char *shorts,
                    const struct option *known);
 
+/* Whether a name ends in .yaml or .yml. */
+CW_MUST_USE bool cw_is_program(const char *name);
+
 /* The words that name what a command runs: those that end in .yaml or .yml are programs, the others
    files of events. */
 #define CW_EVENT_FILES_MAX 256u

@@ -49,9 +49,7 @@ int cw_look_words(struct cw_look_options *options, const char *programs[CW_PROGR
                   char **argv)
 {
     for (int i = 0; i < argc; i++) {
-        size_t bytes = strlen(argv[i]);
-        bool yaml = (bytes > 5 && strcmp(argv[i] + bytes - 5, ".yaml") == 0) ||
-                    (bytes > 4 && strcmp(argv[i] + bytes - 4, ".yml") == 0);
+        bool yaml = cw_is_program(argv[i]);
         if (yaml && options->program_count == CW_PROGRAMS_MAX) {
             return cw_usage_error(options->command, "more than %u programs", CW_PROGRAMS_MAX);
         }
@@ -137,8 +135,7 @@ static cw_err open_state(struct cw_look *look, const struct cw_look_options *opt
 
 static int is_program(const struct dirent *entry)
 {
-    size_t bytes = strlen(entry->d_name);
-    return bytes > 5 && strcmp(entry->d_name + bytes - 5, ".yaml") == 0;
+    return cw_is_program(entry->d_name);
 }
 
 /* The program files that came with a snapshot. */
@@ -231,6 +228,7 @@ void cw_look_close(struct cw_look *look)
     if (look->lock >= 0) {
         (void)close(look->lock);
     }
+    cw_text_deinit(&look->ran);
     cw_aside_close(&look->aside);
 }
 
@@ -316,6 +314,7 @@ cw_err cw_look_core(struct cw_look *look, uint32_t number, struct cw_look_core *
     }
     if (err == CW_ERR_OK) {
         count_rows(core);
+        cw_look_note_ran(look, core->pipeline);
         return err;
     }
     cw_look_core_close(core);

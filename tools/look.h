@@ -38,6 +38,8 @@ struct cw_look {
     uint32_t name_count;
     struct cw_program_file files[CW_PROGRAMS_MAX]; /* that were read; none: the shipped program */
     uint32_t file_count;
+    bool left_out;      /* of the files that came along some are no programs */
+    struct cw_text ran; /* ids of programs that the cores read so far ran with: look_programs.c */
     bool assets_open;
 };
 
@@ -59,6 +61,13 @@ CW_MUST_USE int cw_look_words(struct cw_look_options *options,
    what is wrong; CW_ERR_INVALID only where the user named it. */
 CW_MUST_USE cw_err cw_look_programs(struct cw_look *look, const char *const *names, uint32_t count,
                                     bool came, struct cw_fault *fault);
+
+/* look_programs.c: notes the programs that this core ran with. */
+void cw_look_note_ran(struct cw_look *look, const struct cw_pipeline *pipeline);
+
+/* look_programs.c: once all cores were read: whether the programs are those that ran, by id.
+   CW_EXIT_USAGE, told, when they are others. */
+CW_MUST_USE int cw_look_prove_ran(const struct cw_look *look);
 
 /* Says on standard error what is wrong; an exit code. What programs lack is only a warning. */
 CW_MUST_USE int cw_look_open(struct cw_look *look, const struct cw_look_options *options);

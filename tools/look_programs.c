@@ -75,6 +75,7 @@ static cw_err load_good(struct cw_look *look, struct cw_fault *fault)
             look->programs = made;
             count++;
         } else if (err == CW_ERR_INVALID) {
+            look->left_out = true;
             (void)fprintf(stderr,
                           "cartwheel: WARNING: %s is left out, and its rows are read as those of a "
                           "program that is gone\n",
@@ -145,4 +146,60 @@ cw_err cw_look_programs(struct cw_look *look, const char *const *names, uint32_t
     }
     cw_problems_deinit(&problems);
     return err;
+}
+
+/* ---- those that ran ---- */
+
+/* look->ran holds each id behind a byte with its length. */
+static_assert(CW_ID_BYTES_MAX <= UINT8_MAX, "a length is a byte");
+
+static bool next_ran(const struct cw_look *look, size_t *at, struct cw_view *id)
+{
+    if (*at == look->ran.bytes) {
+        return false;
+    }
+    *id = (struct cw_view){look->ran.data + *at + 1, (uint8_t)look->ran.data[*at]};
+    *at += 1 + id->bytes;
+    return true;
+}
+
+static void add_ran(void *with, struct cw_view id)
+{
+    struct cw_look *look = with;
+    struct cw_view known;
+    for (size_t at = 0; next_ran(look, &at, &known);) {
+        if (cw_view_equal(known, id)) {
+            return;
+        }
+    }
+    cw_text_char(&look->ran, (char)id.bytes);
+    cw_text_view(&look->ran, id);
+}
+
+void cw_look_note_ran(struct cw_look *look, const struct cw_pipeline *pipeline)
+{
+    cw_pipeline_ran(pipeline, add_ran, look);
+}
+
+int cw_look_prove_ran(const struct cw_look *look)
+{
+    struct cw_text told = {0};
+    struct cw_view id;
+    uint32_t count = 0;
+    bool same = true;
+    for (size_t at = 0; next_ran(look, &at, &id); count++) {
+        cw_text_puts(&told, count > 0 ? ", " : "");
+        cw_text_json(&told, id);
+        same = same && cw_programs_find(look->programs, id) != NULL;
+    }
+    same = count == 0 || (same && !look->left_out && count == look->programs->count);
+    if (!same) {
+        (void)fprintf(stderr,
+                      "cartwheel: the state ran the program%s %.*s: name %s, or the engine file "
+                      "with -c\n",
+                      count == 1 ? "" : "s", (int)told.bytes, told.data,
+                      count == 1 ? "its file" : "their files");
+    }
+    cw_text_deinit(&told);
+    return same ? CW_EXIT_OK : CW_EXIT_USAGE;
 }

@@ -16,8 +16,10 @@ static const char help[] =
     "Makes one file of everything that an engine remembers: checkpoints, logs, the\n"
     "key of links, the program files. The first form asks a running engine, which\n"
     "goes on meanwhile; the file is made on its host, in STATE/snapshots/. The second\n"
-    "form is for a state that no engine uses. It holds customers' data and the key of\n"
-    "their links: keep it as safe as the state.\n"
+    "form is for a state that no engine uses; the programs that it ran with are put in\n"
+    "from PROGRAM.yaml, the engine file or STATE/programs, and must be these, by their\n"
+    "programId. It holds customers' data and the key of their links: keep it as safe\n"
+    "as the state.\n"
     "\n"
     "  --to URL             the engine, such as http://127.0.0.1:8080\n"
     "  --name NAME          the file's name before .cwsnap (default: the time)\n"
@@ -90,6 +92,7 @@ static int at_rest(const struct snapshot *snapshot)
     CW_ASSERT(look != NULL);
     int rc = cw_look_open(look, &snapshot->look);
     rc = rc == CW_EXIT_OK ? prove(look) : rc;
+    rc = rc == CW_EXIT_OK ? cw_look_prove_ran(look) : rc;
     if (rc == CW_EXIT_OK) {
         const struct cw_archive_source source = {.state = look->path,
                                                  .manifest = look->manifest,

@@ -141,6 +141,43 @@ def bad_on_disk(results, folder):
     put(program, ran)
 
 
+def what_ran(results, folder):
+    """A snapshot at rest has the programs that the state ran with, or is not made."""
+    first, other = (os.path.join(folder, n + ".yml") for n in ("first", "second"))
+    engine.write_kept(first, 600)
+    put(other, get(first).replace(b"kept", b"second"))
+    state, out = os.path.join(folder, "ran-state"), os.path.join(folder, "rest.cwsnap")
+    for programs, told in (([first], 'program "kept": name its file'),
+                           ([first, other], 'programs "kept", "second": name their files')):
+        with engine.Engine(programs=programs, state=state) as live:
+            results.check(put_carts(live, ["ran-1"]), "carts are taken")
+            results.equal(live.stop(), 0, "it stops in order")
+        for words in ([], [engine.PROGRAM], [other], [*programs, engine.PROGRAM]):
+            code, output, said = run("snapshot", "--state", state, "--out", out, *words)
+            results.check(code == 2 and f"the state ran the {told}, or the engine file with -c" in
+                          said and not output and not os.path.exists(out),
+                          f"programs that did not run: {words}", (code, said))
+    config = put(os.path.join(folder, "ran-engine.yaml"), KEYLESS + "programs: [first.yml, again]\n")
+    put(os.path.join(folder, "again"), get(other))
+    for number, words in enumerate((["-c", config], [other, first])):
+        made = os.path.join(folder, f"rest-{number}.cwsnap")
+        code, output, said = run("snapshot", "--state", state, "--out", made, *words)
+        results.check(code == 0 and said == "", f"those that ran: {words}", output + said)
+    back = os.path.join(folder, "ran-back")
+    code, output, said = run("restore", os.path.join(folder, "rest-0.cwsnap"), "--state", back)
+    results.check(code == 0 and said == "", "it is restored", output + said)
+    results.equal(sorted(os.listdir(os.path.join(back, "programs"))),
+                  ["1-first.yml", "2-again.yaml"], "with what ran")
+    code, output, said = run("snapshot", "--state", back, "--out", out)
+    results.check(code == 0 and said == "", "those that came along ran", output + said)
+    with engine.Engine(state=back) as live:
+        results.equal(live.stop(), 0, "it goes on with the shipped program")
+    old = os.path.join(folder, "old.cwsnap")
+    code, _, said = run("snapshot", "--state", back, "--out", old)
+    results.check(code == 2 and "abandoned-cart-recovery" in said and not os.path.exists(old),
+                  "what came with an earlier restore is not packed", (code, said))
+
+
 def enter():
     """Goes on in a mount namespace of its own, where there are any."""
     if os.environ.get(INSIDE) or os.getuid() != 0:
@@ -409,6 +446,7 @@ def main():
     try:
         own_templates(results, folder)
         bad_on_disk(results, folder)
+        what_ran(results, folder)
         program = os.path.join(folder, "ran.yaml")
         file = os.path.join(folder, "gone.cwsnap")
         places = Places(folder, skipped)
