@@ -161,6 +161,12 @@ static bool in_head(const struct cw_snapshot_reader *reader)
     return reader->bytes == 0;
 }
 
+bool cw_snapshot_begins(const void *data, uint64_t bytes)
+{
+    return memcmp(data, CW_SNAPSHOT_MAGIC,
+                  bytes < sizeof CW_SNAPSHOT_MAGIC ? bytes : sizeof CW_SNAPSHOT_MAGIC) == 0;
+}
+
 static void take_head(struct cw_snapshot_reader *reader)
 {
     const struct cw_snapshot_head *head =

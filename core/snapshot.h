@@ -60,6 +60,9 @@ CW_MUST_USE bool cw_snapshot_end(struct cw_snapshot_writer *writer);
 
 /* ---- reading ---- */
 
+/* Whether a file that begins with these bytes is meant to be a snapshot, as far as they tell. */
+CW_MUST_USE bool cw_snapshot_begins(const void *data, uint64_t bytes);
+
 enum cw_snapshot_state {
     CW_SNAPSHOT_MORE, /* all good so far; it is not the end */
     CW_SNAPSHOT_DONE, /* whole, and nothing is behind it */

@@ -376,12 +376,48 @@ cw_err cw_archive_write(const struct cw_archive_source *source, const char *file
 
 /* ---- reading ---- */
 
+static cw_err is_none(const char *file, bool empty, struct cw_fault *fault)
+{
+    return cw_fail(fault, CW_ERR_INVALID,
+                   "%.120s is %s: name a file that `cartwheel snapshot` made (" CW_ARCHIVE_SUFFIX
+                   ")",
+                   file, empty ? "empty, and no snapshot" : "no snapshot of cartwheel");
+}
+
+/* Of a file whose reading came to its end, or is to go no further. */
+static cw_err judge(const char *file, const struct cw_snapshot_reader *reader,
+                    const struct cw_fault *why, struct cw_fault *fault)
+{
+    if (reader->state == CW_SNAPSHOT_BAD && why != NULL && why->code != CW_ERR_OK) {
+        *fault = *why;
+        return cw_fail_while(fault, "%s", file);
+    }
+    if (reader->format != 0) {
+        return cw_fail(fault, CW_ERR_UNSUPPORTED,
+                       "%.100s: the snapshot has format %u, this cartwheel reads %u: use the "
+                       "version that made it",
+                       file, reader->format, CW_SNAPSHOT_FORMAT);
+    }
+    if (reader->state == CW_SNAPSHOT_BAD) {
+        return cw_fail(fault, CW_ERR_CORRUPT, "%s is damaged, after %llu good bytes: %s", file,
+                       (unsigned long long)reader->bytes, reader->why);
+    }
+    return reader->state == CW_SNAPSHOT_DONE
+               ? CW_ERR_OK
+               : cw_fail(fault, CW_ERR_CORRUPT, "%s is cut off: its end is missing", file);
+}
+
 static cw_err read_all(const char *file, const struct cw_snapshot_receiver *receiver,
                        const struct cw_fault *why, struct cw_fault *fault)
 {
     int in = open(file, O_RDONLY | O_CLOEXEC);
     if (in < 0) {
-        return cw_fail(fault, CW_ERR_IO, "opening %s", file);
+        return errno == ENOENT
+                   ? cw_fail(fault, CW_ERR_NOT_FOUND,
+                             "there is no file %.120s; what `cartwheel snapshot --to URL` makes is "
+                             "in the state's directory, in snapshots/",
+                             file)
+                   : cw_fail(fault, CW_ERR_IO, "opening %s", file);
     }
     char *room = aligned_alloc(64, (CW_SNAPSHOT_ROOM_BYTES + 63) & ~63u);
     char *piece = malloc(PIECE_BYTES);
@@ -389,27 +425,16 @@ static cw_err read_all(const char *file, const struct cw_snapshot_receiver *rece
     struct cw_snapshot_reader reader;
     cw_snapshot_reader_begin(&reader, room, receiver);
     ssize_t got;
-    while ((got = read(in, piece, PIECE_BYTES)) > 0 &&
-           cw_snapshot_feed(&reader, piece, (uint64_t)got) != CW_SNAPSHOT_BAD) {
-        /* until the file ends */
+    bool begun = false;
+    while ((got = read(in, piece, PIECE_BYTES)) > 0) { /* until the file ends */
+        begun = begun || cw_snapshot_begins(piece, (uint64_t)got);
+        if (!begun || cw_snapshot_feed(&reader, piece, (uint64_t)got) == CW_SNAPSHOT_BAD) {
+            break;
+        }
     }
-    cw_err err = CW_ERR_OK;
-    if (got < 0) {
-        err = cw_fail(fault, CW_ERR_IO, "reading %s", file);
-    } else if (reader.state == CW_SNAPSHOT_BAD && why != NULL && why->code != CW_ERR_OK) {
-        *fault = *why;
-        err = cw_fail_while(fault, "%s", file);
-    } else if (reader.format != 0) {
-        err = cw_fail(fault, CW_ERR_UNSUPPORTED,
-                      "%.100s: the snapshot has format %u, this cartwheel reads %u: use the "
-                      "version that made it",
-                      file, reader.format, CW_SNAPSHOT_FORMAT);
-    } else if (reader.state == CW_SNAPSHOT_BAD) {
-        err = cw_fail(fault, CW_ERR_CORRUPT, "%s, after %llu good bytes: %s", file,
-                      (unsigned long long)reader.bytes, reader.why);
-    } else if (reader.state != CW_SNAPSHOT_DONE) {
-        err = cw_fail(fault, CW_ERR_CORRUPT, "%s is cut off: its end is missing", file);
-    }
+    cw_err err = got < 0  ? cw_fail(fault, CW_ERR_IO, "reading %s", file)
+                 : !begun ? is_none(file, got == 0, fault)
+                          : judge(file, &reader, why, fault);
     free(piece);
     free(room);
     (void)close(in);
@@ -419,6 +444,21 @@ static cw_err read_all(const char *file, const struct cw_snapshot_receiver *rece
 cw_err cw_archive_verify(const char *file, struct cw_fault *fault)
 {
     return read_all(file, NULL, NULL, fault);
+}
+
+void cw_archive_advise(const char *file, FILE *to)
+{
+    char room[4 * PATH_BYTES];
+    char directory[PATH_BYTES] = ".";
+    const char *slash = strrchr(file, '/');
+    if (slash != NULL) {
+        (void)snprintf(directory, sizeof directory, "%.*s", (int)(slash - file) + (slash == file),
+                       file);
+    }
+    (void)fprintf(to,
+                  "cartwheel: take an older snapshot that is good; which ones are: cartwheel "
+                  "verify %s/*" CW_ARCHIVE_SUFFIX "\n",
+                  cw_shell_word(directory, room, sizeof room));
 }
 
 /* ---- the manifest ---- */

@@ -9,8 +9,8 @@
  *
  * Life:    none. Memory: a MiB at a time. Threads: any, one at a time for a file.
  * Fails:   CW_ERR_CORRUPT: the snapshot, or what it was to be made of, is damaged; CW_ERR_IO;
- *          CW_ERR_UNSUPPORTED: it has another format;
- *          CW_ERR_INVALID: a file or a directory stands in the way.
+ *          CW_ERR_UNSUPPORTED: it has another format; CW_ERR_NOT_FOUND: there is no such file;
+ *          CW_ERR_INVALID: a file or a directory stands in the way, or the file is no snapshot.
  */
 #ifndef CW_TOOLS_ARCHIVE_H
 #define CW_TOOLS_ARCHIVE_H
@@ -20,6 +20,7 @@
 #include "pipeline/program.h"
 
 #include <stdatomic.h>
+#include <stdio.h>
 
 struct cw_archive_source {
     const char *state;
@@ -48,6 +49,9 @@ CW_MUST_USE cw_err cw_archive_manifest(const char *file, struct cw_manifest *man
 
 /* Reads all of it; writes nothing. */
 CW_MUST_USE cw_err cw_archive_verify(const char *file, struct cw_fault *fault);
+
+/* What to do about one that is damaged, in a sentence for people. */
+void cw_archive_advise(const char *file, FILE *to);
 
 /* Unpacks it into a directory that is not there yet, flushed. What came before a failure stays
    there: cw_archive_remove. */

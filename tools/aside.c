@@ -206,7 +206,8 @@ cw_err cw_aside_open(struct cw_aside *aside, const char *prefix, bool marks, str
         }
     }
     name_parent(prefix, parent);
-    cw_err err = cw_fail(fault, CW_ERR_IO, "making a directory in %s", parent);
+    cw_err err = cw_fail(fault, CW_ERR_IO, "making a directory in %.150s%s", parent,
+                         errno == ENOENT ? ": make that first (mkdir -p)" : "");
     *aside = (struct cw_aside){.lock = -1, .guard = -1, .pid = -1};
     return err;
 }

@@ -1,5 +1,6 @@
 /* inspect: what is in a state or a snapshot. */
 #include "core/time.h"
+#include "tools/archive.h"
 #include "tools/look.h"
 
 #include <getopt.h>
@@ -28,7 +29,7 @@ static const char help[] =
     "A snapshot is unpacked in TMPDIR (/tmp) meanwhile, which needs room for all of\n"
     "it, and removed from there, also when this is interrupted.\n"
     "\n"
-    "exit: 0 told, 1 not readable, 2 wrong usage, 78 damaged\n";
+    "exit: 0 told, 1 not readable, 2 wrong usage, or it is no snapshot, 78 damaged\n";
 
 struct inspect {
     struct cw_look_options look;
@@ -183,14 +184,14 @@ static int show(struct cw_look *look, const struct inspect *inspect)
 {
     struct cw_text out = {0};
     struct cw_fault fault;
-    cw_err err = CW_ERR_OK;
+    int rc = CW_EXIT_OK;
     if (!inspect->dump) {
         put_manifest(&out, look, inspect->json);
     }
-    for (uint32_t i = 0; i < look->manifest.cores && err == CW_ERR_OK; i++) {
+    for (uint32_t i = 0; i < look->manifest.cores && rc == CW_EXIT_OK; i++) {
         struct cw_look_core core;
-        err = cw_look_core(look, i, &core, &fault);
-        if (err != CW_ERR_OK) {
+        if (cw_look_core(look, i, &core, &fault) != CW_ERR_OK) {
+            rc = cw_look_failed(look, i, &core, &fault);
             break;
         }
         if (inspect->dump) {
@@ -202,16 +203,14 @@ static int show(struct cw_look *look, const struct inspect *inspect)
         }
         cw_look_core_close(&core);
     }
-    if (err != CW_ERR_OK) {
-        (void)cw_failure(&fault);
-    } else if (inspect->dump) {
+    if (rc == CW_EXIT_OK && inspect->dump) {
         print_sorted(&out);
-    } else {
+    } else if (rc == CW_EXIT_OK) {
         cw_text_puts(&out, inspect->json ? "]}\n" : "");
         (void)fwrite(out.data, 1, out.bytes, stdout);
     }
     cw_text_deinit(&out);
-    return err == CW_ERR_OK ? CW_EXIT_OK : cw_look_exit(err);
+    return rc;
 }
 
 static int parse(struct inspect *inspect, int argc, char **argv)
@@ -255,6 +254,9 @@ int cw_cmd_inspect(int argc, char **argv)
     CW_ASSERT(look != NULL);
     rc = cw_look_open(look, &inspect.look);
     rc = rc == CW_EXIT_OK ? show(look, &inspect) : rc;
+    if (rc == CW_EXIT_DAMAGED && inspect.look.snapshot != NULL) {
+        cw_archive_advise(inspect.look.snapshot, stderr);
+    }
     cw_look_close(look);
     free(look);
     return rc;

@@ -2,6 +2,7 @@
 #include "tools/look.h"
 
 #include "tools/archive.h"
+#include "tools/durable_loss.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -45,6 +46,20 @@ cw_err cw_look_lock(const char *state, int *lock, struct cw_fault *fault)
     return CW_ERR_OK;
 }
 
+int cw_look_name(const char *command, const char *snapshot, const char *instead)
+{
+    struct stat status;
+    if (snapshot[0] == '\0') {
+        return cw_usage_error(command, "the snapshot's name is empty");
+    }
+    if (stat(snapshot, &status) != 0 || !S_ISDIR(status.st_mode)) {
+        return CW_EXIT_OK;
+    }
+    char room[4096];
+    return cw_usage_error(command, "%s is a directory: %s %s", snapshot, instead,
+                          cw_shell_word(snapshot, room, sizeof room));
+}
+
 int cw_look_words(struct cw_look_options *options, const char *programs[CW_PROGRAMS_MAX], int argc,
                   char **argv)
 {
@@ -55,23 +70,18 @@ int cw_look_words(struct cw_look_options *options, const char *programs[CW_PROGR
         }
         if (yaml) {
             programs[options->program_count++] = argv[i];
-        } else if (options->snapshot != NULL) {
+        } else if (options->snapshot_count > 0 && !options->several) {
             return cw_usage_error(options->command, "%s is one snapshot too many", argv[i]);
         } else {
-            options->snapshot = argv[i];
+            int code = cw_look_name(options->command, argv[i], "for a state say --state");
+            if (code != CW_EXIT_OK) {
+                return code;
+            }
+            argv[options->snapshot_count++] = argv[i]; /* a word that was looked at makes room */
         }
     }
-    struct stat status;
-    if (options->snapshot != NULL && stat(options->snapshot, &status) == 0 &&
-        S_ISDIR(status.st_mode)) {
-        char room[4096];
-        return cw_usage_error(options->command, "%s is a directory: say --state %s for a state",
-                              options->snapshot,
-                              cw_shell_word(options->snapshot, room, sizeof room));
-    }
-    if (options->snapshot != NULL && options->snapshot[0] == '\0') {
-        return cw_usage_error(options->command, "the snapshot's name is empty");
-    }
+    options->snapshots = argv;
+    options->snapshot = options->snapshot_count > 0 ? argv[0] : NULL;
     if ((options->state == NULL) == (options->snapshot == NULL)) {
         return cw_usage_error(options->command, options->state == NULL
                                                     ? "say --state DIR, or name a snapshot"
@@ -195,12 +205,15 @@ int cw_look_open(struct cw_look *look, const struct cw_look_options *options)
     struct cw_fault fault;
     *look = (struct cw_look){.lock = -1, .aside = {.lock = -1, .guard = -1}};
     cw_err err = open_state(look, options, &fault);
+    if (err == CW_ERR_NOT_FOUND && options->snapshot == NULL) {
+        (void)fprintf(stderr,
+                      "cartwheel: there is no state in %s: --state is the directory that an engine "
+                      "ran with, by default ./cartwheel-state\n",
+                      look->path);
+        return CW_EXIT_FAILURE;
+    }
     if (err == CW_ERR_OK) {
         err = cw_zones_open(&look->zones, "/usr/share/zoneinfo", &fault);
-    }
-    if (err == CW_ERR_NOT_FOUND) {
-        (void)fprintf(stderr, "cartwheel: there is no state in %s\n", look->path);
-        return CW_EXIT_FAILURE;
     }
     if (err != CW_ERR_OK) {
         (void)cw_failure(&fault);
@@ -319,6 +332,16 @@ cw_err cw_look_core(struct cw_look *look, uint32_t number, struct cw_look_core *
     }
     cw_look_core_close(core);
     return cw_fail_while(fault, "core %u", number);
+}
+
+int cw_look_failed(const struct cw_look *look, uint32_t number, const struct cw_look_core *core,
+                   const struct cw_fault *fault)
+{
+    (void)cw_failure(fault);
+    if (fault->code == CW_ERR_CORRUPT && look->aside.path[0] == '\0') {
+        cw_loss_advise(number, &core->log.damage, stderr);
+    }
+    return cw_look_exit(fault->code);
 }
 
 void cw_look_core_close(struct cw_look_core *core)

@@ -19,7 +19,10 @@
 struct cw_look_options {
     const char *command;
     const char *state, *snapshot; /* one of the two */
-    const char *hint;             /* for whom names a snapshot as a state */
+    char **snapshots;             /* all that are named; `snapshot` is the first */
+    uint32_t snapshot_count;
+    bool several;     /* more than one may be named */
+    const char *hint; /* for whom names a snapshot as a state */
     const char *config;           /* an engine file; NULL: none */
     const char *const *programs;  /* none: those of the snapshot, of the engine file, the shipped */
     uint32_t program_count;
@@ -52,8 +55,11 @@ struct cw_look_core {
 
 extern const char *const cw_look_tables[CW_TABLE_NUMBER_COUNT];
 
-/* Sorts the words left of a command line: programs (.yaml), one snapshot. Wants one of state and
-   snapshot. An exit code. */
+/* CW_EXIT_USAGE, told, when it is empty or a directory; `instead` is then told before its name. */
+CW_MUST_USE int cw_look_name(const char *command, const char *snapshot, const char *instead);
+
+/* Sorts the words left of a command line: programs (.yaml), snapshots, which argv then begins with.
+   Wants one of state and snapshot. An exit code. */
 CW_MUST_USE int cw_look_words(struct cw_look_options *options,
                               const char *programs[CW_PROGRAMS_MAX], int argc, char **argv);
 
@@ -78,6 +84,11 @@ void cw_look_close(struct cw_look *look);
 CW_MUST_USE cw_err cw_look_core(struct cw_look *look, uint32_t number, struct cw_look_core *core,
                                 struct cw_fault *fault);
 void cw_look_core_close(struct cw_look_core *core);
+
+/* Tells that fault of a core that could not be read, of a state with what to do about it. An exit
+   code. */
+int cw_look_failed(const struct cw_look *look, uint32_t number, const struct cw_look_core *core,
+                   const struct cw_fault *fault);
 
 /* What such a failure exits with: 78 for damage, 2 for what this version does not read, else 1. */
 int cw_look_exit(cw_err err);

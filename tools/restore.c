@@ -37,7 +37,8 @@ static const char help[] =
     "               matter\n"
     "  --help       print this\n"
     "\n"
-    "exit: 0 restored, 1 failed, 2 wrong usage, 78 the snapshot is damaged\n";
+    "exit: 0 restored, 1 failed, 2 wrong usage, or it is no snapshot, 78 the snapshot\n"
+    "is damaged\n";
 
 enum {
     QUOTED_BYTES = 4 * 4200,
@@ -265,19 +266,18 @@ static void tell(const struct restore *restore, const struct target *target,
     }
     (void)printf(", as of %.24s, from %u core%s, %llu rows\n", time, manifest->cores,
                  manifest->cores == 1 ? "" : "s", (unsigned long long)rows);
-    if (restore->resume) {
-        (void)printf("Sends are not held. Next: cartwheel run -c engine.yaml --state %s\n", state);
-        return;
+    (void)printf("Sends are %s. Next:\n"
+                 "  cartwheel run %s/programs/* --state %s\n",
+                 restore->resume ? "not held" : "HELD", state, state);
+    if (!restore->resume) {
+        (void)printf(
+            "  let the sources send again what they sent after the snapshot was made; then\n"
+            "  cartwheel resume --to URL --assume-sent-until TIME   # when the engine that the\n"
+            "                                                       # snapshot is of last sent\n");
     }
-    (void)printf(
-        "Sends are HELD. Next:\n"
-        "  cartwheel run -c engine.yaml --state %s\n"
-        "  let the sources send again what they sent after the snapshot was made; then\n"
-        "  cartwheel resume --to URL --assume-sent-until TIME   TIME: when the engine that "
-        "the\n"
-        "                                                       snapshot is of last sent\n"
-        "The program files that ran are in %s/programs.\n",
-        state, target->path);
+    (void)printf("The program files that ran are in %s/programs; an engine file is in no snapshot: "
+                 "where there\nis one, say -c with its name instead of them.\n",
+                 target->path);
 }
 
 /* One entry after the other. */
@@ -405,9 +405,11 @@ static int restore_file(const struct restore *restore)
     cw_aside_close(&aside);
     if (err != CW_ERR_OK) {
         (void)cw_failure(&fault);
-        return cw_look_exit(err);
+        rc = cw_look_exit(err);
     }
-    if (rc == CW_EXIT_OK) {
+    if (rc == CW_EXIT_DAMAGED) {
+        cw_archive_advise(restore->file, stderr);
+    } else if (rc == CW_EXIT_OK) {
         tell(restore, &target, &manifest, rows, clock);
     }
     return rc;
@@ -432,6 +434,12 @@ static int parse(struct restore *restore, int argc, char **argv)
         return cw_usage_error("restore", "name one snapshot");
     }
     restore->file = argv[optind];
+    int rc = cw_look_name("restore", restore->file,
+                          "name a snapshot, which is a file; of a state it is made by cartwheel "
+                          "snapshot --out FILE --state");
+    if (rc != CW_EXIT_OK) {
+        return rc;
+    }
     return restore->state != NULL
                ? cw_state_name("restore", restore->state, "the snapshot is named without --state")
                : cw_usage_error("restore", "say --state DIR, the directory to make");

@@ -43,6 +43,9 @@ static int live(const struct snapshot *snapshot)
 {
     char path[512];
     struct cw_text body = {0};
+    if (snapshot->name != NULL && snapshot->name[0] == '\0') {
+        return cw_usage_error("snapshot", "--name is empty: leave it out to name it by the time");
+    }
     for (const char *c = snapshot->name; c != NULL && *c != '\0'; c++) {
         bool good = (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') ||
                     (*c >= '0' && *c <= '9') || *c == '_' || *c == '-';
@@ -69,8 +72,7 @@ static int prove(struct cw_look *look)
         struct cw_fault fault;
         cw_err err = cw_look_core(look, i, &core, &fault);
         if (err != CW_ERR_OK) {
-            (void)cw_failure(&fault);
-            return cw_look_exit(err);
+            return cw_look_failed(look, i, &core, &fault);
         }
         cw_look_core_close(&core);
     }

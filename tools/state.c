@@ -210,6 +210,12 @@ cw_err cw_state_open(struct cw_state *state, const struct cw_state_options *opti
         return cw_fail(fault, CW_ERR_INVALID, "the state directory's name is too long");
     }
     if (mkdir(directory, 0700) != 0 && errno != EEXIST) {
+        if (errno == ENOENT) {
+            return cw_fail(fault, CW_ERR_NOT_FOUND,
+                           "making the state directory %.150s: the directory that it is to be in "
+                           "is not there; make that first (mkdir -p)",
+                           directory);
+        }
         return cw_fail(fault, CW_ERR_IO, "making the state directory %s", directory);
     }
     cw_err err = open_lock(state, fault);

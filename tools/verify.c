@@ -1,5 +1,5 @@
 /* verify: reads a whole state, or a whole snapshot, and says whether it is good. */
-#include "tools/durable_loss.h"
+#include "tools/archive.h"
 #include "tools/look.h"
 #include "tools/state.h"
 
@@ -7,13 +7,15 @@
 #include <stdlib.h>
 
 static const char help[] =
-    "usage: cartwheel verify [OPTIONS] --state DIR | FILE.cwsnap [PROGRAM.yaml...]\n"
+    "usage: cartwheel verify [OPTIONS] --state DIR | FILE.cwsnap... [PROGRAM.yaml...]\n"
     "\n"
-    "Reads everything of a state that no engine uses, or of a snapshot, as a start\n"
+    "Reads everything of a state that no engine uses, or of snapshots, as a start\n"
     "would: every sum is proven, every record applied to memory, every list and timer\n"
     "made and checked. Changes nothing. Needs as much memory as the largest core has\n"
     "rows. What is wrong with programs that came along, or with templates and models\n"
     "of any, is a warning: the rows are proved without, a start needs it good.\n"
+    "Of several snapshots each has one line, `FILE: good: ...`, and the exit code is\n"
+    "the highest.\n"
     "\n"
     "A snapshot is unpacked in TMPDIR (/tmp) meanwhile, which needs room for all of\n"
     "it, and removed from there, also when this is interrupted.\n"
@@ -22,7 +24,8 @@ static const char help[] =
     "  -c, --config FILE  the engine file, for its programs and names of events\n"
     "  --help             print this\n"
     "\n"
-    "exit: 0 good, 1 not readable, 2 wrong usage, 78 damaged: the message says where\n";
+    "exit: 0 good, 1 not readable, 2 wrong usage, or it is no snapshot, 78 damaged: the\n"
+    "message says where\n";
 
 struct verify {
     struct cw_look_options look;
@@ -44,16 +47,21 @@ static void print_core(uint32_t number, const struct cw_look_core *core)
         (void)printf(" %s %llu", cw_look_tables[i], (unsigned long long)core->of[i]);
     }
     (void)printf("\n");
+}
+
+/* What is wrong and made up for; each line goes after `before`. */
+static void print_warnings(const char *before, const struct cw_look_core *core)
+{
     if (core->checkpoint.refused > 0) {
-        (void)printf("  WARNING: %u newer checkpoint%s damaged (%s); the log makes up for it, but "
+        (void)printf("%sWARNING: %u newer checkpoint%s damaged (%s); the log makes up for it, but "
                      "look at the disk\n",
-                     core->checkpoint.refused, core->checkpoint.refused == 1 ? " is" : "s are",
-                     core->checkpoint.why);
+                     before, core->checkpoint.refused,
+                     core->checkpoint.refused == 1 ? " is" : "s are", core->checkpoint.why);
     }
     if (core->log.passed_lsn != 0) {
-        (void)printf("  WARNING: the log is damaged at LSN %llu; the checkpoint stands for it, but "
+        (void)printf("%sWARNING: the log is damaged at LSN %llu; the checkpoint stands for it, but "
                      "look at the disk\n",
-                     (unsigned long long)core->log.passed_lsn);
+                     before, (unsigned long long)core->log.passed_lsn);
     }
 }
 
@@ -74,21 +82,23 @@ static int prove_secret(const struct cw_look *look)
     return cw_look_exit(err);
 }
 
-static int show(struct cw_look *look)
+/* one_of: the snapshot's name where several are proven, each with a line; else NULL. */
+static int show(struct cw_look *look, const char *one_of)
 {
+    char before[4200] = "  ";
     uint64_t rows = 0;
     for (uint32_t i = 0; i < look->manifest.cores; i++) {
         struct cw_look_core core;
         struct cw_fault fault;
-        cw_err err = cw_look_core(look, i, &core, &fault);
-        if (err != CW_ERR_OK) {
-            (void)cw_failure(&fault);
-            if (core.log.damage.lsn != 0) {
-                cw_loss_advise(i, &core.log.damage, stderr);
-            }
-            return cw_look_exit(err);
+        if (cw_look_core(look, i, &core, &fault) != CW_ERR_OK) {
+            return cw_look_failed(look, i, &core, &fault);
         }
-        print_core(i, &core);
+        if (one_of == NULL) {
+            print_core(i, &core);
+        } else {
+            (void)snprintf(before, sizeof before, "%.4096s: core %u: ", one_of, i);
+        }
+        print_warnings(before, &core);
         rows += core.rows;
         cw_look_core_close(&core);
     }
@@ -96,9 +106,45 @@ static int show(struct cw_look *look)
     if (rc != CW_EXIT_OK) {
         return rc;
     }
-    (void)printf("good: %u core%s, %llu rows\n", look->manifest.cores,
+    (void)printf("%s%sgood: %u core%s, %llu rows\n", one_of != NULL ? one_of : "",
+                 one_of != NULL ? ": " : "", look->manifest.cores,
                  look->manifest.cores == 1 ? "" : "s", (unsigned long long)rows);
     return CW_EXIT_OK;
+}
+
+static int prove(const struct cw_look_options *options, const char *one_of)
+{
+    struct cw_look *look = malloc(sizeof *look);
+    CW_ASSERT(look != NULL);
+    int rc = cw_look_open(look, options);
+    rc = rc == CW_EXIT_OK ? show(look, one_of) : rc;
+    cw_look_close(look);
+    free(look);
+    if (one_of != NULL && rc != CW_EXIT_OK) {
+        (void)printf("%s: %s\n", one_of, rc == CW_EXIT_DAMAGED ? "DAMAGED" : "not read");
+    }
+    return rc;
+}
+
+/* Each of the snapshots, or the state. The worst exit code is the highest. */
+static int prove_all(const struct cw_look_options *options)
+{
+    int worst = CW_EXIT_OK;
+    const char *damaged = NULL;
+    if (options->snapshot == NULL) {
+        return prove(options, NULL);
+    }
+    for (uint32_t i = 0; i < options->snapshot_count; i++) {
+        struct cw_look_options one = *options;
+        one.snapshot = options->snapshots[i];
+        int rc = prove(&one, options->snapshot_count > 1 ? one.snapshot : NULL);
+        damaged = rc == CW_EXIT_DAMAGED ? one.snapshot : damaged;
+        worst = rc > worst ? rc : worst;
+    }
+    if (damaged != NULL) {
+        cw_archive_advise(damaged, stderr);
+    }
+    return worst;
 }
 
 static int parse(struct verify *verify, int argc, char **argv)
@@ -110,6 +156,7 @@ static int parse(struct verify *verify, int argc, char **argv)
     int option;
     verify->look = (struct cw_look_options){.command = "verify",
                                             .hint = "a snapshot is named without --state",
+                                            .several = true,
                                             .programs = verify->programs};
     while ((option = cw_next_option("verify", argc, argv, "c:h", known)) != -1) {
         switch (option) {
@@ -130,14 +177,5 @@ int cw_cmd_verify(int argc, char **argv)
         (void)fputs(help, stdout);
         return rc;
     }
-    if (rc != CW_EXIT_OK) {
-        return rc;
-    }
-    struct cw_look *look = malloc(sizeof *look);
-    CW_ASSERT(look != NULL);
-    rc = cw_look_open(look, &verify.look);
-    rc = rc == CW_EXIT_OK ? show(look) : rc;
-    cw_look_close(look);
-    free(look);
-    return rc;
+    return rc == CW_EXIT_OK ? prove_all(&verify.look) : rc;
 }

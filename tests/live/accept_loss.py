@@ -92,6 +92,9 @@ def the_way_on(results, folder, program):
     code, _, told = run("verify", "--state", state, program)
     results.check(code == 78 and f"--accept-loss 0:{lsn}" in told, "verify says the same", told)
     results.check(re.search(rf"LSN {lsn} to {last}\b", told), "and how far it goes", told)
+    for words in (["inspect"], ["snapshot", "--out", os.path.join(folder, "never.cwsnap")]):
+        code, _, told = run(*words, "--state", state, program)
+        results.check(code == 78 and f"--accept-loss 0:{lsn}" in told, f"so does {words[0]}", told)
     for figure, word in ((f"0:{lsn + 1}", f"at LSN {lsn}"), (f"1:{lsn}", "is whole"),
                          (f"7:{lsn}", "cores 0 to 1"), ("0", "CORE:LSN"), ("0:", "CORE:LSN"),
                          (f"0:{lsn}x", "CORE:LSN"), ("-1:3", "CORE:LSN")):

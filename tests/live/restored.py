@@ -157,7 +157,8 @@ def what_ran(results, folder):
             results.check(code == 2 and f"the state ran the {told}, or the engine file with -c" in
                           said and not output and not os.path.exists(out),
                           f"programs that did not run: {words}", (code, said))
-    config = put(os.path.join(folder, "ran-engine.yaml"), KEYLESS + "programs: [first.yml, again]\n")
+    config = put(os.path.join(folder, "ran-engine.yaml"),
+                 KEYLESS + "programs: [first.yml, again]\n")
     put(os.path.join(folder, "again"), get(other))
     for number, words in enumerate((["-c", config], [other, first])):
         made = os.path.join(folder, f"rest-{number}.cwsnap")
@@ -176,6 +177,33 @@ def what_ran(results, folder):
     code, _, said = run("snapshot", "--state", back, "--out", old)
     results.check(code == 2 and "abandoned-cart-recovery" in said and not os.path.exists(old),
                   "what came with an earlier restore is not packed", (code, said))
+
+
+def what_lacks(results, folder, file, skipped):
+    """Of a state a core's directory, of the machine its time zones: what to do is told."""
+    state, gone = os.path.join(folder, "lacks"), os.path.join(folder, "lacks-zones")
+    results.equal(run("restore", file, "--state", state)[0], 0, "restored")
+    zones = "/usr/share/zoneinfo"
+    if mounted("-t", "tmpfs", "none", zones):
+        try:
+            for words in (["verify", "--state", state], ["verify", file], ["inspect", file],
+                          ["restore", file, "--state", gone],
+                          ["run", "--http", "127.0.0.1:0", "--state", state]):
+                code, output, said = run(*words)
+                results.check(code == 1 and "install the package tzdata" in said and
+                              "no state" not in said and not output and not os.path.exists(gone),
+                              f"{words[0]} without time zones", (code, said))
+        finally:
+            subprocess.run(["umount", zones], check=True)
+    else:
+        skipped.append("a machine without time zones")
+    shutil.rmtree(os.path.join(state, "epoch-00000001", "core-001"))
+    for words in (["run", "--http", "127.0.0.1:0"], ["verify"], ["inspect"],
+                  ["snapshot", "--out", os.path.join(folder, "lacks.cwsnap")]):
+        code, _, said = run(*words, "--state", state)
+        results.check(code == 78 and "core-001" in said and
+                      "restore the newest snapshot that verifies into a new directory" in said,
+                      f"{words[0]} without a core's directory", (code, said))
 
 
 def enter():
@@ -267,6 +295,11 @@ def by_any_name(results, folder, file):
     code, output, said = run("restore", file, "--state", os.path.join(spaced, "state") + "/")
     results.check(code == 0 and f"--state {words}\n" in output and "//" not in output,
                   "restored into a name with blanks", output + said)
+    started = output.split("cartwheel run ")[1].splitlines()[0]
+    shown = subprocess.run(["bash", "-c", f"printf '%s\\n' {started}"], capture_output=True,
+                           check=True, text=True).stdout.splitlines()
+    results.equal(shown, [os.path.join(spaced, "state", "programs", "1-ran.yaml"), "--state",
+                          os.path.join(spaced, "state")], "the start that is told names them")
     here = os.path.join(spaced, "here")
     os.makedirs(here)
     for place, expected in ((".", 0), (".", 2), ("../state", 2), ("a b", 0), ("a b", 2)):
@@ -449,6 +482,7 @@ def main():
         what_ran(results, folder)
         program = os.path.join(folder, "ran.yaml")
         file = os.path.join(folder, "gone.cwsnap")
+        what_lacks(results, folder, file, skipped)
         places = Places(folder, skipped)
         into_places(results, folder, file, places, program)
         with_a_lock(results, folder, file, places)

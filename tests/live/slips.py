@@ -93,7 +93,11 @@ def not_a_state(results, folder, snapshot):
                                                                               "without --state")
             results.equal(hint in said, state == snapshot, f"{words[0]} {state}: {said}")
     code, _, said = engine.command("verify", "--state", os.path.join(folder, "nowhere"))
-    results.check(code == 1 and "there is no state" in said, "a state that is not there", said)
+    results.check(code == 1 and "there is no state" in said and "--state is the directory" in said,
+                  "a state that is not there", said)
+    code, _, said = engine.command("run", "--http", "127.0.0.1:0", "--state",
+                                   os.path.join(folder, "nowhere", "state"))
+    results.check(code == 1 and "mkdir -p" in said, "a state where no directory is", said)
     spaced = os.path.join(folder, "a state's place")
     os.mkdir(spaced)
     _, _, said = engine.command("verify", spaced)
@@ -101,6 +105,13 @@ def not_a_state(results, folder, snapshot):
                   "what is to be typed is quoted", said)
     code, _, said = engine.command("verify", "")
     results.check(code == 2 and "empty" in said, "a snapshot without a name", said)
+    made = os.path.join(folder, "never made")
+    for words, word in ((["restore", "", "--state", made], "empty"),
+                        (["restore", spaced, "--state", made], "is a directory"),
+                        (["snapshot", "--to", "http://127.0.0.1:1", "--name", ""], "empty")):
+        code, output, said = engine.command(*words)
+        results.check(code == 2 and word in said and not output and said.count("\n") == 1 and
+                      not os.path.exists(made), f"{words}", (code, said))
     for name in ("-", ""):
         code, output, said = engine.execute(
             [CARTWHEEL, "snapshot", "--state", spaced, "--out", name], cwd=folder)

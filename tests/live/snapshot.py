@@ -201,17 +201,32 @@ def refused(results, folder, file):
         with open(bad, "wb") as out:
             out.write(content[:place] + bytes([content[place] ^ 1]) + content[place + 1:])
         codes = [run("verify", bad)[0], run("restore", bad, "--state", state)[0]]
-        results.check(codes == [78, 78] and not os.path.exists(state),
+        want = 78 if place >= 8 else 2  # it does not begin as a snapshot
+        results.check(codes == [want, want] and not os.path.exists(state),
                       f"a flipped bit at {place}", codes)
+    older = "take an older snapshot that is good; which ones are: cartwheel verify " + folder + "/*"
     for size in (0, 7, 4096, len(content) // 2, len(content) - 1):
         with open(bad, "wb") as out:
             out.write(content[:size])
-        code, _, said = run("restore", bad, "--state", state)
-        results.check(code == 78 and not os.path.exists(state), f"cut to {size}", said)
+        for words in (["restore", bad, "--state", state], ["verify", bad], ["inspect", bad]):
+            code, _, said = run(*words)
+            good = code == 78 and older in said if size > 0 else code == 2 and "is empty" in said
+            results.check(good and not os.path.exists(state), f"{words[0]} of one cut to {size}",
+                          (code, said))
     with open(bad, "wb") as out:
         out.write(content + b"more")
     results.equal(run("verify", bad)[0], 78, "bytes behind its end")
-    results.equal(run("verify", os.path.join(folder, "none.cwsnap"))[0], 1, "no such file")
+    with open(bad, "wb") as out:
+        out.write(engine.KEPT.encode())
+    for words in (["restore", bad, "--state", state], ["verify", bad], ["inspect", bad]):
+        code, _, said = run(*words)
+        results.check(code == 2 and "is no snapshot of cartwheel: name a file" in said and
+                      said.count("\n") == 1 and not os.path.exists(state),
+                      f"{words[0]} of a program", (code, said))
+    code, _, said = run("verify", os.path.join(folder, "none.cwsnap"))
+    results.check(code == 1 and "there is no file" in said and "snapshots/" in said,
+                  "no such file", (code, said))
+    several(results, folder, file, bad, content)
     results.equal([n for n in os.listdir(folder) if ".new-" in n], [], "nothing is left behind")
     newer = os.path.join(folder, "newer.cwsnap")
     with open(newer, "wb") as out:
@@ -225,6 +240,29 @@ def refused(results, folder, file):
     code, _, said = run("restore", file, "--state", taken)
     results.check(code == 2 and "move it away" in said and digest(taken) == before,
                   "a state that is there is not touched", said)
+
+
+def several(results, folder, file, bad, content):
+    """Each of several is verified and has a line; the worst decides."""
+    none, cut = (os.path.join(folder, name) for name in ("none.cwsnap", "cut.cwsnap"))
+    with open(cut, "wb") as out:
+        out.write(content[:-9])
+    for files, want in (([file, file], [(file, "good: 2 cores, ")] * 2),
+                        ([none, file], [(none, "not read"), (file, "good: ")]),
+                        ([bad, none], [(bad, "not read"), (none, "not read")]),
+                        ([cut, bad, file, none], [(cut, "DAMAGED"), (bad, "not read"),
+                                                  (file, "good: "), (none, "not read")])):
+        code, output, said = run("verify", *files)
+        lines = output.splitlines()
+        results.check(len(lines) == len(want) and all(
+            line.startswith(f"{name}: {word}") for line, (name, word) in zip(lines, want)),
+            "a line for each", output + said)
+        worst = 78 if cut in files else 2 if bad in files else 1 if none in files else 0
+        results.equal(code, worst, "and the worst exit code")
+    for words in (["verify", file, folder], ["verify", "", file], ["inspect", file, file]):
+        code, output, said = run(*words)
+        results.check(code == 2 and not output and said.count("\n") == 1, f"refused: {words}",
+                      (code, output, said))
 
 
 def at_its_time(results, folder):
