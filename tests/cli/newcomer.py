@@ -3,6 +3,7 @@
 named without -c; a file of events that is no lines of them."""
 import json
 import os
+import re
 import sys
 import tempfile
 
@@ -85,6 +86,15 @@ def unlike_lines(results, work, program):
         results.check(b"seems to be" not in said, f"{text}: an event, good or bad", said)
 
 
+def pasteable(results):
+    """What is told of a command of README.md stands behind a #, so that a shell takes the line."""
+    with open(os.path.join(harness.ROOT, "README.md"), encoding="utf-8") as file:
+        lines = re.findall(r"^    (?:\$ )?((?:\./tools/|cmake |build/release/).*)", file.read(), re.M)
+    results.check(len(lines) > 10, "commands of README.md", lines)
+    for line in lines:
+        results.check("  " not in line.split(" #")[0].rstrip(), line)
+
+
 def main():
     results = harness.Results()
     with tempfile.TemporaryDirectory() as work:
@@ -92,6 +102,7 @@ def main():
         secrets(results, work)
         engine_as_program(results, work)
         unlike_lines(results, work, program)
+        pasteable(results)
     results.finish()
 
 
