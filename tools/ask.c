@@ -64,10 +64,14 @@ static int refused(const char *command, long status, const struct cw_text *body)
     while (bytes > 0 && body->data[bytes - 1] == '\n') {
         bytes--;
     }
-    (void)fprintf(
-        stderr, "cartwheel %s: the engine answers %ld%s: %.*s\n", command, status,
-        status == 401 || status == 403 ? "; --api-key-file names a key whose role is admin" : "",
-        bytes, bytes > 0 ? body->data : "");
+    const char *hint = "";
+    if (status == 401 || status == 403) {
+        hint = "; --api-key-file names a key whose role is admin";
+    } else if (status == 404) {
+        hint = "; --to is its address, with a path only where a proxy has one";
+    }
+    (void)fprintf(stderr, "cartwheel %s: the engine answers %ld%s: %.*s\n", command, status, hint,
+                  bytes, bytes > 0 ? body->data : "");
     return CW_EXIT_FAILURE;
 }
 
@@ -75,21 +79,18 @@ int cw_ask(const char *command, const struct cw_target_options *engine, const ch
            struct cw_text *body)
 {
     struct cw_target target;
-    char url[2048];
-    char base[2048];
-    int code = cw_target_open(&target, command, engine);
-    if (code == CW_EXIT_OK && target.kind != CW_TARGET_EVENTS) {
-        code = cw_usage_error(command, "--to is an http or https address");
-    }
+    struct cw_target_options options = *engine;
+    char url[sizeof target.url + 1024];
+    options.control = true;
+    int code = cw_target_open(&target, command, &options);
     CURL *curl = code == CW_EXIT_OK ? curl_easy_init() : NULL;
     if (curl == NULL) {
         cw_target_close(&target);
         return code == CW_EXIT_OK ? CW_EXIT_FAILURE : code;
     }
-    (void)snprintf(base, sizeof base, "%s://%s", target.tls ? "https" : "http", target.authority);
-    (void)snprintf(url, sizeof url, "%.1000s%.1000s", base, path);
+    (void)snprintf(url, sizeof url, "%s%.1000s", target.url, path);
     long status = ask(curl, command, &target, url, true, body);
-    (void)snprintf(url, sizeof url, "%.1000s%.*s", base, (int)strcspn(path, "?"), path);
+    (void)snprintf(url, sizeof url, "%s%.*s", target.url, (int)strcspn(path, "?"), path);
     while (status == 202) {
         (void)poll(NULL, 0, LOOK_EVERY_MS);
         status = ask(curl, command, &target, url, false, body);

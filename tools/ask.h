@@ -8,7 +8,8 @@
 #include "tools/target.h"
 
 /*
- * POSTs to `path` (with its query) of the engine; while the answer is 202, it is at work, and GETs
+ * POSTs to `path` (with its query) of the engine, behind the path of its address, which a proxy may
+ * have; while the answer is 202, it is at work, and GETs
  * of the path without its query tell when it is through. The answer's body is appended. Says on
  * standard error what went wrong; an exit code.
  */

@@ -30,10 +30,10 @@ static bool keep_part(CURLU *url, CURLUPart part, unsigned flags, char *out, siz
     return good;
 }
 
-static bool is_scheme(const char *scheme)
+static bool is_scheme(const char *scheme, enum cw_target_kind kind)
 {
     return strcmp(scheme, "http") == 0 || strcmp(scheme, "https") == 0 ||
-           strcmp(scheme, "tcp") == 0;
+           (strcmp(scheme, "tcp") == 0 && kind != CW_TARGET_CONTROL);
 }
 
 /* Fills in what the address tells; what is wrong with it, or NULL. */
@@ -43,8 +43,10 @@ static const char *read_url(struct cw_target *target, CURLU *url, const char *to
     char path[sizeof target->path];
     char query[sizeof target->path];
     if (curl_url_set(url, CURLUPART_URL, to, CURLU_NON_SUPPORT_SCHEME) != CURLUE_OK ||
-        !keep_part(url, CURLUPART_SCHEME, 0, scheme, sizeof scheme) || !is_scheme(scheme)) {
-        return "is no http://HOST:PORT or tcp://HOST:PORT";
+        !keep_part(url, CURLUPART_SCHEME, 0, scheme, sizeof scheme) ||
+        !is_scheme(scheme, target->kind)) {
+        return target->kind == CW_TARGET_CONTROL ? "is no http://HOST:PORT or https://HOST:PORT"
+                                                 : "is no http://HOST:PORT or tcp://HOST:PORT";
     }
     if (keep_part(url, CURLUPART_USER, 0, path, sizeof path)) {
         return "has credentials in it, which other users of this machine can see";
@@ -76,6 +78,15 @@ static const char *read_url(struct cw_target *target, CURLU *url, const char *to
     if (tcp && (asks || strcmp(path, "/") != 0)) {
         return "has a path, which TCP has not";
     }
+    if (asks && target->kind == CW_TARGET_CONTROL) {
+        return "has a query: leave out the ? and what is behind it";
+    }
+    for (size_t end = strlen(path); target->kind == CW_TARGET_CONTROL && end > 0; end--) {
+        if (path[end - 1] != '/') {
+            break;
+        }
+        path[end - 1] = '\0';
+    }
     const char *own = target->kind == CW_TARGET_EVENTS ? "/v1/events" : "/";
     if (snprintf(target->path, sizeof target->path, "%s%s%s", strcmp(path, "/") == 0 ? own : path,
                  asks ? "?" : "", asks ? query : "") >= (int)sizeof target->path) {
@@ -94,6 +105,7 @@ static int read_address(struct cw_target *target, const char *command,
     }
     bool tcp = strncmp(options->to, "tcp:", 4) == 0;
     target->kind = tcp ? CW_TARGET_LINES : CW_TARGET_EVENTS;
+    target->kind = options->control ? CW_TARGET_CONTROL : target->kind;
     if (options->as != NULL && strcmp(options->as, "put-events") == 0 && !tcp) {
         target->kind = CW_TARGET_PUT_EVENTS;
     } else if (options->as != NULL && (tcp || strcmp(options->as, "ndjson") != 0)) {

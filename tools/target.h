@@ -1,5 +1,5 @@
 /*
- * target: the engine that send and load speak to: its address, what it is to be told by, and the
+ * target: the engine that a client speaks to: its address, what it is to be told by, and the
  * credentials.
  *
  * Life: open -> headers* -> close, which wipes the secrets. Threads: headers from any.
@@ -13,12 +13,14 @@
 enum cw_target_kind {
     CW_TARGET_EVENTS,     /* POST /v1/events, NDJSON */
     CW_TARGET_PUT_EVENTS, /* POST /, EventBridge PutEvents */
-    CW_TARGET_LINES       /* NDJSON over TCP, acknowledged by lines */
+    CW_TARGET_LINES,      /* NDJSON over TCP, acknowledged by lines */
+    CW_TARGET_CONTROL     /* paths of /v1, behind the address's own: ask.h */
 };
 
 /* As given on the command line; NULL: not given. */
 struct cw_target_options {
     const char *to, *as, *api_key_file, *key_id, *secret_file, *region;
+    bool control; /* not for events */
 };
 
 struct cw_target {
@@ -27,7 +29,7 @@ struct cw_target {
     char host[256];      /* to connect to: no brackets round an IPv6 address */
     char port[8];        /* in digits */
     char authority[272]; /* the Host header */
-    char path[1024];     /* with the query, as it is asked for */
+    char path[1024];     /* with the query, as it is asked for; CONTROL: without / at the end */
     char url[2048];
     char api_key[CW_SIGV4_SECRET_MAX + 1];
     char key_id[CW_SIGV4_PART_BYTES + 1], secret[CW_SIGV4_SECRET_MAX + 1]; /* "": not signed */

@@ -2,6 +2,7 @@
 """What goes wrong around a command: its output takes no more, its streams are closed, a path is
 none of a state, a parameter is misspelt. It says so, ends with the code that it promises, and does
 nothing that was not meant."""
+import http.server
 import json
 import os
 import re
@@ -9,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 
 import engine
 
@@ -144,6 +146,54 @@ def misspelt(results, folder, snapshot):
         results.check("HELD" not in top(live), "top has nothing to say then")
 
 
+class Proxy(http.server.BaseHTTPRequestHandler):
+    """Has an engine below a path of its own."""
+    live = None
+
+    def pass_on(self):
+        inside = self.path.startswith("/shop/v1/")
+        status, _, body = (self.live.request(self.command, self.path[len("/shop"):]) if inside
+                           else (404, {}, b"no page"))
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_GET = do_POST = pass_on
+
+    def log_message(self, *_):
+        pass
+
+
+def addresses(results, folder, snapshot):
+    """Sends are let go by what is asked at the address that was said, or by nothing."""
+    state = os.path.join(folder, "addressed")
+    results.equal(engine.command("restore", snapshot, "--state", state)[0], 0, "restored")
+    with engine.Engine(state=state) as live:
+        Proxy.live = live
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Proxy)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        proxy = f"http://127.0.0.1:{server.server_port}"
+        for to, want, word in ((live.url() + "/foo", 1, "answers 404; --to is its address"),
+                               (live.url() + "/v1/resume", 1, "answers 404"),
+                               (live.url() + "/?now", 2, "has a query"), (proxy, 1, "answers 404"),
+                               (live.url().replace("http:", "tcp:"), 2, "https://HOST:PORT"),
+                               ("garbage", 2, "https://HOST:PORT"), ("", 2, "https://HOST:PORT")):
+            for words in (["resume"], ["snapshot", "--name", "never"]):
+                code, output, said = engine.command(*words, "--to", to)
+                results.check(code == want and word in said and "tcp://HOST" not in said and
+                              not output, f"{words[0]} --to {to}", (code, said))
+        results.equal(json.loads(live.get("/healthz")[2]).get("sends"), "held", "held still")
+        results.equal([n for n in os.listdir(state) if n == "snapshots"], [], "and none is made")
+        for words in (["snapshot", "--name", "by-proxy"], ["resume"]):
+            code, output, said = engine.command(*words, "--to", proxy + "/shop/")
+            results.check(code == 0 and json.loads(output), f"{words[0]} by a proxy",
+                          (code, output, said))
+        results.check(json.loads(live.get("/healthz")[2]).get("sends") != "held", "they go")
+        server.shutdown()
+        server.server_close()
+
+
 def top(live):
     code, output, said = engine.command("top", "--once", "--every", "0.1", "--to", live.url())
     return output if code == 0 else said
@@ -169,6 +219,7 @@ def main():
         closed_streams(results, folder, state, snapshot)
         not_a_state(results, folder, snapshot)
         misspelt(results, folder, snapshot)
+        addresses(results, folder, snapshot)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     results.finish()
