@@ -135,6 +135,12 @@ void cw_pipeline_note_counters(struct cw_pipeline *pipeline);
 void cw_pipeline_ran(const struct cw_pipeline *pipeline,
                      void (*tell)(void *with, struct cw_view id), void *with);
 
+/* Tells the program of each candidate in flight that was relinked without it (D34: its touches are
+   skipped), before anything else is asked; the views stay until then. Visits no row where there is
+   none, else each candidate. After cw_pipeline_adopt it tells nothing. */
+void cw_pipeline_astray(const struct cw_pipeline *pipeline,
+                        void (*tell)(void *with, struct cw_view program), void *with);
+
 int64_t cw_pipeline_now(const struct cw_pipeline *pipeline);
 
 /*

@@ -156,8 +156,21 @@ void cw_pipeline_ran(const struct cw_pipeline *p, void (*tell)(void *with, struc
     while ((row = cw_table_next(p->meta, &cursor)) != CW_ROW_NONE) {
         struct cw_view key = cw_table_key(p->meta, row);
         if (key.data[0] == CW_META_PROGRAM) {
-            tell(with, (struct cw_view){key.data + CW_META_HEAD_BYTES,
-                                        key.bytes - CW_META_HEAD_BYTES});
+            tell(with,
+                 (struct cw_view){key.data + CW_META_HEAD_BYTES, key.bytes - CW_META_HEAD_BYTES});
+        }
+    }
+}
+
+void cw_pipeline_astray(const struct cw_pipeline *p,
+                        void (*tell)(void *with, struct cw_view program), void *with)
+{
+    uint64_t cursor = 0;
+    cw_row row;
+    while (p->astray > 0 && (row = cw_table_next(p->candidates, &cursor)) != CW_ROW_NONE) {
+        const struct cw_candidate_row *at = cw_candidate_at(p, row);
+        if (at->status < CW_STATUS_CONVERTED && at->slot == CW_SLOT_GONE) {
+            tell(with, cw_candidate_texts(at).program);
         }
     }
 }

@@ -184,6 +184,7 @@ static void take_over(struct cw_pipeline *p, cw_row row)
     bool there = cw_slot_find(p, program, &slot);
     const struct cw_touch_row *touches = cw_candidate_touches(at);
     at->slot = slot;
+    p->astray += !there;
     for (uint32_t i = 0; i < at->touch_count; i++) {
         const uint8_t slots = CW_TOUCH_SLOT_OWN | CW_TOUCH_SLOT_CHANNEL;
         cw_touch_link(p, row, i)->place =

@@ -123,6 +123,7 @@ struct cw_pipeline {
     uint32_t sends_held;     /* set of CW_HOLD_*; not empty: no touch is claimed, hold.c */
     bool meta_changed;       /* programs, pauses or retired keys, since they were noted */
     struct cw_loaded loaded; /* by cw_pipeline_load, until cw_pipeline_relink */
+    uint64_t astray;         /* candidates in flight whose program was gone when it was relinked */
     /* The walk of settle_in_doubt or assume_sent that is under way, in doubt.c; NULL: none is. */
     void (*doubt_visit)(struct cw_pipeline *, struct cw_customer *, cw_row, int64_t);
     int64_t doubt_with;

@@ -252,6 +252,43 @@ static cw_err keep_nothing(struct cw_engine *engine, struct cw_fault *fault)
     return CW_ERR_OK;
 }
 
+/* Candidates in flight by programs that are not loaded; views into the rows. */
+struct astray {
+    struct cw_view programs[CW_PROGRAMS_MAX];
+    uint64_t counts[CW_PROGRAMS_MAX];
+    uint32_t count;
+};
+
+static void add_astray(void *with, struct cw_view program)
+{
+    struct astray *astray = with;
+    uint32_t i = 0;
+    while (i < astray->count && !cw_view_equal(astray->programs[i], program)) {
+        i++;
+    }
+    if (i == astray->count && i < CW_PROGRAMS_MAX) {
+        astray->programs[astray->count++] = program;
+    }
+    astray->counts[i < CW_PROGRAMS_MAX ? i : i - 1]++; /* more than that are told as one */
+}
+
+static void warn_astray(struct cw_pipeline *const *pipelines, uint32_t count)
+{
+    struct astray astray = {.count = 0};
+    for (uint32_t i = 0; i < count; i++) {
+        cw_pipeline_astray(pipelines[i], add_astray, &astray);
+    }
+    for (uint32_t i = 0; i < astray.count; i++) {
+        bool one = astray.counts[i] == 1;
+        (void)fprintf(
+            stderr,
+            "cartwheel: WARNING: %llu candidate%s in flight %s of program \"%.*s\", which "
+            "is not loaded: %s touches are skipped as paused; name its file, too\n",
+            (unsigned long long)astray.counts[i], one ? "" : "s", one ? "is" : "are",
+            (int)astray.programs[i].bytes, astray.programs[i].data, one ? "its" : "their");
+    }
+}
+
 /* Everything that was there comes back, and what was being sent when it stopped is settled. */
 cw_err cw_engine_recover(struct cw_engine *engine, struct cw_fault *fault)
 {
@@ -281,6 +318,7 @@ cw_err cw_engine_recover(struct cw_engine *engine, struct cw_fault *fault)
         return err;
     }
     engine->recover_s = (double)(cw_clock_monotonic_ns() - began_ns) / 1e9;
+    warn_astray(pipelines, engine->count);
     /* No core's clock is before what any of them knows. */
     bool event_time = engine->live->clock == CW_CLOCK_EVENT; /* frames say other times there */
     int64_t mark = engine->found.fresh || event_time ? 0 : engine->found.logical_ms;

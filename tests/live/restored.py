@@ -171,8 +171,20 @@ def what_ran(results, folder):
                   ["1-first.yml", "2-again.yaml"], "with what ran")
     code, output, said = run("snapshot", "--state", back, "--out", out)
     results.check(code == 0 and said == "", "those that came along ran", output + said)
+    for cores in (2, 3):
+        with engine.Engine(state=back, cores=cores) as live:
+            told = [word for word in live.words if "not loaded" in word]
+            results.check(len(told) == 2 and 'candidate in flight is of program "second"' in
+                          "\n".join(told) and "skipped as paused" in told[0],
+                          f"on {cores} cores it goes on with the shipped program, loudly",
+                          live.words)
+            results.equal(live.stop(), 0, "and stops in order")
+    with engine.Engine(programs=[first, other], state=back) as live:
+        results.check(not any("not loaded" in word for word in live.words), "not with its own",
+                      live.words)
+        results.equal(live.stop(), 0, "and stops in order")
     with engine.Engine(state=back) as live:
-        results.equal(live.stop(), 0, "it goes on with the shipped program")
+        results.equal(live.stop(), 0, "with the shipped one once more")
     old = os.path.join(folder, "old.cwsnap")
     code, _, said = run("snapshot", "--state", back, "--out", old)
     results.check(code == 2 and "abandoned-cart-recovery" in said and not os.path.exists(old),
