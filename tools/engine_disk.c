@@ -25,17 +25,12 @@ static struct cw_disk_work stalled(const struct cw_core *core, uint64_t now_ns)
     return late ? work : (struct cw_disk_work){0};
 }
 
+/* Every turn of every core asks: so one line, that is written when something has changed. */
 uint64_t cw_engine_disk_stalled_s(void *self)
 {
-    const struct cw_engine *engine = ((const struct cw_core *)self)->engine;
-    uint64_t now_ns = cw_clock_monotonic_ns();
-    uint64_t longest_ns = 0;
-    for (uint32_t i = 0; i < engine->count; i++) { /* a core's events may be owned by any other */
-        struct cw_disk_work work = stalled(&engine->cores[i], now_ns);
-        uint64_t ns = work.since_ns != 0 ? now_ns - work.since_ns : 0;
-        longest_ns = ns > longest_ns ? ns : longest_ns;
-    }
-    return longest_ns / 1000000000;
+    struct cw_engine *engine = ((struct cw_core *)self)->engine;
+    uint64_t since_ns = atomic_load_explicit(&engine->disk_stalled_since_ns, memory_order_relaxed);
+    return since_ns == 0 ? 0 : (cw_clock_monotonic_ns() - since_ns) / 1000000000;
 }
 
 const struct cw_histogram *cw_engine_disk_flushes(void *self)
@@ -59,9 +54,13 @@ void cw_engine_disk_turn(struct cw_core *core)
 void cw_engine_disk_look(struct cw_engine *engine)
 {
     uint64_t now_ns = cw_clock_monotonic_ns();
+    uint64_t first_ns = 0; /* a core's events may be owned by any other */
     for (uint32_t i = 0; i < engine->count; i++) {
         struct cw_core *core = &engine->cores[i];
         struct cw_disk_work work = stalled(core, now_ns);
+        if (work.since_ns != 0 && (first_ns == 0 || work.since_ns < first_ns)) {
+            first_ns = work.since_ns;
+        }
         if (work.since_ns == core->stalled_since_ns) {
             continue;
         }
@@ -78,5 +77,8 @@ void cw_engine_disk_look(struct cw_engine *engine)
                           cw_disk_kind_name(work.kind));
         }
         core->stalled_since_ns = work.since_ns;
+    }
+    if (first_ns != atomic_load(&engine->disk_stalled_since_ns)) {
+        atomic_store(&engine->disk_stalled_since_ns, first_ns);
     }
 }

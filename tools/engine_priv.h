@@ -164,6 +164,8 @@ struct cw_engine {
     struct cw_engine_options options;
     const struct cw_engine_live *live;
     uint32_t count;
+    /* Since when a disk does not answer; 0: all do. Among what is seldom written. */
+    _Atomic uint64_t disk_stalled_since_ns;
     struct cw_server_limits limits; /* as configured, or as many connections as files allow */
     struct cw_core *cores;
     struct cw_shard *shards;
