@@ -1,7 +1,7 @@
 /*
  *     | room | CW_AHEAD_WINDOW |    CW_AHEAD_SIDES times
  */
-#define _DEFAULT_SOURCE 1 /* madvise */
+#define _GNU_SOURCE 1 /* madvise */
 #include "core/ahead.h"
 
 #include <string.h>
