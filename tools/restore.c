@@ -409,7 +409,8 @@ static int restore_file(const struct restore *restore)
     }
     if (rc == CW_EXIT_DAMAGED) {
         cw_archive_advise(restore->file, stderr);
-    } else if (rc == CW_EXIT_OK) {
+    }
+    if (err == CW_ERR_OK && rc == CW_EXIT_OK) {
         tell(restore, &target, &manifest, rows, clock);
     }
     return rc;

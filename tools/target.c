@@ -36,19 +36,45 @@ static bool is_scheme(const char *scheme, enum cw_target_kind kind)
            (strcmp(scheme, "tcp") == 0 && kind != CW_TARGET_CONTROL);
 }
 
+/* What is asked for there; what is wrong with that, or NULL. */
+static const char *read_path(struct cw_target *target, CURLU *url)
+{
+    char path[sizeof target->path];
+    char query[sizeof target->path];
+    bool asks = keep_part(url, CURLUPART_QUERY, 0, query, sizeof query);
+    if (!keep_part(url, CURLUPART_PATH, 0, path, sizeof path)) {
+        return "is too long";
+    }
+    if (target->kind == CW_TARGET_LINES && (asks || strcmp(path, "/") != 0)) {
+        return "has a path, which TCP has not";
+    }
+    if (target->kind == CW_TARGET_CONTROL) {
+        size_t bytes = strlen(path);
+        while (bytes > 0 && path[bytes - 1] == '/') {
+            bytes--;
+        }
+        path[bytes] = '\0';
+        memcpy(target->path, path, bytes + 1);
+        return asks ? "has a query: leave out the ? and what is behind it" : NULL;
+    }
+    const char *own = target->kind == CW_TARGET_EVENTS ? "/v1/events" : "/";
+    int bytes = snprintf(target->path, sizeof target->path, "%s%s%s",
+                         strcmp(path, "/") == 0 ? own : path, asks ? "?" : "", asks ? query : "");
+    return bytes >= (int)sizeof target->path ? "is too long" : NULL;
+}
+
 /* Fills in what the address tells; what is wrong with it, or NULL. */
 static const char *read_url(struct cw_target *target, CURLU *url, const char *to)
 {
     char scheme[16];
-    char path[sizeof target->path];
-    char query[sizeof target->path];
+    char user[sizeof target->path];
     if (curl_url_set(url, CURLUPART_URL, to, CURLU_NON_SUPPORT_SCHEME) != CURLUE_OK ||
         !keep_part(url, CURLUPART_SCHEME, 0, scheme, sizeof scheme) ||
         !is_scheme(scheme, target->kind)) {
         return target->kind == CW_TARGET_CONTROL ? "is no http://HOST:PORT or https://HOST:PORT"
                                                  : "is no http://HOST:PORT or tcp://HOST:PORT";
     }
-    if (keep_part(url, CURLUPART_USER, 0, path, sizeof path)) {
+    if (keep_part(url, CURLUPART_USER, 0, user, sizeof user)) {
         return "has credentials in it, which other users of this machine can see";
     }
     bool tcp = strcmp(scheme, "tcp") == 0;
@@ -71,26 +97,9 @@ static const char *read_url(struct cw_target *target, CURLU *url, const char *to
         memmove(target->host, target->host + 1, bytes);
         target->host[bytes - 2] = '\0';
     }
-    bool asks = keep_part(url, CURLUPART_QUERY, 0, query, sizeof query);
-    if (!keep_part(url, CURLUPART_PATH, 0, path, sizeof path)) {
-        return "is too long";
-    }
-    if (tcp && (asks || strcmp(path, "/") != 0)) {
-        return "has a path, which TCP has not";
-    }
-    if (asks && target->kind == CW_TARGET_CONTROL) {
-        return "has a query: leave out the ? and what is behind it";
-    }
-    for (size_t end = strlen(path); target->kind == CW_TARGET_CONTROL && end > 0; end--) {
-        if (path[end - 1] != '/') {
-            break;
-        }
-        path[end - 1] = '\0';
-    }
-    const char *own = target->kind == CW_TARGET_EVENTS ? "/v1/events" : "/";
-    if (snprintf(target->path, sizeof target->path, "%s%s%s", strcmp(path, "/") == 0 ? own : path,
-                 asks ? "?" : "", asks ? query : "") >= (int)sizeof target->path) {
-        return "is too long";
+    const char *wrong = read_path(target, url);
+    if (wrong != NULL) {
+        return wrong;
     }
     (void)snprintf(target->url, sizeof target->url, "%s://%s%s", scheme, target->authority,
                    target->path);

@@ -24,8 +24,8 @@ static const char help[] =
     "  -c, --config FILE  the engine file, for its programs and names of events\n"
     "  --help             print this\n"
     "\n"
-    "exit: 0 good, 1 not readable, 2 wrong usage, or it is no snapshot, 78 damaged: the\n"
-    "message says where\n";
+    "exit: 0 good, 1 not readable, 2 wrong usage, or it is no snapshot, 78 damaged:\n"
+    "the message says where\n";
 
 struct verify {
     struct cw_look_options look;
