@@ -37,9 +37,10 @@ struct serving_core {
     struct cw_request *queue, **queue_end;
     struct cw_view text; /* lines that nobody waits for, with padding behind them */
     uint32_t index;
-    struct cw_text lines;  /* its decisions */
-    int64_t settled_until; /* all before it was said to be settled */
-    uint32_t early;        /* decisions made after that, of a time before it */
+    struct cw_text lines;        /* its decisions */
+    int64_t settled_until;       /* all before it was said to be settled */
+    uint32_t early;              /* decisions made after that, of a time before it */
+    struct cw_histogram flushes; /* of its disk: one, of 3 ms */
 };
 
 struct serving {
@@ -254,14 +255,9 @@ static inline uint64_t serving_stalled(void *self)
     return ((struct serving_core *)self)->serving->stalled_s;
 }
 
-/* Of each core one flush, of 3 ms. */
 static inline const struct cw_histogram *serving_flushes(void *self)
 {
-    static struct cw_histogram flushes;
-    (void)self;
-    flushes = (struct cw_histogram){.count = 0};
-    cw_histogram_add(&flushes, 3000000);
-    return &flushes;
+    return &((struct serving_core *)self)->flushes;
 }
 
 static inline bool serving_templates(struct serving *s)
@@ -348,6 +344,7 @@ static inline bool serving_open(struct serving *s, const struct serving_options 
         core->serving = s;
         core->index = i;
         core->queue_end = &core->queue;
+        cw_histogram_add(&core->flushes, 3000000);
         struct cw_service_options service = serving_service(s, i, options);
         if (cw_service_open(&core->service, &service, fault) != CW_ERR_OK) {
             return false;
