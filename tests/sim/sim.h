@@ -11,6 +11,7 @@
  *   sim_client.c   shops: events, requests, answers
  *   sim_provider.c channels and the providers behind them
  *   sim_check.c    checkers of single moments
+ *   sim_timely.c   a book of what is due, and that nothing of it is late
  *   sim_recall.c   checkers of recovered state
  *   sim_plant.c    bugs on purpose: each must be found
  *   sim_power.c    short lives whose power fails at each operation of a disk
@@ -208,6 +209,20 @@ struct sim_promise {
     int64_t due, least; /* what was told last; the earliest ever told */
 };
 
+/* That a touch will be looked at, or a message's result taken in: sim_timely.c. */
+struct sim_awaited {
+    uint32_t program, customer, cart, touch, core;
+    int64_t due, told; /* by the engine's clock; told: when it was */
+    bool held;         /* with all sends: due as it was, looked at within a minute of their end */
+    bool out;          /* its message is under way */
+    bool answered;     /* as it is told now, what was under way is not any more */
+};
+
+struct sim_awaited_book {
+    struct sim_awaited *at;
+    uint32_t count, room;
+};
+
 /* ---- the machine ---- */
 
 /* What a core's state was at a commit. */
@@ -227,6 +242,10 @@ struct sim_core {
     struct cw_clock clock;
     struct cw_request *queue, **queue_end;
     bool doubts_settled, draining, idle;
+    int64_t began_ms; /* the clock that it began with */
+    int64_t clock_ms; /* what it was told last that it is */
+    int64_t held_ms;  /* that at the latest step with sends held */
+    int64_t look_at;  /* nothing of the book is late by a clock that is not later */
     uint64_t committed_ns;
     uint64_t erasures, erased; /* that its store was asked for; that are through */
     uint32_t restore_step;     /* of letting sends go: sim_restore.c */
@@ -335,6 +354,7 @@ struct sim {
     struct sim_attempt *attempts; /* not done */
     uint64_t claims;
     struct sim_promise promises[SIM_PROGRAMS][SIM_CUSTOMERS_MAX][SIM_CARTS_MAX][SIM_TOUCHES];
+    struct sim_awaited_book awaited;
     struct cw_text said; /* decisions, for --verbose */
 };
 
@@ -478,6 +498,16 @@ void sim_provider_free(struct sim *sim);
 bool sim_program_resends(const struct sim_message *message); /* `onUnknown: resend` */
 bool sim_provider_resends(const struct sim *sim, const struct sim_message *message);
 
+/* ---- sim_timely.c ---- */
+
+/* False: it is of none of the simulator's carts. */
+bool sim_read_cart(struct cw_view cart, uint32_t *customer, uint32_t *number);
+/* A decision was told; a message was posted. */
+void sim_timely_told(struct sim_core *core, const struct cw_decision *decision);
+void sim_timely_posted(struct sim *sim, const struct sim_message *message);
+/* All that is due, from the state that came back; the cores' clocks are set. */
+void sim_timely_recall(struct sim *sim);
+
 /* ---- checkers: they end the run where something does not hold ---- */
 
 void sim_check_answer(struct sim *sim, const struct sim_request *request, uint32_t accepted,
@@ -497,12 +527,15 @@ void sim_check_stopped(struct sim *sim, const struct sim_message *message); /* 5
 void sim_check_caps(struct sim *sim, const struct sim_message *message,
                     const struct sim_attempt *attempt);                   /* 6 */
 void sim_check_due(struct sim *sim, const struct sim_message *message);   /* 7 */
+/* 7, after a step in which the core let time pass; held: so were sends when it began. */
+void sim_check_timely(struct sim_core *core, bool held);
 void sim_check_clock(struct sim *sim, const struct sim_attempt *attempt); /* 13 */
 void sim_check_ledger(struct sim *sim);                                   /* 8 */
 void sim_check_sums(struct sim *sim);                                     /* 9 */
 void sim_check_ended(struct sim *sim);                                    /* 10 */
 void sim_check_erased(struct sim *sim);                                   /* 11 */
-void sim_check_epochs(struct sim *sim);                                   /* 11 */
+void sim_check_epochs(struct sim *sim);                                   /* 11, 15 */
+void sim_check_pools(struct sim *sim);                                    /* 14 */
 
 /* ---- sim_plant.c ---- */
 
@@ -521,6 +554,8 @@ struct cw_commit sim_plant_commit(struct sim *sim, uint32_t core);
 /* Before changes become a frame. */
 void sim_plant_commit_begins(struct sim *sim, uint32_t core);
 void sim_plant_recovered(struct sim *sim);
+/* Before a slot of the manifest is written; false: it stays as it was. */
+bool sim_plant_slot(struct sim *sim, uint32_t slot);
 /* Before each step of a core. */
 void sim_plant_step(struct sim *sim);
 /* A result on its way into the engine; false: it is swallowed. */

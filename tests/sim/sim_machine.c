@@ -34,8 +34,9 @@ int64_t sim_machine_clock(struct sim *sim, uint32_t core)
 
 static int64_t now_ms(void *self)
 {
-    const struct sim_core *core = self;
-    return sim_plant_clock(core->sim, sim_machine_clock(core->sim, core->index));
+    struct sim_core *core = self;
+    core->clock_ms = sim_machine_clock(core->sim, core->index);
+    return sim_plant_clock(core->sim, core->clock_ms);
 }
 
 static uint64_t monotonic_ns(void *self)
@@ -59,12 +60,10 @@ static bool control(void *self, const struct cw_request *request)
 static void promise(struct sim *sim, const struct cw_decision *decision, uint32_t touch,
                     int64_t due)
 {
-    char cart[64];
     uint32_t customer;
     uint32_t number;
     uint32_t program = sim_program_find(decision->program);
-    (void)snprintf(cart, sizeof cart, "%.*s", (int)decision->cart.bytes, decision->cart.data);
-    if (program == SIM_PROGRAMS || sscanf(cart, "c%u-k%u", &customer, &number) != 2) {
+    if (program == SIM_PROGRAMS || !sim_read_cart(decision->cart, &customer, &number)) {
         return;
     }
     struct sim_promise *made = &sim->promises[program][customer][number][touch - 1];
@@ -75,8 +74,9 @@ static void promise(struct sim *sim, const struct cw_decision *decision, uint32_
 
 static void decide(void *self, const struct cw_decision *decision)
 {
-    const struct sim_core *core = self;
+    struct sim_core *core = self;
     struct sim *sim = core->sim;
+    sim_timely_told(core, decision);
     if (decision->kind == CW_DECISION_CANDIDATE) {
         for (uint32_t i = 0; i < decision->u.candidate.touch_count; i++) {
             promise(sim, decision, decision->u.candidate.touches[i].touch,
@@ -344,6 +344,7 @@ static void open_shards(struct sim *sim)
     for (uint32_t i = 0; i < machine->cores; i++) {
         struct sim_core *core = &machine->core[i];
         core->clock = (struct cw_clock){.now_ns = start_ms * 1000000, .boot_ns = sim->ns};
+        core->began_ms = core->clock_ms = core->held_ms = start_ms;
         cw_service_begin_at(core->service, start_ms);
         machine->shards[i] = (struct cw_shard){.index = i,
                                                .mesh = machine->mesh,
@@ -352,6 +353,7 @@ static void open_shards(struct sim *sim)
                                                .commit = sim_plant_commit(sim, i)};
         cw_shard_init(&machine->shards[i]);
     }
+    sim_timely_recall(sim);
 }
 
 static cw_err open_machine(struct sim *sim, struct cw_durable_found *found, struct cw_fault *fault)
@@ -634,7 +636,12 @@ bool sim_machine_step(struct sim *sim, uint32_t number)
     sim->turn++;
     sim_plant_step(sim);
     sim->totals.steps++;
+    bool passes = core->doubts_settled && !core->draining; /* time */
+    bool held = cw_pipeline_sends_held(pipeline_of(core)) != 0;
     enum cw_step rc = cw_shard_step(&machine->shards[number]);
+    if (passes) {
+        sim_check_timely(core, held);
+    }
     uint32_t told[2] = {number, (uint32_t)rc};
     sim_trace(sim, told, sizeof told);
     bool worked = rc == CW_STEP_WORKED;

@@ -16,11 +16,15 @@ const struct sim_plant sim_plants[] = {
     {"order-astray", "stopped", "orders convert another cart than theirs"},
     {"cap-forgotten", "caps", "a restart forgets what was sent"},
     {"fast-clock", "due", "the engine's clock runs ahead"},
+    {"late-timer", "due", "timers are moved to ten minutes later now and then"},
     {"gullible-clock", "clock", "the engine's clock believes every step of the wall"},
     {"refused-is-sent", "ledger", "a refusal is taken for a success"},
     {"miscount", "sums", "a counter counts twice after a restart"},
     {"result-lost", "ended", "a provider's answer is swallowed now and then"},
     {"erasure-unheard", "erased", "nobody tells the disk that somebody was erased"},
+    {"batch-kept", "pools", "a batch of the mesh never comes home"},
+    {"never-forgotten", "pools", "a score that is kept is as if it was of a far time"},
+    {"slot-of-none", "manifest", "the manifest's first slot is not written again"},
     {"sent-again", "delivery", "a restore forgets that the lost machine went on sending"},
     {.name = NULL}};
 
@@ -69,12 +73,43 @@ void sim_plant_commit_begins(struct sim *sim, uint32_t core)
     }
 }
 
-/* A disk that lies, in a seed that may not be damaged. */
+/* Some customer's, wheel and row alike. */
+static void delay_timer(struct sim *sim)
+{
+    struct cw_pipeline *p =
+        cw_service_pipeline(sim->machine.core[sim_draw(sim, sim->machine.cores)].service);
+    uint64_t cursor = 0;
+    cw_row row;
+    uint32_t before = sim_draw(sim, 20);
+    while ((row = cw_table_next(p->customers, &cursor)) != CW_ROW_NONE) {
+        struct cw_customer_row *customer = cw_table_link(p->customers, row);
+        if (customer->timer != CW_TIMER_NONE && before-- == 0) {
+            cw_wheel_cancel(p->wheel, customer->timer);
+            customer->timer_due += 600000;
+            customer->timer = cw_wheel_add(p->wheel, customer->timer_due, row);
+            return;
+        }
+    }
+}
+
+/* The first is a disk that lies, in a seed that may not be damaged. */
 void sim_plant_step(struct sim *sim)
 {
+    if (sim_planted(sim, "late-timer") && sim_draw(sim, 500) == 0) {
+        delay_timer(sim);
+    }
     if (sim_planted(sim, "lost-write") && sim_draw(sim, 2000) == 0) {
         (void)sim_storage_lie(sim);
     }
+}
+
+bool sim_plant_slot(struct sim *sim, uint32_t slot)
+{
+    struct cw_manifest manifest;
+    struct cw_fault fault;
+    struct cw_view text = {sim->storage.slots[slot], sim->storage.slot_bytes[slot]};
+    return !sim_planted(sim, "slot-of-none") ||
+           cw_manifest_read(&manifest, text, &fault) != CW_ERR_OK || manifest.epoch != 0;
 }
 
 /* ---- a restart ---- */
@@ -92,6 +127,16 @@ static void forget_sends(struct cw_pipeline *p)
     }
 }
 
+static void keep_score(struct cw_pipeline *p)
+{
+    uint64_t cursor = 0;
+    cw_row row = cw_table_next(p->scores, &cursor);
+    if (row != CW_ROW_NONE) {
+        struct cw_score_row *score = cw_table_edit(p->scores, row);
+        score->cached_at += 1000 * CW_DAY_MS;
+    }
+}
+
 void sim_plant_recovered(struct sim *sim)
 {
     for (uint32_t i = 0; i < sim->machine.cores; i++) {
@@ -101,6 +146,12 @@ void sim_plant_recovered(struct sim *sim)
         }
         if (sim_planted(sim, "miscount")) {
             p->fates.planned++;
+        }
+        if (sim_planted(sim, "never-forgotten")) {
+            keep_score(p);
+        }
+        if (sim_planted(sim, "batch-kept") && i == 0) {
+            (void)cw_mesh_acquire(sim->machine.mesh, i, i);
         }
     }
 }

@@ -98,6 +98,7 @@ static bool post(void *self, uint32_t channel, const struct cw_post *what)
                                  .next = sim->attempts};
     sim->attempts = made;
     sim_trace(sim, what->key, CW_POST_KEY_BYTES);
+    sim_timely_posted(sim, message);
     sim_check_stopped(sim, message);
     sim_check_due(sim, message);
     sim_check_clock(sim, made);

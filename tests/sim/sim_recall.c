@@ -1,5 +1,6 @@
 #define _GNU_SOURCE 1 /* memmem */
 /* sim_recall: what must hold of the engine's whole state: when it comes back, and at the end. */
+#include "pipeline/service_priv.h"
 #include "tests/sim/sim.h"
 
 #include <stdlib.h>
@@ -85,7 +86,7 @@ static void compare_fates(struct sim *sim, uint32_t core, const struct cw_fates 
     }
 }
 
-/* 9: numbers of commits have no gap: what comes back is between the last durable and the last
+/* Numbers of commits have no gap: what comes back is between the last durable and the last
    submitted. False: damage took the very last frame, which nobody can tell from a torn one;
    or the last ones, where there was damage to each. */
 static bool check_lsn(struct sim *sim, uint32_t core, uint64_t lsn)
@@ -512,6 +513,80 @@ void sim_check_ended(struct sim *sim)
     }
 }
 
+/* ---- 14: pools ---- */
+
+static void check_empty(struct sim *sim, uint32_t core, const struct cw_table *table,
+                        const char *name)
+{
+    struct cw_table_stats stats;
+    cw_table_stats(table, &stats);
+    if (stats.rows > 0 || stats.row_bytes_used > 0) {
+        sim_fail(sim, "pools", "core %u has %llu rows of %llu bytes in %s, and all is over", core,
+                 (unsigned long long)stats.rows, (unsigned long long)stats.row_bytes_used, name);
+    }
+}
+
+/* Batches of a pair that are not at home with their maker. */
+static uint32_t away(struct cw_mesh *mesh, uint32_t from, uint32_t to)
+{
+    struct cw_batch *batches[CW_MESH_BATCHES];
+    uint32_t home = 0;
+    while (home < CW_MESH_BATCHES &&
+           (batches[home] = cw_mesh_acquire(mesh, from, to)) != NULL) {
+        home++;
+    }
+    for (uint32_t i = home; i-- > 0;) { /* as they were */
+        cw_mesh_release(mesh, batches[i]);
+    }
+    return CW_MESH_BATCHES - home;
+}
+
+static void check_core(struct sim *sim, uint32_t core)
+{
+    struct cw_service *service = sim->machine.core[core].service;
+    const struct cw_pipeline *p = cw_service_pipeline(service);
+    struct cw_store_stats store;
+    cw_store_stats(sim->machine.core[core].store, &store);
+    const struct {
+        const char *what;
+        uint64_t count;
+    } left[] = {{"open requests", service->open_count},
+                {"open requests of many bytes", service->heavy_count},
+                {"bytes of open requests", service->text_bytes},
+                {"results to be taken in", service->unsent_count},
+                {"batches whose commit is awaited", sim->machine.shards[core].held_count},
+                {"bytes to be committed", store.pending_bytes},
+                {"timers", cw_wheel_count(p->wheel)}};
+    for (uint32_t i = 0; i < CW_COUNTOF(left); i++) {
+        if (left[i].count > 0) {
+            sim_fail(sim, "pools", "core %u has %llu %s left, and nothing is to be done", core,
+                     (unsigned long long)left[i].count, left[i].what);
+        }
+    }
+    for (uint32_t to = 0; to < sim->machine.cores; to++) {
+        uint32_t batches = away(sim->machine.mesh, core, to);
+        if (batches > 0) {
+            sim_fail(sim, "pools", "%u batches from core %u to core %u never came home", batches,
+                     core, to);
+        }
+    }
+    check_empty(sim, core, p->carts, "carts");
+    check_empty(sim, core, p->candidates, "candidates");
+    check_empty(sim, core, p->dedup, "dedup");
+    check_empty(sim, core, p->scores, "scores");
+    check_empty(sim, core, p->messages, "messages");
+    check_empty(sim, core, p->links, "links");
+    check_empty(sim, core, p->seen, "seen");
+}
+
+/* Everything is over and forgotten: what it took is given back. Customers and products stay. */
+void sim_check_pools(struct sim *sim)
+{
+    for (uint32_t i = 0; i < sim->machine.cores; i++) {
+        check_core(sim, i);
+    }
+}
+
 /* ---- 11: erasures ---- */
 
 struct searched {
@@ -553,7 +628,8 @@ void sim_check_erased(struct sim *sim)
 }
 
 /* Whoever was erased is looked for by checkpoints of the epoch that counts alone: so a start leaves
-   no other, whatever became of the starts before it. And no slot says of an epoch that is none. */
+   no other, whatever became of the starts before it. 15: and no slot says of an epoch that is none,
+   which would pass for a first start where the other one is lost. */
 void sim_check_epochs(struct sim *sim)
 {
     uint64_t epoch = cw_durable_manifest(sim->machine.durable)->epoch;

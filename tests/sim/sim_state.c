@@ -89,8 +89,10 @@ static cw_err store(void *self, struct cw_manifest *manifest, struct cw_fault *f
     cw_manifest_write(manifest, &text);
     CW_ASSERT(text.bytes <= CW_MANIFEST_BYTES_MAX);
     operation(sim, 0);
-    memcpy(sim->storage.slots[slot], text.data, text.bytes);
-    sim->storage.slot_bytes[slot] = (uint32_t)text.bytes;
+    if (sim_plant_slot(sim, slot)) {
+        memcpy(sim->storage.slots[slot], text.data, text.bytes);
+        sim->storage.slot_bytes[slot] = (uint32_t)text.bytes;
+    }
     operation(sim, 0); /* renamed into place: the old one or the new one, never a part */
     cw_text_deinit(&text);
     return CW_ERR_OK;
