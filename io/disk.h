@@ -38,7 +38,8 @@ struct cw_disk_options {
     void *self;
     uint32_t shard;
     /* O_DIRECT: reads see the disk, not pages that a failed flush has left in the cache, and writes
-       leave no such pages. Where the file system refuses, it is done without: see the name. */
+       leave no such pages. Where the file system refuses, it is done without (see the name), and
+       opening a file drops such pages. */
     bool direct;
     bool leisurely; /* none of its threads asks for priority, see cw_disk_name */
     bool read_only; /* nothing is made or changed: what would fails with EROFS */

@@ -54,7 +54,9 @@ static int32_t take_file(struct cw_disk_files *files)
     return CW_DISK_FILE_NONE;
 }
 
-/* What is there becomes durable before it is believed. */
+/* What is there becomes durable before it is believed, and what it is the disk says: pages that an
+   earlier flush, of another process too, failed to write are clean all the same and would be read
+   as if they were on the disk. With O_DIRECT none are read. */
 static int look_at(struct cw_disk_files *files, int fd, uint64_t *size)
 {
     struct stat found;
@@ -65,7 +67,9 @@ static int look_at(struct cw_disk_files *files, int fd, uint64_t *size)
         return EINVAL;
     }
     *size = (uint64_t)found.st_size;
-    return files->read_only ? 0 : flush_all(files, fd);
+    int error = files->read_only ? 0 : flush_all(files, fd);
+    (void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED); /* a file system in memory keeps them */
+    return error;
 }
 
 /* The file, or CW_DISK_FREE and *error. */

@@ -16,39 +16,19 @@ import tempfile
 import time
 
 import engine
+import mounts
 
 MIB = 1 << 20
-INSIDE = "CW_TEST_IN_NAMESPACE"
 BATCH = 500
 REFUSED = "there is no room for it now"
 TCP = ("--tcp", "127.0.0.1:0")
 
 
-def enter():
-    """Goes on in a mount namespace of its own; skips where that is not allowed."""
-    if os.environ.get(INSIDE):
-        return
-    flags = ["-m"] if os.getuid() == 0 else ["-r", "-m"]
-    tried = subprocess.run(["unshare", *flags, "true"], capture_output=True, check=False)
-    if tried.returncode != 0:
-        engine.skip("no mount namespaces here: " + tried.stderr.decode().strip())
-    os.environ[INSIDE] = "yes"
-    os.execvp("unshare", ["unshare", *flags, sys.executable, "-B", *sys.argv])
-
-
-def mounted(*words):
-    return subprocess.run(["mount", *words], capture_output=True, check=False).returncode == 0
-
-
 def mount_disk(folder, image, mib):
     """Its kind."""
-    with open(image, "wb") as file:
-        file.truncate(mib * MIB)
-    made = subprocess.run(["/sbin/mkfs.ext4", "-q", "-F", "-m", "0", image], capture_output=True,
-                          check=False) if os.path.exists("/sbin/mkfs.ext4") else None
-    if made is not None and made.returncode == 0 and mounted("-o", "loop", image, folder):
+    if mounts.ext4(folder, image, mib):
         return "ext4"
-    if not mounted("-t", "tmpfs", "-o", f"size={mib}m", "none", folder):
+    if not mounts.mounted("-t", "tmpfs", "-o", f"size={mib}m", "none", folder):
         engine.skip("nothing can be mounted here")
     return "tmpfs"
 
@@ -301,7 +281,7 @@ def crash_loop(results, folder, program):
 def full_memory(results, folder, program):
     place = os.path.join(folder, "memory")
     os.mkdir(place)
-    if not mounted("-t", "tmpfs", "-o", "size=96m", "none", place):
+    if not mounts.mounted("-t", "tmpfs", "-o", "size=96m", "none", place):
         engine.skip("no tmpfs can be mounted here")
     state = os.path.join(folder, "state")
     config = json.dumps({"memory": os.path.join(place, "tables")})
@@ -314,13 +294,13 @@ def full_memory(results, folder, program):
             live.post_events(carts("m", 300 + number))
         results.equal(live.process.poll(), None, "and it lives")
         waiting = senders(results, live, folder, "memory", kept)
-        mounted("-o", "remount,size=512m", place)
+        mounts.mounted("-o", "remount,size=512m", place)
         over(results, live, "memory", "there is memory again")
         all_arrived(results, live, waiting)
         results.equal(live.stop(), 0, "it stops in order")
     for size, ready in ((24, False), (512, True)):  # and comes back where there is less
         subprocess.run(["umount", place], capture_output=True, check=True)
-        mounted("-t", "tmpfs", "-o", f"size={size}m", "none", place)
+        mounts.mounted("-t", "tmpfs", "-o", f"size={size}m", "none", place)
         path = os.path.join(folder, "engine.json")
         with open(path, "w", encoding="utf-8") as file:
             file.write(config)
@@ -340,7 +320,7 @@ def stop_in_full_memory(results, folder, program):
     that it has not, and the next start takes the tables over."""
     place = os.path.join(folder, "memory")
     subprocess.run(["umount", place], capture_output=True, check=True)
-    mounted("-t", "tmpfs", "-o", "size=96m", "none", place)
+    mounts.mounted("-t", "tmpfs", "-o", "size=96m", "none", place)
     state = os.path.join(folder, "state-full-stop")
     config = json.dumps({"memory": os.path.join(place, "tables")})
     with engine.Engine(programs=[program], state=state, cores=2, config=config) as live:
@@ -387,7 +367,7 @@ def write(folder, name, text):
 def full_group(results, folder, program):
     """A container's limit: the machine has plenty, and the kernel would end the engine. What the
     machine has is not to be seen, as in many containers."""
-    if not mounted("-t", "proc", "-o", "subset=pid", "none", "/proc"):
+    if not mounts.mounted("-t", "proc", "-o", "subset=pid", "none", "/proc"):
         print("/proc/meminfo is not hidden: no such proc can be mounted here")
     group, limit = make_group()
     if group is None:
@@ -413,7 +393,9 @@ def full_group(results, folder, program):
 
 
 def main():
-    enter()
+    why = mounts.enter(anyone=True)
+    if why:
+        engine.skip(why)
     results = engine.Results()
     folder = tempfile.mkdtemp(prefix="cartwheel-full-")
     try:

@@ -14,6 +14,7 @@ import tempfile
 import time
 
 import engine
+import mounts
 
 run = engine.command
 OWN = """programId: own
@@ -27,7 +28,6 @@ channels:
   - type: email
     config: {delayMinutes: 600, templateId: mine, subject: "Your cart"}
 """
-INSIDE = "CW_TEST_IN_NAMESPACE"
 HERE = os.path.dirname(os.path.abspath(__file__))
 KEYLESS = 'http: {listen: ["127.0.0.1:0"]}\n'
 
@@ -196,7 +196,7 @@ def what_lacks(results, folder, file, skipped):
     state, gone = os.path.join(folder, "lacks"), os.path.join(folder, "lacks-zones")
     results.equal(run("restore", file, "--state", state)[0], 0, "restored")
     zones = "/usr/share/zoneinfo"
-    if mounted("-t", "tmpfs", "none", zones):
+    if mounts.mounted("-t", "tmpfs", "none", zones):
         try:
             for words in (["verify", "--state", state], ["verify", file], ["inspect", file],
                           ["restore", file, "--state", gone],
@@ -218,20 +218,6 @@ def what_lacks(results, folder, file, skipped):
                       f"{words[0]} without a core's directory", (code, said))
 
 
-def enter():
-    """Goes on in a mount namespace of its own, where there are any."""
-    if os.environ.get(INSIDE) or os.getuid() != 0:
-        return
-    if subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode == 0:
-        os.environ[INSIDE] = "yes"
-        os.execvp("unshare", ["unshare", "-m", sys.executable, "-B", *sys.argv])
-
-
-def mounted(*words):
-    return bool(os.environ.get(INSIDE)) and subprocess.run(
-        ["mount", *words], capture_output=True, check=False).returncode == 0
-
-
 class Places:
     """Directories that cannot be replaced, each made anew with nothing in it."""
 
@@ -240,7 +226,7 @@ class Places:
         for kind, words in (("tmpfs", ("-t", "tmpfs", "none")), ("bind", ("--bind", folder))):
             place = os.path.join(folder, "try-" + kind)
             os.makedirs(place)
-            if mounted(*words, place):
+            if mounts.mounted(*words, place):
                 self.kinds.append(kind)
                 subprocess.run(["umount", "-l", place], check=True)
             else:
@@ -263,10 +249,10 @@ class Places:
         if kind == "lost+found":
             os.makedirs(os.path.join(place, "lost+found"))
         elif kind == "tmpfs":
-            assert mounted("-t", "tmpfs", "none", place)
+            assert mounts.mounted("-t", "tmpfs", "none", place)
         elif kind == "bind":
             os.makedirs(disk)
-            assert mounted("--bind", disk, place)
+            assert mounts.mounted("--bind", disk, place)
         return place
 
 
@@ -473,7 +459,7 @@ def called_alike(results, folder, file):
 def no_room(results, folder, file, skipped):
     box = os.path.join(folder, "place-small")
     os.makedirs(box)
-    if not mounted("-t", "tmpfs", "-o", "size=16k", "none", box):
+    if not mounts.mounted("-t", "tmpfs", "-o", "size=16k", "none", box):
         skipped.append("a TMPDIR that is full")
         return
     for command in ("verify", "inspect"):
@@ -484,7 +470,7 @@ def no_room(results, folder, file, skipped):
 
 
 def main():
-    enter()
+    mounts.enter()  # where there is none, what needs it is skipped
     results = engine.Results()
     folder = tempfile.mkdtemp(prefix="cartwheel-restored-")
     skipped = []

@@ -12,20 +12,12 @@ import threading
 import time
 
 import engine
+import mounts
 from notices import Manager
 
 WATCHDOG_US = 2000000
 SILENCE_S = 4.0  # what is heard in this time shows that it lives
-INSIDE = "CW_TEST_IN_NAMESPACE"
 WAITS = "io_uring_enter,epoll_wait,epoll_pwait,epoll_pwait2"
-
-
-def enter():
-    """Goes on in a mount namespace of its own; without, where that is not allowed."""
-    if not os.environ.get(INSIDE) and os.getuid() == 0 and subprocess.run(
-            ["unshare", "-m", "true"], capture_output=True, check=False).returncode == 0:
-        os.environ[INSIDE] = "yes"
-        os.execvp("unshare", ["unshare", "-m", sys.executable, "-B", *sys.argv])
 
 
 def can_attach():
@@ -84,15 +76,6 @@ def state_of(thread):
         return re.search(r"\) (\w)", file.read()).group(1)
 
 
-def mount(folder, image):
-    with open(image, "wb") as file:
-        file.truncate(300 << 20)
-    for command in (["/sbin/mkfs.ext4", "-q", "-F", image], ["mount", "-o", "loop", image, folder]):
-        if subprocess.run(command, capture_output=True, check=False).returncode != 0:
-            return False
-    return True
-
-
 def frozen(results, live, manager, disk):
     """A refused event is to be kept, by the control plane; the disk does not take it."""
     writer = threading.Thread(target=lambda: live.post_events(b'{"no": "event"}\n'), daemon=True)
@@ -117,8 +100,8 @@ def frozen(results, live, manager, disk):
 def disk_hangs(results, folder):
     disk = os.path.join(folder, "disk")
     os.mkdir(disk)
-    if not os.environ.get(INSIDE) or shutil.which("fsfreeze") is None or not mount(
-            disk, os.path.join(folder, "image")):
+    if shutil.which("fsfreeze") is None or not mounts.ext4(
+            disk, os.path.join(folder, "image"), 300):
         print("SKIPPED: no file system of its own can be mounted and frozen here")
         return
     try:
@@ -132,7 +115,7 @@ def disk_hangs(results, folder):
 
 
 def main():
-    enter()
+    mounts.enter()  # where there is none, what needs it is skipped
     results = engine.Results()
     folder = tempfile.mkdtemp(prefix="cartwheel-stuck-")
     try:
