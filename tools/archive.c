@@ -127,6 +127,7 @@ static bool put(void *self, const void *data, uint32_t bytes)
         from += wrote;
         bytes -= (uint32_t)wrote;
         w->wrote += wrote;
+        cw_bar_show(w->source->bar, 0, 0, "%lld MB written", (long long)w->wrote / 1000000);
         if (!write_behind(w)) {
             return false;
         }
@@ -367,6 +368,7 @@ cw_err cw_archive_write(const struct cw_archive_source *source, const char *file
         (void)unlink(made);
     }
     (void)close(w.file);
+    cw_bar_clear(source->bar);
     if (err != CW_ERR_OK) {
         return err;
     }
@@ -407,8 +409,9 @@ static cw_err judge(const char *file, const struct cw_snapshot_reader *reader,
                : cw_fail(fault, CW_ERR_CORRUPT, "%s is cut off: its end is missing", file);
 }
 
+/* Without a receiver it is only proven. */
 static cw_err read_all(const char *file, const struct cw_snapshot_receiver *receiver,
-                       const struct cw_fault *why, struct cw_fault *fault)
+                       const struct cw_fault *why, struct cw_bar *bar, struct cw_fault *fault)
 {
     int in = open(file, O_RDONLY | O_CLOEXEC);
     if (in < 0) {
@@ -424,6 +427,8 @@ static cw_err read_all(const char *file, const struct cw_snapshot_receiver *rece
     CW_ASSERT(room != NULL && piece != NULL);
     struct cw_snapshot_reader reader;
     cw_snapshot_reader_begin(&reader, room, receiver);
+    struct stat found = {.st_size = 0};
+    (void)fstat(in, &found); /* for the bar alone */
     ssize_t got;
     bool begun = false;
     while ((got = read(in, piece, PIECE_BYTES)) > 0) { /* until the file ends */
@@ -431,7 +436,10 @@ static cw_err read_all(const char *file, const struct cw_snapshot_receiver *rece
         if (!begun || cw_snapshot_feed(&reader, piece, (uint64_t)got) == CW_SNAPSHOT_BAD) {
             break;
         }
+        cw_bar_show(bar, reader.bytes, (uint64_t)found.st_size, "%s the snapshot",
+                    receiver == NULL ? "proving" : "unpacking");
     }
+    cw_bar_clear(bar);
     cw_err err = got < 0  ? cw_fail(fault, CW_ERR_IO, "reading %s", file)
                  : !begun ? is_none(file, got == 0, fault)
                           : judge(file, &reader, why, fault);
@@ -441,9 +449,9 @@ static cw_err read_all(const char *file, const struct cw_snapshot_receiver *rece
     return err;
 }
 
-cw_err cw_archive_verify(const char *file, struct cw_fault *fault)
+cw_err cw_archive_verify(const char *file, struct cw_bar *bar, struct cw_fault *fault)
 {
-    return read_all(file, NULL, NULL, fault);
+    return read_all(file, NULL, NULL, bar, fault);
 }
 
 void cw_archive_advise(const char *file, FILE *to)
@@ -511,7 +519,7 @@ cw_err cw_archive_manifest(const char *file, struct cw_manifest *manifest, struc
     struct heading heading = {.why = {.code = CW_ERR_OK}};
     const struct cw_snapshot_receiver receiver = {begin_manifest, add_to_manifest, end_manifest,
                                                   &heading};
-    cw_err err = read_all(file, &receiver, &heading.why, fault);
+    cw_err err = read_all(file, &receiver, &heading.why, NULL, fault);
     if (heading.known) {
         *manifest = heading.manifest;
         err = CW_ERR_OK;
@@ -635,14 +643,14 @@ static int sync_found(const char *path, const struct stat *found, int type, stru
 }
 
 cw_err cw_archive_unpack(const char *file, const char *directory, bool held,
-                         struct cw_manifest *manifest, struct cw_fault *fault)
+                         struct cw_manifest *manifest, struct cw_bar *bar, struct cw_fault *fault)
 {
     struct unpacking u = {.directory = directory, .file = -1, .head = {.why = {.code = CW_ERR_OK}}};
     const struct cw_snapshot_receiver receiver = {on_member, on_data, on_end, &u};
     if (mkdir(directory, 0700) != 0) {
         return cw_fail(fault, CW_ERR_IO, "making %s", directory);
     }
-    cw_err err = read_all(file, &receiver, &u.head.why, fault);
+    cw_err err = read_all(file, &receiver, &u.head.why, bar, fault);
     if (u.file >= 0) {
         (void)close(u.file);
     }

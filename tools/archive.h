@@ -18,6 +18,7 @@
 #include "core/manifest.h"
 #include "core/store.h"
 #include "pipeline/program.h"
+#include "tools/bar.h"
 
 #include <stdatomic.h>
 #include <stdio.h>
@@ -30,6 +31,7 @@ struct cw_archive_source {
     const struct cw_program_file *programs; /* none: the shipped program */
     uint32_t program_count;
     const atomic_bool *stop; /* gives up once it is true; NULL: never */
+    struct cw_bar *bar;      /* how far it is; NULL: nobody looks on */
 };
 
 /* Writes it as FILE.new, flushes, and gives it its name, flushed too. CW_ERR_INVALID: it is there,
@@ -47,8 +49,8 @@ bool cw_archive_drop_unfinished(const char *path);
 CW_MUST_USE cw_err cw_archive_manifest(const char *file, struct cw_manifest *manifest,
                                        struct cw_fault *fault);
 
-/* Reads all of it; writes nothing. */
-CW_MUST_USE cw_err cw_archive_verify(const char *file, struct cw_fault *fault);
+/* Reads all of it; writes nothing. bar, here and below: how far it is; NULL: nobody looks on. */
+CW_MUST_USE cw_err cw_archive_verify(const char *file, struct cw_bar *bar, struct cw_fault *fault);
 
 /* What to do about one that is damaged, in a sentence for people. */
 void cw_archive_advise(const char *file, FILE *to);
@@ -56,7 +58,8 @@ void cw_archive_advise(const char *file, FILE *to);
 /* Unpacks it into a directory that is not there yet, flushed. What came before a failure stays
    there: cw_archive_remove. */
 CW_MUST_USE cw_err cw_archive_unpack(const char *file, const char *directory, bool held,
-                                     struct cw_manifest *manifest, struct cw_fault *fault);
+                                     struct cw_manifest *manifest, struct cw_bar *bar,
+                                     struct cw_fault *fault);
 
 /* Removes a directory that was unpacked, as far as it can. */
 void cw_archive_remove(const char *directory);

@@ -156,7 +156,7 @@ static size_t line_start(const char *text, size_t offset, size_t end)
 static enum cw_poll take(void *self, uint32_t shard, uint64_t sequence, struct cw_chunk *chunk)
 {
     (void)shard;
-    const struct cw_files *files = self;
+    struct cw_files *files = self;
     if (sequence >= files->chunks) {
         return CW_POLL_END;
     }
@@ -181,6 +181,7 @@ static enum cw_poll take(void *self, uint32_t shard, uint64_t sequence, struct c
                                .file = file,
                                .sequence = sequence,
                                .starts_file = piece == 0};
+    atomic_fetch_add_explicit(&files->taken, 1, memory_order_relaxed);
     return CW_POLL_READY;
 }
 

@@ -10,6 +10,8 @@
 #include "core/port.h"
 #include "tools/cli.h"
 
+#include <stdatomic.h>
+
 struct cw_files {
     uint32_t count;
     const char *names[CW_EVENT_FILES_MAX];
@@ -22,6 +24,7 @@ struct cw_files {
 
     uint64_t chunks;
     size_t bytes;
+    atomic_uint_fast64_t taken; /* chunks, of all shards, to look at from anywhere */
 };
 
 /* `-` is standard input, read to its end. */

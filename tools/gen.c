@@ -3,6 +3,7 @@
 
 #include "core/text.h"
 #include "core/time.h"
+#include "tools/bar.h"
 #include "tools/cli.h"
 
 #include <errno.h>
@@ -217,7 +218,7 @@ struct output {
     FILE *file;
     const char *path;
     uint64_t lines, of; /* of: 0 when it is not known */
-    bool progress;
+    struct cw_bar bar;
 };
 
 static void write_line(void *self, struct cw_view line)
@@ -229,15 +230,9 @@ static void write_line(void *self, struct cw_view line)
         exit(cw_failure(&fault)); /* NOLINT(concurrency-mt-unsafe): the only thread */
     }
     output->lines++;
-    if (output->progress && output->lines % 65536 == 0) {
-        if (output->of == 0) {
-            (void)fprintf(stderr, "\r%llu events", (unsigned long long)output->lines);
-            return;
-        }
-        uint32_t done = (uint32_t)(output->lines * 40 / output->of);
-        (void)fprintf(stderr, "\r[%.*s%*s] %llu %%", (int)done,
-                      "########################################", (int)(40 - done), "",
-                      (unsigned long long)(output->lines * 100 / output->of));
+    if (output->lines % 4096 == 0) {
+        cw_bar_show(&output->bar, output->lines, output->of, "%llu events",
+                    (unsigned long long)output->lines);
     }
 }
 
@@ -353,7 +348,9 @@ int cw_cmd_gen(int argc, char **argv)
         }
     }
     output.of = command.options.events;
-    output.progress = isatty(STDERR_FILENO) == 1 && isatty(fileno(output.file)) == 0;
+    if (isatty(fileno(output.file)) == 0) {
+        cw_bar_open(&output.bar);
+    }
     (void)setvbuf(output.file, NULL, _IOFBF, 1 << 20);
     struct cw_gen_plan plan = {0};
     command.options.plan = &plan;
@@ -362,9 +359,7 @@ int cw_cmd_gen(int argc, char **argv)
     if (output.file != stdout) {
         written = fclose(output.file) == 0 && written;
     }
-    if (output.progress) {
-        (void)fprintf(stderr, "\r%-60s\r", "");
-    }
+    cw_bar_clear(&output.bar);
     if (!written) {
         (void)cw_fail(&fault, CW_ERR_IO, "writing %s", output.path);
         return cw_failure(&fault);

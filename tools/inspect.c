@@ -53,12 +53,6 @@ static void put_time(struct cw_text *out, int64_t ms)
     cw_text_put(out, time, sizeof time);
 }
 
-static int64_t clock_of(const struct cw_look_core *core)
-{
-    return core->log.logical_ms > core->checkpoint.logical_ms ? core->log.logical_ms
-                                                              : core->checkpoint.logical_ms;
-}
-
 static void put_manifest(struct cw_text *out, const struct cw_look *look, bool json)
 {
     const struct cw_manifest *m = &look->manifest;
@@ -94,33 +88,10 @@ static void put_manifest(struct cw_text *out, const struct cw_look *look, bool j
     }
 }
 
-static void put_json(struct cw_text *out, uint32_t number, const struct cw_look_core *core)
-{
-    cw_text_printf(
-        out,
-        "%s{\"core\":%u,\"checkpoint\":\"%s\",\"begin\":%llu,\"end\":%llu,"
-        "\"checkpointBytes\":%llu,\"checkpointsRefused\":%u,\"segments\":%llu,"
-        "\"frames\":%llu,\"lastLsn\":%llu,\"logBytes\":%llu,\"tornBytes\":%llu,"
-        "\"damagedLsn\":%llu,\"clock\":",
-        number > 0 ? "," : "", number, core->checkpoint.name,
-        (unsigned long long)core->checkpoint.begin, (unsigned long long)core->checkpoint.end,
-        (unsigned long long)core->checkpoint.bytes, core->checkpoint.refused,
-        (unsigned long long)core->log.segments, (unsigned long long)core->log.frames,
-        (unsigned long long)core->log.last_lsn, (unsigned long long)core->log.bytes,
-        (unsigned long long)core->log.torn_bytes, (unsigned long long)core->log.passed_lsn);
-    cw_text_json_time(out, clock_of(core));
-    cw_text_puts(out, ",\"rows\":{");
-    for (uint32_t i = 0; i < CW_TABLE_NUMBER_COUNT; i++) {
-        cw_text_printf(out, "%s\"%s\":%llu", i > 0 ? "," : "", cw_look_tables[i],
-                       (unsigned long long)core->of[i]);
-    }
-    cw_text_puts(out, "}}");
-}
-
 static void put_core(struct cw_text *out, uint32_t number, const struct cw_look_core *core)
 {
     cw_text_printf(out, "core %u, clock ", number);
-    put_time(out, clock_of(core));
+    put_time(out, cw_look_core_clock(core));
     if (core->checkpoint.any) {
         cw_text_printf(
             out, "\n  %s: frames %llu to %llu, %llu rows, %llu bytes", core->checkpoint.name,
@@ -197,7 +168,8 @@ static int show(struct cw_look *look, const struct inspect *inspect)
         if (inspect->dump) {
             cw_pipeline_dump(core.pipeline, &out);
         } else if (inspect->json) {
-            put_json(&out, i, &core);
+            cw_text_puts(&out, i > 0 ? "," : "");
+            cw_look_core_json(&core, i, &out);
         } else {
             put_core(&out, i, &core);
         }

@@ -1,5 +1,6 @@
 /* cartwheel load: open-loop load on an engine, and how long it takes to answer. */
 #include "io/clock.h"
+#include "tools/bar.h"
 #include "tools/load_priv.h"
 #include "tools/put_events.h"
 
@@ -218,34 +219,28 @@ static cw_err resolve(struct cw_fault *fault)
     return err;
 }
 
-static void draw_bar(const struct cw_load_thread *threads, uint64_t now_ns)
+static void show(struct cw_bar *bar, const struct cw_load_thread *threads, uint64_t now_ns)
 {
     uint64_t answered = 0;
     for (uint32_t i = 0; i < plan.threads; i++) {
         answered += atomic_load_explicit(&threads[i].answered, memory_order_relaxed);
     }
     double passed = now_ns > plan.start_ns ? (double)(now_ns - plan.start_ns) / 1e9 : 0;
-    double share = passed / plan.seconds < 1 ? passed / plan.seconds : 1;
-    int part = (int)(share * 40);
-    (void)fprintf(stderr, "\r[%.*s%*s] %.0f s, %llu events answered\033[K", part,
-                  "########################################", 40 - part, "", passed,
-                  (unsigned long long)answered);
+    cw_bar_show(bar, (uint64_t)(passed * 1000), (uint64_t)(plan.seconds * 1000),
+                "%.0f s, %llu events answered", passed, (unsigned long long)answered);
 }
 
 /* Looks on until all threads are done. */
 static void watch(const struct cw_load_thread *threads, atomic_uint *running)
 {
-    bool bar = isatty(STDERR_FILENO) == 1;
+    struct cw_bar bar;
+    cw_bar_open(&bar);
     while (atomic_load(running) > 0) {
         struct timespec pause = {.tv_nsec = 20000000};
         (void)nanosleep(&pause, NULL);
-        if (bar) {
-            draw_bar(threads, cw_clock_monotonic_ns());
-        }
+        show(&bar, threads, cw_clock_monotonic_ns());
     }
-    if (bar) {
-        (void)fputs("\r\033[K", stderr);
-    }
+    cw_bar_clear(&bar);
 }
 
 static atomic_uint running;

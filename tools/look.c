@@ -98,7 +98,7 @@ static cw_err unpack(struct cw_look *look, const char *snapshot, struct cw_fault
     const char *base = getenv("TMPDIR"); /* NOLINT(concurrency-mt-unsafe): one thread */
     char prefix[4000];
     base = base != NULL && base[0] != '\0' ? base : "/tmp";
-    cw_err err = cw_archive_verify(snapshot, fault);
+    cw_err err = cw_archive_verify(snapshot, &look->bar, fault);
     if (err != CW_ERR_OK) {
         return err;
     }
@@ -107,7 +107,7 @@ static cw_err unpack(struct cw_look *look, const char *snapshot, struct cw_fault
     if (err == CW_ERR_OK) {
         /* In a directory that is nobody else's, so that its name cannot be taken. */
         (void)snprintf(look->path, sizeof look->path, "%.4000s/state", look->aside.path);
-        err = cw_archive_unpack(snapshot, look->path, true, &look->manifest, fault);
+        err = cw_archive_unpack(snapshot, look->path, true, &look->manifest, &look->bar, fault);
     }
     if (err != CW_ERR_IO) {
         return err;
@@ -204,6 +204,7 @@ int cw_look_open(struct cw_look *look, const struct cw_look_options *options)
 {
     struct cw_fault fault;
     *look = (struct cw_look){.lock = -1, .aside = {.lock = -1, .guard = -1}};
+    cw_bar_open(&look->bar);
     cw_err err = open_state(look, options, &fault);
     if (err == CW_ERR_NOT_FOUND && options->snapshot == NULL) {
         (void)fprintf(stderr,
@@ -248,7 +249,9 @@ void cw_look_close(struct cw_look *look)
 /* ---- one core ---- */
 
 struct load {
+    struct cw_look *look;
     struct cw_look_core *core;
+    uint32_t number;
     struct cw_fault fault; /* code OK: no record was refused */
 };
 
@@ -263,6 +266,9 @@ static bool apply(void *with, struct cw_view records)
         }
         load->core->records++;
     }
+    cw_bar_show(&load->look->bar, 0, 0, "core %u of %u: %llu rows and changes read",
+                load->number + 1, load->look->manifest.cores,
+                (unsigned long long)load->core->records);
     return read == CW_RECORD_END;
 }
 
@@ -307,7 +313,7 @@ cw_err cw_look_core(struct cw_look *look, uint32_t number, struct cw_look_core *
 {
     struct cw_durable_directory directory = {.path = look->path};
     const struct cw_durable_files files = cw_durable_files(&directory);
-    struct load load = {.core = core, .fault = {.code = CW_ERR_OK}};
+    struct load load = {.look = look, .core = core, .number = number, .fault = {.code = CW_ERR_OK}};
     *core = (struct cw_look_core){0};
     cw_err err = open_pipeline(look, number, &core->pipeline, fault);
     if (err == CW_ERR_OK) {
@@ -316,6 +322,7 @@ cw_err cw_look_core(struct cw_look *look, uint32_t number, struct cw_look_core *
         if (err != CW_ERR_OK && load.fault.code != CW_ERR_OK) {
             *fault = load.fault;
         }
+        cw_bar_clear(&look->bar);
     }
     if (err == CW_ERR_OK) {
         const struct cw_relink how = {.cores_before = look->manifest.cores,
@@ -332,6 +339,35 @@ cw_err cw_look_core(struct cw_look *look, uint32_t number, struct cw_look_core *
     }
     cw_look_core_close(core);
     return cw_fail_while(fault, "core %u", number);
+}
+
+int64_t cw_look_core_clock(const struct cw_look_core *core)
+{
+    return core->log.logical_ms > core->checkpoint.logical_ms ? core->log.logical_ms
+                                                              : core->checkpoint.logical_ms;
+}
+
+void cw_look_core_json(const struct cw_look_core *core, uint32_t number, struct cw_text *out)
+{
+    cw_text_printf(out,
+                   "{\"core\":%u,\"checkpoint\":\"%s\",\"begin\":%llu,\"end\":%llu,"
+                   "\"checkpointBytes\":%llu,\"checkpointsRefused\":%u,\"segments\":%llu,"
+                   "\"frames\":%llu,\"lastLsn\":%llu,\"logBytes\":%llu,\"tornBytes\":%llu,"
+                   "\"damagedLsn\":%llu,\"clock\":",
+                   number, core->checkpoint.name, (unsigned long long)core->checkpoint.begin,
+                   (unsigned long long)core->checkpoint.end,
+                   (unsigned long long)core->checkpoint.bytes, core->checkpoint.refused,
+                   (unsigned long long)core->log.segments, (unsigned long long)core->log.frames,
+                   (unsigned long long)core->log.last_lsn, (unsigned long long)core->log.bytes,
+                   (unsigned long long)core->log.torn_bytes,
+                   (unsigned long long)core->log.passed_lsn);
+    cw_text_json_time(out, cw_look_core_clock(core));
+    cw_text_puts(out, ",\"rows\":{");
+    for (uint32_t i = 0; i < CW_TABLE_NUMBER_COUNT; i++) {
+        cw_text_printf(out, "%s\"%s\":%llu", i > 0 ? "," : "", cw_look_tables[i],
+                       (unsigned long long)core->of[i]);
+    }
+    cw_text_puts(out, "}}");
 }
 
 int cw_look_failed(const struct cw_look *look, uint32_t number, const struct cw_look_core *core,

@@ -12,6 +12,7 @@
 
 #include "core/zone.h"
 #include "tools/aside.h"
+#include "tools/bar.h"
 #include "tools/durable.h"
 #include "tools/engine_file.h"
 
@@ -44,6 +45,7 @@ struct cw_look {
     bool left_out;      /* of the files that came along some are no programs */
     struct cw_text ran; /* ids of programs that the cores read so far ran with: look_programs.c */
     bool assets_open;
+    struct cw_bar bar; /* how far it is with what is read */
 };
 
 struct cw_look_core {
@@ -84,6 +86,11 @@ void cw_look_close(struct cw_look *look);
 CW_MUST_USE cw_err cw_look_core(struct cw_look *look, uint32_t number, struct cw_look_core *core,
                                 struct cw_fault *fault);
 void cw_look_core_close(struct cw_look_core *core);
+
+/* Appends what was found of a core as a JSON object. */
+void cw_look_core_json(const struct cw_look_core *core, uint32_t number, struct cw_text *out);
+/* When it last changed, by the engine's clock. */
+int64_t cw_look_core_clock(const struct cw_look_core *core);
 
 /* Tells that fault of a core that could not be read, of a state with what to do about it. An exit
    code. */

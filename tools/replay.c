@@ -3,6 +3,7 @@
 #include "core/time.h"
 #include "io/clock.h"
 #include "pipeline/worker.h"
+#include "tools/bar.h"
 #include "tools/engine_file.h"
 #include "tools/files.h"
 #include "tools/lines.h"
@@ -291,9 +292,15 @@ static int run(struct replay *replay, struct cw_fault *fault)
         /* Shards that started wait for those that did not. */
         exit(CW_EXIT_FAILURE); /* NOLINT(concurrency-mt-unsafe): no other thread ends the process */
     }
-    while (cw_lines_merge(&replay->lines, print_line, replay)) {
-        /* until every lane has ended */
+    struct cw_bar bar = {0};
+    if (isatty(STDOUT_FILENO) == 0) { /* else the lines show it */
+        cw_bar_open(&bar);
     }
+    while (cw_lines_merge(&replay->lines, print_line, replay)) { /* until every lane has ended */
+        cw_bar_show(&bar, atomic_load_explicit(&replay->files.taken, memory_order_relaxed),
+                    replay->files.chunks, "%llu decisions", (unsigned long long)replay->printed);
+    }
+    cw_bar_clear(&bar);
     cw_runtime_join(&runtime);
     return finish(replay, (double)(cw_clock_monotonic_ns() - start_ns) / 1e9);
 }

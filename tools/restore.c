@@ -26,7 +26,8 @@ static const char help[] =
     "it leaves a whole state, or none and a mark (DIR.new-*, or restore.new-* in\n"
     "DIR): a start is refused while that is there, and the next restore removes it.\n"
     "What is wrong with the programs, or own templates that are not at hand, is a\n"
-    "warning: a start wants them good.\n"
+    "warning: a start wants them good. On a terminal, standard error shows how far it\n"
+    "is.\n"
     "\n"
     "An engine started on it serves, but its sends are HELD until `cartwheel resume`:\n"
     "what went out after the snapshot was made is not known to it, and would go out\n"
@@ -35,6 +36,7 @@ static const char help[] =
     "  --state DIR  the directory to make\n"
     "  --resume     sends are not held: nothing went out since, or twice does not\n"
     "               matter\n"
+    "  --json       what was made as one JSON object instead of words\n"
     "  --help       print this\n"
     "\n"
     "exit: 0 restored, 1 failed, 2 wrong usage, or it is no snapshot, 78 the snapshot\n"
@@ -47,7 +49,7 @@ enum {
 
 struct restore {
     const char *file, *state;
-    bool resume, help;
+    bool resume, json, help;
 };
 
 /* Where a state is to be, and how it comes there. */
@@ -253,6 +255,24 @@ static int prove(const char *made, uint64_t *rows, int64_t *clock)
     return rc;
 }
 
+static void tell_json(const struct restore *restore, const struct target *target,
+                      const struct cw_manifest *manifest, uint64_t rows, int64_t clock)
+{
+    struct cw_text out = {0};
+    cw_text_puts(&out, "{\"state\":");
+    cw_text_json(&out, (struct cw_view){target->path, (uint32_t)strlen(target->path)});
+    cw_text_puts(&out, ",\"store\":\"");
+    for (size_t i = 0; i < sizeof manifest->store; i++) {
+        cw_text_printf(&out, "%02x", manifest->store[i]);
+    }
+    cw_text_puts(&out, "\",\"asOf\":");
+    cw_text_json_time(&out, clock);
+    cw_text_printf(&out, ",\"coreCount\":%u,\"rows\":%llu,\"held\":%s}\n", manifest->cores,
+                   (unsigned long long)rows, restore->resume ? "false" : "true");
+    (void)fwrite(out.data, 1, out.bytes, stdout);
+    cw_text_deinit(&out);
+}
+
 static void tell(const struct restore *restore, const struct target *target,
                  const struct cw_manifest *manifest, uint64_t rows, int64_t clock)
 {
@@ -384,17 +404,19 @@ static int restore_file(const struct restore *restore)
     struct cw_manifest manifest;
     struct target target;
     struct cw_aside aside = {.lock = -1};
+    struct cw_bar bar;
     char made[4200];
+    cw_bar_open(&bar);
     cw_err err = find_target(&target, restore->state, &fault);
     if (err == CW_ERR_OK) {
-        err = cw_archive_verify(restore->file, &fault);
+        err = cw_archive_verify(restore->file, &bar, &fault);
     }
     if (err == CW_ERR_OK) {
         err = open_aside(&aside, &target, &fault);
     }
     (void)snprintf(made, sizeof made, "%s/state", aside.path);
     if (err == CW_ERR_OK) {
-        err = cw_archive_unpack(restore->file, made, !restore->resume, &manifest, &fault);
+        err = cw_archive_unpack(restore->file, made, !restore->resume, &manifest, &bar, &fault);
     }
     uint64_t rows = 0;
     int64_t clock = 0;
@@ -411,7 +433,7 @@ static int restore_file(const struct restore *restore)
         cw_archive_advise(restore->file, stderr);
     }
     if (err == CW_ERR_OK && rc == CW_EXIT_OK) {
-        tell(restore, &target, &manifest, rows, clock);
+        (restore->json ? tell_json : tell)(restore, &target, &manifest, rows, clock);
     }
     return rc;
 }
@@ -420,6 +442,7 @@ static int parse(struct restore *restore, int argc, char **argv)
 {
     static const struct option known[] = {{"state", required_argument, NULL, 's'},
                                           {"resume", no_argument, NULL, 'r'},
+                                          {"json", no_argument, NULL, 'j'},
                                           {"help", no_argument, NULL, 'h'},
                                           {NULL, 0, NULL, 0}};
     int option;
@@ -427,6 +450,7 @@ static int parse(struct restore *restore, int argc, char **argv)
         switch (option) {
         case 's': restore->state = optarg; break;
         case 'r': restore->resume = true; break;
+        case 'j': restore->json = true; break;
         case 'h': restore->help = true; return CW_EXIT_OK;
         default: return CW_EXIT_USAGE;
         }

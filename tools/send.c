@@ -68,18 +68,11 @@ struct command {
 
 /* ---- words ---- */
 
-void cw_send_clear_bar(struct cw_send *send)
-{
-    if (send->bar) {
-        (void)fputs("\r\033[K", stderr);
-    }
-}
-
 void cw_send_reject(struct cw_send *send, const struct cw_send_item *item, const char *reason)
 {
     send->rejected++;
     if (send->rejected <= CW_SEND_SHOWN_MAX) {
-        cw_send_clear_bar(send);
+        cw_bar_clear(&send->bar);
         (void)fprintf(stderr, "%s:%llu: rejected: %s\n", send->names[item->file],
                       (unsigned long long)item->number, reason);
     }
@@ -221,7 +214,7 @@ struct course {
     int64_t clock_ms; /* the engine's, at asked_ns, and so many times as fast as ours */
     double speed;
     uint64_t asked_ns;
-    uint64_t started_ns, drawn_ns;
+    uint64_t started_ns;
 };
 
 /* The event as it goes into the batch; NULL reason when it does. */
@@ -254,25 +247,12 @@ static const char *put_in_batch(struct course *course, struct cw_view event)
                                                       : NULL;
 }
 
-static void draw_bar(struct course *course)
+static void show(struct course *course)
 {
     struct cw_send *send = &course->send;
-    uint64_t now_ns = cw_clock_monotonic_ns();
-    if (!send->bar || now_ns - course->drawn_ns < 100000000) {
-        return;
-    }
-    course->drawn_ns = now_ns;
     uint64_t done = send->accepted + send->duplicate + send->rejected;
-    if (course->total_bytes == 0) {
-        (void)fprintf(stderr, "\r%llu events\033[K", (unsigned long long)done);
-        return;
-    }
-    uint64_t read =
-        course->reader.bytes < course->total_bytes ? course->reader.bytes : course->total_bytes;
-    uint32_t part = (uint32_t)(read * 40 / course->total_bytes);
-    (void)fprintf(stderr, "\r[%.*s%*s] %llu %% %llu events\033[K", (int)part,
-                  "########################################", (int)(40 - part), "",
-                  (unsigned long long)(read * 100 / course->total_bytes), (unsigned long long)done);
+    cw_bar_show(&send->bar, course->reader.bytes, course->total_bytes, "%llu events",
+                (unsigned long long)done);
 }
 
 /* Waits until the rate allows these events, and hands them over. */
@@ -288,7 +268,7 @@ static bool hand_over(struct course *course)
         }
         course->events += send->count;
         good = cw_send_deliver(send);
-        draw_bar(course);
+        show(course);
     }
     send->count = 0;
     cw_text_clear(&send->batch);
@@ -359,14 +339,14 @@ static bool run(struct course *course)
         } else {
             good = hand_over(course);
             if (next == CW_SEND_FAILED) {
-                cw_send_clear_bar(&course->send);
+                cw_bar_clear(&course->send.bar);
                 (void)cw_failure(&fault);
                 return false;
             }
             break;
         }
     }
-    cw_send_clear_bar(&course->send);
+    cw_bar_clear(&course->send.bar);
     if (good && cw_send_interrupted != 0) {
         (void)fprintf(stderr, "cartwheel send: interrupted; what follows was not sent\n");
     }
@@ -425,7 +405,7 @@ static cw_err open_course(struct course *course, const struct command *command,
     send->fd = -1;
     send->retry_for_ms = command->retry_for_s * 1000;
     send->random = cw_clock_monotonic_ns() | 1;
-    send->bar = isatty(STDERR_FILENO) == 1;
+    cw_bar_open(&send->bar);
     int spool = -1;
     bool standard = false;
     for (uint32_t i = 0; i < command->count; i++) {

@@ -29,7 +29,7 @@ void cw_send_sleep_ms(uint64_t ms)
 static bool give_up(struct cw_send *send, uint32_t at, const char *why)
 {
     const struct cw_send_item *item = &send->items[at];
-    cw_send_clear_bar(send);
+    cw_bar_clear(&send->bar);
     (void)fprintf(stderr, "cartwheel send: stopped before %s:%llu: %s\n", send->names[item->file],
                   (unsigned long long)item->number, why);
     send->not_sent += send->count - at;
@@ -38,7 +38,7 @@ static bool give_up(struct cw_send *send, uint32_t at, const char *why)
 
 static void tell(struct cw_send *send, const char *why)
 {
-    cw_send_clear_bar(send);
+    cw_bar_clear(&send->bar);
     (void)fprintf(stderr, "cartwheel send: %s: %s; trying again for up to %llu s (--retry-for)\n",
                   send->target.authority, why, (unsigned long long)(send->retry_for_ms / 1000));
     send->told = true;

@@ -5,6 +5,7 @@
 
 #include "core/text.h"
 #include "tools/answer.h"
+#include "tools/bar.h"
 #include "tools/target.h"
 
 #include <signal.h>
@@ -93,7 +94,7 @@ struct cw_send {
     struct cw_text body;   /* of a request, or lines on their way */
     struct cw_text answer; /* of the engine */
     bool told;             /* that it is trying again */
-    bool bar;              /* a progress bar is on the terminal */
+    struct cw_bar bar;
     /* http */
     void *curl;
     char curl_error[256];
@@ -118,8 +119,6 @@ void cw_send_tcp_close(struct cw_send *send);
 /* Counts an event that the engine will not have, and tells of the first of them. */
 void cw_send_reject(struct cw_send *send, const struct cw_send_item *item, const char *reason);
 
-/* Takes the progress bar away before words are printed. */
-void cw_send_clear_bar(struct cw_send *send);
 
 /* Hands over all of the batch; false when it had to give up, after saying why. */
 CW_MUST_USE bool cw_send_deliver(struct cw_send *send);

@@ -1,4 +1,5 @@
 /* snapshot: one file with an engine's whole state, of one that runs or of one at rest. */
+#include "io/clock.h"
 #include "tools/archive.h"
 #include "tools/ask.h"
 #include "tools/look.h"
@@ -10,7 +11,7 @@
 
 static const char help[] =
     "usage: cartwheel snapshot --to URL [--name NAME]\n"
-    "       cartwheel snapshot --state DIR --out FILE [-c engine.yaml]\n"
+    "       cartwheel snapshot --state DIR --out FILE [--json] [-c engine.yaml]\n"
     "                          [PROGRAM.yaml...]\n"
     "\n"
     "Makes one file of everything that an engine remembers: checkpoints, logs, the\n"
@@ -28,6 +29,7 @@ static const char help[] =
     "  --api-key-file FILE  sent as X-Api-Key; its role is admin\n"
     "  --state DIR          the state's directory\n"
     "  --out FILE           the file to make\n"
+    "  --json               what was made as JSON, as an engine answers --to\n"
     "  -c, --config FILE    the engine file, whose programs are put in\n"
     "  --help               print this\n"
     "\n"
@@ -38,7 +40,7 @@ struct snapshot {
     struct cw_look_options look;
     const char *programs[CW_PROGRAMS_MAX];
     const char *name, *out;
-    bool help;
+    bool json, help;
 };
 
 static int live(const struct snapshot *snapshot)
@@ -88,10 +90,26 @@ static int prove(struct cw_look *look)
     return rc;
 }
 
+static void tell(const struct snapshot *snapshot, uint64_t bytes, uint64_t ns)
+{
+    struct cw_text out = {0};
+    if (snapshot->json) {
+        cw_text_puts(&out, "{\"file\":");
+        cw_text_json(&out, (struct cw_view){snapshot->out, (uint32_t)strlen(snapshot->out)});
+        cw_text_printf(&out, ",\"bytes\":%llu,\"seconds\":%.3f}\n", (unsigned long long)bytes,
+                       (double)ns / 1e9);
+    } else {
+        cw_text_printf(&out, "%s: %llu bytes\n", snapshot->out, (unsigned long long)bytes);
+    }
+    (void)fwrite(out.data, 1, out.bytes, stdout);
+    cw_text_deinit(&out);
+}
+
 static int at_rest(const struct snapshot *snapshot)
 {
     struct cw_fault fault;
     uint64_t bytes = 0;
+    uint64_t began_ns = cw_clock_monotonic_ns();
     struct cw_look *look = malloc(sizeof *look);
     CW_ASSERT(look != NULL);
     int rc = cw_look_open(look, &snapshot->look);
@@ -101,13 +119,14 @@ static int at_rest(const struct snapshot *snapshot)
         const struct cw_archive_source source = {.state = look->path,
                                                  .manifest = look->manifest,
                                                  .programs = look->files,
-                                                 .program_count = look->file_count};
+                                                 .program_count = look->file_count,
+                                                 .bar = &look->bar};
         cw_err err = cw_archive_write(&source, snapshot->out, &bytes, &fault);
         if (err != CW_ERR_OK) {
             (void)cw_failure(&fault);
             rc = cw_look_exit(err);
         } else {
-            (void)printf("%s: %llu bytes\n", snapshot->out, (unsigned long long)bytes);
+            tell(snapshot, bytes, cw_clock_monotonic_ns() - began_ns);
         }
     }
     cw_look_close(look);
@@ -123,6 +142,7 @@ static int parse(struct snapshot *snapshot, int argc, char **argv)
                                           {"state", required_argument, NULL, 's'},
                                           {"out", required_argument, NULL, 'o'},
                                           {"config", required_argument, NULL, 'c'},
+                                          {"json", no_argument, NULL, 'j'},
                                           {"help", no_argument, NULL, 'h'},
                                           {NULL, 0, NULL, 0}};
     int option;
@@ -137,6 +157,7 @@ static int parse(struct snapshot *snapshot, int argc, char **argv)
         case 's': snapshot->look.state = optarg; break;
         case 'o': snapshot->out = optarg; break;
         case 'c': snapshot->look.config = optarg; break;
+        case 'j': snapshot->json = true; break; /* an engine's answer is JSON already */
         case 'h': snapshot->help = true; return CW_EXIT_OK;
         default: return CW_EXIT_USAGE;
         }

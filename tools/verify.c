@@ -5,6 +5,7 @@
 
 #include <getopt.h>
 #include <stdlib.h>
+#include <string.h>
 
 static const char help[] =
     "usage: cartwheel verify [OPTIONS] --state DIR | FILE.cwsnap... [PROGRAM.yaml...]\n"
@@ -15,13 +16,16 @@ static const char help[] =
     "rows. What is wrong with programs that came along, or with templates and models\n"
     "of any, is a warning: the rows are proved without, a start needs it good.\n"
     "Of several snapshots each has one line, `FILE: good: ...`, and the exit code is\n"
-    "the highest.\n"
+    "the highest. On a terminal, standard error shows how far it is.\n"
     "\n"
     "A snapshot is unpacked in TMPDIR (/tmp) meanwhile, which needs room for all of\n"
     "it, and removed from there, also when this is interrupted.\n"
     "\n"
     "  --state DIR        the state's directory\n"
     "  -c, --config FILE  the engine file, for its programs and names of events\n"
+    "  --json             one JSON object a line, for the state or each snapshot:\n"
+    "                     whether it is good, its exit code, and of each core what\n"
+    "                     `inspect --json` says\n"
     "  --help             print this\n"
     "\n"
     "exit: 0 good, 1 not readable, 2 wrong usage, or it is no snapshot, 78 damaged:\n"
@@ -30,7 +34,7 @@ static const char help[] =
 struct verify {
     struct cw_look_options look;
     const char *programs[CW_PROGRAMS_MAX];
-    bool help;
+    bool json, help;
 };
 
 static void print_core(uint32_t number, const struct cw_look_core *core)
@@ -82,62 +86,101 @@ static int prove_secret(const struct cw_look *look)
     return cw_look_exit(err);
 }
 
-/* one_of: the snapshot's name where several are proven, each with a line; else NULL. */
-static int show(struct cw_look *look, const char *one_of)
+/* How one is told of. */
+struct telling {
+    const char
+        *one_of; /* the snapshot's name where several are proven, each with a line; or NULL */
+    struct cw_text *json; /* the objects of the cores; NULL: words */
+};
+
+static void tell_core(const struct telling *telling, uint32_t number,
+                      const struct cw_look_core *core)
 {
     char before[4200] = "  ";
-    uint64_t rows = 0;
+    if (telling->json != NULL) {
+        cw_text_puts(telling->json, number > 0 ? "," : "");
+        cw_look_core_json(core, number, telling->json);
+        return;
+    }
+    if (telling->one_of == NULL) {
+        print_core(number, core);
+    } else {
+        (void)snprintf(before, sizeof before, "%.4096s: core %u: ", telling->one_of, number);
+    }
+    print_warnings(before, core);
+}
+
+static int show(struct cw_look *look, const struct telling *telling, uint64_t *rows)
+{
     for (uint32_t i = 0; i < look->manifest.cores; i++) {
         struct cw_look_core core;
         struct cw_fault fault;
         if (cw_look_core(look, i, &core, &fault) != CW_ERR_OK) {
             return cw_look_failed(look, i, &core, &fault);
         }
-        if (one_of == NULL) {
-            print_core(i, &core);
-        } else {
-            (void)snprintf(before, sizeof before, "%.4096s: core %u: ", one_of, i);
-        }
-        print_warnings(before, &core);
-        rows += core.rows;
+        tell_core(telling, i, &core);
+        *rows += core.rows;
         cw_look_core_close(&core);
     }
-    int rc = prove_secret(look);
-    if (rc != CW_EXIT_OK) {
-        return rc;
-    }
-    (void)printf("%s%sgood: %u core%s, %llu rows\n", one_of != NULL ? one_of : "",
-                 one_of != NULL ? ": " : "", look->manifest.cores,
-                 look->manifest.cores == 1 ? "" : "s", (unsigned long long)rows);
-    return CW_EXIT_OK;
+    return prove_secret(look);
 }
 
-static int prove(const struct cw_look_options *options, const char *one_of)
+/* The verdict, behind what was told of cores. */
+static void tell(const struct cw_look_options *options, const struct telling *telling, int rc,
+                 uint32_t cores, uint64_t rows)
 {
+    bool good = rc == CW_EXIT_OK;
+    const char *name = options->snapshot != NULL ? options->snapshot : options->state;
+    if (telling->json != NULL) {
+        struct cw_text out = {0};
+        cw_text_puts(&out, options->snapshot != NULL ? "{\"snapshot\":" : "{\"state\":");
+        cw_text_json(&out, (struct cw_view){name, (uint32_t)strlen(name)});
+        cw_text_printf(&out, ",\"good\":%s,\"exit\":%d", good ? "true" : "false", rc);
+        if (good) {
+            cw_text_printf(&out, ",\"rows\":%llu,\"cores\":[", (unsigned long long)rows);
+            cw_text_put(&out, telling->json->data, telling->json->bytes);
+            cw_text_char(&out, ']');
+        }
+        cw_text_puts(&out, "}\n");
+        (void)fwrite(out.data, 1, out.bytes, stdout);
+        cw_text_deinit(&out);
+    } else if (good) {
+        (void)printf("%s%sgood: %u core%s, %llu rows\n", telling->one_of != NULL ? name : "",
+                     telling->one_of != NULL ? ": " : "", cores, cores == 1 ? "" : "s",
+                     (unsigned long long)rows);
+    } else if (telling->one_of != NULL) {
+        (void)printf("%s: %s\n", name, rc == CW_EXIT_DAMAGED ? "DAMAGED" : "not read");
+    }
+}
+
+static int prove(const struct cw_look_options *options, bool several, bool json)
+{
+    struct cw_text cores = {0};
+    const struct telling telling = {several ? options->snapshot : NULL, json ? &cores : NULL};
+    uint64_t rows = 0;
     struct cw_look *look = malloc(sizeof *look);
     CW_ASSERT(look != NULL);
     int rc = cw_look_open(look, options);
-    rc = rc == CW_EXIT_OK ? show(look, one_of) : rc;
+    rc = rc == CW_EXIT_OK ? show(look, &telling, &rows) : rc;
+    tell(options, &telling, rc, look->manifest.cores, rows);
     cw_look_close(look);
     free(look);
-    if (one_of != NULL && rc != CW_EXIT_OK) {
-        (void)printf("%s: %s\n", one_of, rc == CW_EXIT_DAMAGED ? "DAMAGED" : "not read");
-    }
+    cw_text_deinit(&cores);
     return rc;
 }
 
 /* Each of the snapshots, or the state. The worst exit code is the highest. */
-static int prove_all(const struct cw_look_options *options)
+static int prove_all(const struct cw_look_options *options, bool json)
 {
     int worst = CW_EXIT_OK;
     const char *damaged = NULL;
     if (options->snapshot == NULL) {
-        return prove(options, NULL);
+        return prove(options, false, json);
     }
     for (uint32_t i = 0; i < options->snapshot_count; i++) {
         struct cw_look_options one = *options;
         one.snapshot = options->snapshots[i];
-        int rc = prove(&one, options->snapshot_count > 1 ? one.snapshot : NULL);
+        int rc = prove(&one, options->snapshot_count > 1, json);
         damaged = rc == CW_EXIT_DAMAGED ? one.snapshot : damaged;
         worst = rc > worst ? rc : worst;
     }
@@ -151,6 +194,7 @@ static int parse(struct verify *verify, int argc, char **argv)
 {
     static const struct option known[] = {{"state", required_argument, NULL, 's'},
                                           {"config", required_argument, NULL, 'c'},
+                                          {"json", no_argument, NULL, 'j'},
                                           {"help", no_argument, NULL, 'h'},
                                           {NULL, 0, NULL, 0}};
     int option;
@@ -162,6 +206,7 @@ static int parse(struct verify *verify, int argc, char **argv)
         switch (option) {
         case 's': verify->look.state = optarg; break;
         case 'c': verify->look.config = optarg; break;
+        case 'j': verify->json = true; break;
         case 'h': verify->help = true; return CW_EXIT_OK;
         default: return CW_EXIT_USAGE;
         }
@@ -177,5 +222,5 @@ int cw_cmd_verify(int argc, char **argv)
         (void)fputs(help, stdout);
         return rc;
     }
-    return rc == CW_EXIT_OK ? prove_all(&verify.look) : rc;
+    return rc == CW_EXIT_OK ? prove_all(&verify.look, verify.json) : rc;
 }

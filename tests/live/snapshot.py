@@ -155,8 +155,17 @@ def at_rest(results, folder, state, program):
                   "inspect --json tells the manifest and each core", told)
     text = dump("--state", state, program)
     out = os.path.join(folder, "rest.cwsnap")
-    code, output, said = run("snapshot", "--state", state, "--out", out, program)
-    results.check(code == 0, "a snapshot at rest", output + said)
+    code, output, said = run("snapshot", "--state", state, "--out", out, "--json", program)
+    told = json.loads(output)
+    results.check(code == 0 and told["file"] == out and told["bytes"] == os.path.getsize(out) and
+                  told["seconds"] > 0 and not said, "a snapshot at rest, in JSON", output + said)
+    cores = json.loads(run("inspect", out, "--json", program)[1])["cores"]
+    told = json.loads(run("verify", out, "--json", program)[1])
+    results.equal(told, {"snapshot": out, "good": True, "exit": 0, "cores": cores, "rows":
+                         sum(sum(core["rows"].values()) for core in cores)}, "verified, in JSON")
+    told = json.loads(run("verify", "--state", state, "--json", program)[1])
+    results.equal((told["state"], told["good"], told["cores"]), (state, True, cores),
+                  "and the state the same")
     results.equal(digest(state), before, "none of them changed a byte")
     results.equal(dump(out), text, "it holds the same")
     told = json.loads(run("inspect", out, "--json", program)[1])
@@ -259,6 +268,12 @@ def several(results, folder, file, bad, content):
             "a line for each", output + said)
         worst = 78 if cut in files else 2 if bad in files else 1 if none in files else 0
         results.equal(code, worst, "and the worst exit code")
+        code, output, _ = run("verify", *files, "--json")
+        told = [json.loads(line) for line in output.splitlines()]
+        exits = [{none: 1, bad: 2, cut: 78}.get(name, 0) for name in files]
+        results.equal((code, [(one["snapshot"], one["good"], one["exit"]) for one in told]),
+                      (worst, [(name, rc == 0, rc) for name, rc in zip(files, exits)]),
+                      "an object for each, too")
     for words in (["verify", file, folder], ["verify", "", file], ["inspect", file, file]):
         code, output, said = run(*words)
         results.check(code == 2 and not output and said.count("\n") == 1, f"refused: {words}",
@@ -396,6 +411,16 @@ def held(results, folder):
     state = os.path.join(folder, "at-once")
     code, output, _ = run("restore", file, "--state", state, "--resume")
     results.check(code == 0 and "not held" in output, "restored with --resume", output)
+    again, held = os.path.join(folder, "again"), os.path.join(folder, "again-held")
+    told = json.loads(run("restore", file, "--state", again, "--resume", "--json")[1])
+    more = json.loads(run("restore", file, "--state", held, "--json")[1])
+    found = json.loads(run("inspect", "--state", again, "--json")[1])
+    results.equal((told["state"], told["store"], told["coreCount"], told["rows"], told["held"]),
+                  (again, found["store"], 2, sum(sum(core["rows"].values())
+                                                 for core in found["cores"]), False),
+                  "what was restored, in JSON")
+    results.check(more["held"] is True and re.match("2[0-9T:.-]+Z$", more["asOf"]),
+                  "with sends held, and as of when", more)
     with engine.Engine("--clock", "3600x", programs=[program], state=state) as live:
         engine.until(lambda: len(sms(state)) == len(early))
         results.equal(sms(state), early, "sends go at once")
