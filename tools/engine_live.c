@@ -416,12 +416,12 @@ static void read_links(struct cw_engine_reader *reader, uint32_t node)
     struct cw_engine_live *live = &reader->file->live;
     if (s[KEY_LINK_BASE].good) {
         struct cw_view base = s[KEY_LINK_BASE].text;
-        if (!begins(base, "https://") && !begins(base, "http://")) {
-            cw_option_error(&reader->in, s[KEY_LINK_BASE].node,
-                            "\"baseUrl\" must begin with https:// or http://");
-        }
         while (base.bytes > 0 && base.data[base.bytes - 1] == '/') {
             base.bytes--;
+        }
+        if (!begins(base, "https://") && !begins(base, "http://")) { /* "https:///" is no address */
+            cw_option_error(&reader->in, s[KEY_LINK_BASE].node,
+                            "\"baseUrl\" must begin with https:// or http://");
         }
         live->link_base = cw_engine_keep(reader, base);
     }

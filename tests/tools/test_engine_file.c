@@ -177,6 +177,7 @@ static const struct broken table[] = {
     {"programs: [p.yaml, p.yaml]\n", 1, 20, "stands twice"},
     {"shopUrl: ftp://x\n", 1, 10, "must begin with https:// or http://"},
     {"shopUrl: https://\n", 1, 10, "must begin with https:// or http://"},
+    {"links: {baseUrl: \"https:///\"}\n", 1, 18, "must begin with https:// or http://"},
     {"shopName: \"\"\n", 1, 11, "is empty"},
     {"startGrace: 61m\n", 1, 13, "is a duration of at most 1h, such as 90s or 5m, or 0s"},
         {"startGrace: soon\n", 1, 13, "is a duration"},
