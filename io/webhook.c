@@ -182,11 +182,24 @@ static bool webhook_start(struct cw_attempt *attempt, struct cw_post_result *res
     return false;
 }
 
+/* True when the system has all of the body. */
+static bool has_left(const struct cw_attempt *attempt)
+{
+    curl_off_t bytes = 0;
+    return curl_easy_getinfo(attempt->easy, CURLINFO_SIZE_UPLOAD_T, &bytes) == CURLE_OK &&
+           (uint64_t)bytes == attempt->wire.bytes;
+}
+
 static void judge(struct cw_attempt *attempt, long status, struct cw_post_result *result)
 {
     attempt->reached = true;
-    if (status / 100 == 2) {
+    if (status / 100 == 2 && has_left(attempt)) {
         cw_channel_result(result, CW_POSTED_SENT, NULL, "%s", "");
+        return;
+    }
+    if (status / 100 == 2) { /* what of it was taken, if it does not have all? */
+        cw_channel_result(result, CW_POSTED_UNKNOWN, attempt,
+                          "HTTP %ld before it had the whole message", status);
         return;
     }
     bool later = status == 408 || status == 429 || status / 100 == 5;

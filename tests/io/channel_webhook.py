@@ -191,6 +191,14 @@ def broken_servers():
         results.equal(got["outcome"], wanted, f"{name} ({got['reason']})")
         server.close()
 
+    early = Server(lambda c, n: (c.recv(10), c.sendall(answer("200 OK")), time.sleep(600)),
+                   receive_bytes=4096)
+    with Driver(row(early.port, timeoutMs=800)) as driver:
+        driver.post("a", html="\1" * 3000000)
+        got = driver.result()
+    results.equal(got["outcome"], "unknown", f"200 to the beginning of a request ({got['reason']})")
+    early.close()
+
     server = Server(lambda c, n: (c.recv(10), time.sleep(0.3), c.close()), receive_bytes=4096)
     with Driver(row(server.port)) as driver:
         driver.post("a", html="\1" * 3000000)  # six bytes each in JSON
