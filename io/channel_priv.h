@@ -70,6 +70,7 @@ struct cw_attempt {
     CURL *easy;                 /* NULL in an outbox */
     struct curl_slist *headers; /* of a webhook */
     size_t answer_bytes;        /* of its answer's body */
+    long stated;                /* the status that its answer's first line says; 0: none */
     uint32_t reply_bytes;
     char reply[CW_CHANNEL_REPLY_BYTES]; /* the beginning of what the provider said last */
     char error[CURL_ERROR_SIZE];        /* libcurl's words */

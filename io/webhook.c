@@ -11,6 +11,7 @@
 
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
+#include <strings.h>
 
 enum {
     RETRY_AFTER_S_MAX = 86400,
@@ -30,6 +31,26 @@ static size_t on_answer(char *data, size_t size, size_t count, void *self)
     attempt->reply_bytes += (uint32_t)kept;
     attempt->answer_bytes += bytes;
     return attempt->answer_bytes > ANSWER_BYTES_MAX ? 0 : bytes;
+}
+
+/* libcurl 7.88 takes a first line that begins as HTTP's but is none, such as "http/1.1 500", for
+   status 200: only what the line says too is believed. */
+static size_t on_header(char *line, size_t size, size_t count, void *self)
+{
+    struct cw_attempt *attempt = self;
+    size_t bytes = size * count;
+    if (bytes < 5 || strncasecmp(line, "HTTP/", 5) != 0) {
+        return bytes;
+    }
+    size_t at = bytes > 8 && line[5] == '1' && line[6] == '.' && line[8] == ' ' ? 9 : bytes;
+    while (at < bytes && line[at] == ' ') {
+        at++;
+    }
+    attempt->stated = 0;
+    for (size_t end = at + 3; at < bytes && at < end && line[at] >= '0' && line[at] <= '9'; at++) {
+        attempt->stated = attempt->stated * 10 + (line[at] - '0');
+    }
+    return bytes;
 }
 
 static size_t on_read(char *room, size_t size, size_t count, void *self)
@@ -71,6 +92,8 @@ static void webhook_set_up(struct cw_attempt *attempt)
     (void)curl_easy_setopt(easy, CURLOPT_READDATA, attempt);
     (void)curl_easy_setopt(easy, CURLOPT_SEEKFUNCTION, on_seek);
     (void)curl_easy_setopt(easy, CURLOPT_SEEKDATA, attempt);
+    (void)curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
+    (void)curl_easy_setopt(easy, CURLOPT_HEADERDATA, attempt);
     (void)curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_answer);
     (void)curl_easy_setopt(easy, CURLOPT_WRITEDATA, attempt);
 }
@@ -177,6 +200,7 @@ static bool webhook_start(struct cw_attempt *attempt, struct cw_post_result *res
     (void)result;
     attempt->deadline_ns = UINT64_MAX; /* libcurl keeps the time */
     attempt->answer_bytes = 0;
+    attempt->stated = 0;
     CURLMcode code = curl_multi_add_handle(attempt->channel->channels->multi, attempt->easy);
     CW_ASSERT(code == CURLM_OK);
     return false;
@@ -218,8 +242,10 @@ static bool webhook_done(struct cw_attempt *attempt, CURLcode code, struct cw_po
     long status = 0;
     (void)curl_easy_getinfo(attempt->easy, CURLINFO_RESPONSE_CODE, &status);
     (void)curl_multi_remove_handle(attempt->channel->channels->multi, attempt->easy);
-    const char *why = attempt->error[0] != '\0' ? attempt->error : curl_easy_strerror(code);
-    if (status >= 200) { /* whatever became of the answer's body */
+    const char *why = attempt->error[0] != '\0' ? attempt->error
+                      : code == CURLE_OK        ? "an answer that is not HTTP"
+                                                : curl_easy_strerror(code);
+    if (status >= 200 && status == attempt->stated) { /* whatever became of the answer's body */
         judge(attempt, status, result);
         return true;
     }

@@ -178,10 +178,14 @@ def broken_servers():
         connection.sendall(b"SSH-2.0-hello\r\n" * 3)
         connection.close()
 
+    def small_letters(connection):
+        connection.sendall(b"http/1.1 500 No\r\nContent-Length: 0\r\n\r\n")
+
     for name, action, wanted in (("closed after the request", lambda c: c.close(), "unknown"),
                                  ("silent after the request", hang, "unknown"),
                                  ("half a status line", partial, "unknown"),
                                  ("not HTTP", garbage, "unknown"),
+                                 ("not quite HTTP", small_letters, "unknown"),
                                  ("half an answer", headers_only, "sent"),
                                  ("an endless answer", endless, "later")):
         server = Server(after(500, action))
