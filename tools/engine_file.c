@@ -120,8 +120,13 @@ const char *cw_engine_path(struct cw_engine_reader *reader, struct cw_view path)
 {
     const char *slash = strrchr(reader->in.file, '/');
     size_t base = path.data[0] == '/' || slash == NULL ? 0 : (size_t)(slash - reader->in.file) + 1;
+    const char *before = reader->in.file;
+    if (base == 0 && cw_view_equal(path, CW_VIEW("-"))) { /* a file of that name, as elsewhere */
+        before = "./";
+        base = 2;
+    }
     char *kept = cw_arena_alloc(&reader->file->arena, base + path.bytes + 1, 1);
-    memcpy(kept, reader->in.file, base);
+    memcpy(kept, before, base);
     memcpy(kept + base, path.data, path.bytes);
     kept[base + path.bytes] = '\0';
     return kept;

@@ -164,9 +164,14 @@ static struct cw_view read_secret_file(struct cw_engine_reader *reader, uint32_t
     const char *path = cw_engine_path(reader, reader->in.doc->nodes[node].text);
     struct cw_fault fault;
     struct cw_view content;
+    struct stat found;
+    bool elsewhere = reader->secrets == CW_SECRETS_ELSEWHERE;
+    if (elsewhere && stat(path, &found) == 0 &&
+        (S_ISFIFO(found.st_mode) || S_ISCHR(found.st_mode))) {
+        return secret_elsewhere(reader, node, path, "pipe"); /* it may be for the start alone */
+    }
     if (cw_file_read(path, SECRET_BYTES_MAX, &content, &fault) != CW_ERR_OK) {
-        if (reader->secrets == CW_SECRETS_ELSEWHERE &&
-            (fault.sys_errno == ENOENT || fault.sys_errno == EACCES)) {
+        if (elsewhere && (fault.sys_errno == ENOENT || fault.sys_errno == EACCES)) {
             return secret_elsewhere(reader, node, path, "file");
         }
         cw_option_error(&reader->in, node, "%s%s%s; name a readable file of at most %u bytes",
@@ -178,7 +183,6 @@ static struct cw_view read_secret_file(struct cw_engine_reader *reader, uint32_t
     while (content.bytes > 0 && is_space(content.data[content.bytes - 1])) {
         content.bytes--;
     }
-    struct stat found;
     if (stat(path, &found) == 0 && (found.st_mode & S_IROTH) != 0) {
         cw_option_remark(&reader->in, node, "everybody on this machine can read it; chmod 600");
     }

@@ -49,6 +49,22 @@ def secrets(results, work):
     results.check(code == 2 and b"at least 8" in output, "a secret that is here is checked", output)
     code, _, said = execute([CARTWHEEL, "run", "-c", engine, "--http", "127.0.0.1:0"])
     results.check(code == 2 and b"NOT_SET_HERE" in said, "run refuses without them", said)
+    os.remove(short)
+    os.mkfifo(short)  # of nobody who writes into it now
+    code, output, _ = execute([CARTWHEEL, "check", engine], timeout=20)
+    results.check(code == 0 and b"the secret in the pipe" in output,
+                  "check does not wait for a pipe", output)
+    os.remove(short)
+    dash = ENGINE.replace("shop.secret", '"-"')
+    write(work, "dash.yaml", dash)
+    for given, wanted in ((None, 0), ("short", 2)):
+        if given:
+            os.chmod(write(work, "-", given), 0o600)
+        code, output, _ = execute([CARTWHEEL, "check", "dash.yaml"], given=b"from standard input",
+                                  cwd=work)
+        results.check(code == wanted and (b'file \"./-\"' in output or b"at least 8" in output),
+                      "and - is a file's name, as any other", (code, output))
+    os.remove(os.path.join(work, "-"))
 
 
 def engine_as_program(results, work):
