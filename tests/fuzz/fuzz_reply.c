@@ -460,6 +460,19 @@ static bool said_line(const struct link *link, const char *begin)
     return said_lines(link, &begin, 1);
 }
 
+/* True when three digits were said that begin so: libcurl drops what comes behind the answer to its
+   EHLO in one piece with it, so the answer to MAIL may begin within a line. */
+static bool said_code(const struct link *link, char begin)
+{
+    for (size_t i = 0; i + 2 < link->said.bytes; i++) {
+        const char *at = link->said.data + i;
+        if (at[0] == begin && at[1] >= '0' && at[1] <= '9' && at[2] >= '0' && at[2] <= '9') {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void judge_mail(const struct cw_post_result *result)
 {
     static const char *const taken[] = {"3", "2"};
@@ -476,7 +489,7 @@ static void judge_mail(const struct cw_post_result *result)
         whole = whole || has;
         lost = lost || link->reset;
         sent = sent || (said_lines(link, taken, 2) && (has || link->reset));
-        refused = refused || said_line(link, "5");
+        refused = refused || said_code(link, '5');
         going = going || said_line(link, "3");
         /* What it has, and has not put off, must not be sent again. */
         CW_ASSERT(result->outcome != CW_POSTED_LATER || !has || not_now);
