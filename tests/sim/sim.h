@@ -11,7 +11,7 @@
  *   sim_client.c   shops: events, requests, answers
  *   sim_provider.c channels and the providers behind them
  *   sim_check.c    checkers of single moments
- *   sim_timely.c   a book of what is due, and that nothing of it is late
+ *   sim_timely.c   what was told to be due, and that nothing of it is early or late
  *   sim_recall.c   checkers of recovered state
  *   sim_plant.c    bugs on purpose: each must be found
  *   sim_power.c    short lives whose power fails at each operation of a disk
@@ -500,8 +500,6 @@ bool sim_provider_resends(const struct sim *sim, const struct sim_message *messa
 
 /* ---- sim_timely.c ---- */
 
-/* False: it is of none of the simulator's carts. */
-bool sim_read_cart(struct cw_view cart, uint32_t *customer, uint32_t *number);
 /* A decision was told; a message was posted. */
 void sim_timely_told(struct sim_core *core, const struct cw_decision *decision);
 void sim_timely_posted(struct sim *sim, const struct sim_message *message);

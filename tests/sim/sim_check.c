@@ -146,20 +146,3 @@ void sim_check_clock(struct sim *sim, const struct sim_attempt *attempt)
                  (long long)ahead, (long long)most);
     }
 }
-
-/* 7: no touch is posted before it is due. */
-void sim_check_due(struct sim *sim, const struct sim_message *message)
-{
-    const struct sim_promise *promise =
-        &sim->promises[message->program][message->customer][message->cart][message->touch - 1];
-    if (!promise->any) {
-        sim_fail(sim, "due", "%s touch %u of c%u-k%u is posted, and nobody was told of it",
-                 sim_programs[message->program].id, message->touch, message->customer,
-                 message->cart);
-    }
-    if (sim->engine_ms < promise->due) {
-        sim_fail(sim, "due", "%s touch %u of c%u-k%u is posted %lld ms before it is due",
-                 sim_programs[message->program].id, message->touch, message->customer,
-                 message->cart, (long long)(promise->due - sim->engine_ms));
-    }
-}

@@ -56,37 +56,11 @@ static bool control(void *self, const struct cw_request *request)
     return false;
 }
 
-/* A promise: when a touch is to be sent. */
-static void promise(struct sim *sim, const struct cw_decision *decision, uint32_t touch,
-                    int64_t due)
-{
-    uint32_t customer;
-    uint32_t number;
-    uint32_t program = sim_program_find(decision->program);
-    if (program == SIM_PROGRAMS || !sim_read_cart(decision->cart, &customer, &number)) {
-        return;
-    }
-    struct sim_promise *made = &sim->promises[program][customer][number][touch - 1];
-    made->least = made->any && made->least < due ? made->least : due;
-    made->due = due;
-    made->any = true;
-}
-
 static void decide(void *self, const struct cw_decision *decision)
 {
     struct sim_core *core = self;
     struct sim *sim = core->sim;
     sim_timely_told(core, decision);
-    if (decision->kind == CW_DECISION_CANDIDATE) {
-        for (uint32_t i = 0; i < decision->u.candidate.touch_count; i++) {
-            promise(sim, decision, decision->u.candidate.touches[i].touch,
-                    decision->u.candidate.touches[i].due);
-        }
-    } else if (decision->kind == CW_DECISION_TOUCH &&
-               decision->u.touch.outcome == CW_OUTCOME_DEFERRED &&
-               decision->u.touch.reason != CW_TOUCH_REASON_PAUSED) { /* held: due as it was */
-        promise(sim, decision, decision->u.touch.touch, decision->u.touch.until);
-    }
     cw_text_clear(&sim->said);
     cw_decision_write(decision, &sim->said);
     sim_trace(sim, sim->said.data, sim->said.bytes);

@@ -318,16 +318,6 @@ static bool recovered_dealt(struct sim *sim)
     return whole;
 }
 
-static void reset_promises(struct sim *sim)
-{
-    struct sim_promise *all = &sim->promises[0][0][0][0];
-    for (size_t i = 0; i < sizeof sim->promises / sizeof *all; i++) {
-        if (all[i].any) { /* most are of nobody: they are not written to (sim_power.c copies) */
-            all[i].due = all[i].least;
-        }
-    }
-}
-
 bool sim_check_recovered(struct sim *sim, const struct cw_durable_found *found)
 {
     bool whole = true;
@@ -345,7 +335,6 @@ bool sim_check_recovered(struct sim *sim, const struct cw_durable_found *found)
     } else {
         whole = recovered_dealt(sim);
     }
-    reset_promises(sim);
     return whole;
 }
 

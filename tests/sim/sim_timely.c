@@ -1,11 +1,13 @@
 /*
- * sim_timely: that nothing comes late. A book of what the world was told: which touch will be
- * looked at, and when. A touch in it is struck out by what is told or posted of it; one that still
- * stands there once its core has let time pass beyond its moment is late: a touch fires within
- * [due, due + 1 tick + hold], where a tick is the core's step and a hold is what its README says.
+ * sim_timely: that nothing comes early or late, by what the world was told: a touch fires within
+ * [due, due + 1 tick + hold], where a tick is a step of its core.
  *
- * What was told is not always durable, so after a restart the book is what the recovered state
- * says, which is compared by itself (sim_recall.c).
+ * Promises say when a touch may be posted at the earliest. A book says which touch will be looked
+ * at, and when: it is struck out by what is told or posted of it, and late when it still stands
+ * there once its core has let time pass beyond its moment.
+ *
+ * What was told is not always durable. After a restart the earliest promise ever counts, and the
+ * book is what the recovered state says, which is compared by itself (sim_recall.c).
  */
 #include "tests/sim/sim.h"
 
@@ -17,14 +19,36 @@ static struct cw_pipeline *pipeline_of(const struct sim_core *core)
     return cw_service_pipeline(core->service);
 }
 
-/* ---- the book ---- */
-
-bool sim_read_cart(struct cw_view cart, uint32_t *customer, uint32_t *number)
+/* False: it is of none of the simulator's carts. */
+static bool read_cart(struct cw_view cart, uint32_t *customer, uint32_t *number)
 {
     char text[64];
     (void)snprintf(text, sizeof text, "%.*s", (int)cart.bytes, cart.data);
     return sscanf(text, "c%u-k%u", customer, number) == 2;
 }
+
+/* ---- promises ---- */
+
+static void promise(struct sim *sim, const struct sim_awaited *told)
+{
+    struct sim_promise *made =
+        &sim->promises[told->program][told->customer][told->cart][told->touch - 1];
+    made->least = made->any && made->least < told->due ? made->least : told->due;
+    made->due = told->due;
+    made->any = true;
+}
+
+static void reset_promises(struct sim *sim)
+{
+    struct sim_promise *all = &sim->promises[0][0][0][0];
+    for (size_t i = 0; i < sizeof sim->promises / sizeof *all; i++) {
+        if (all[i].any) { /* most are of nobody: they are not written to (sim_power.c copies) */
+            all[i].due = all[i].least;
+        }
+    }
+}
+
+/* ---- the book ---- */
 
 /* The first entry of that touch, or with touch 0 of any of that cart, from `at` on; the count:
    there is none. */
@@ -92,16 +116,17 @@ static void told_of_touch(struct sim_core *core, const struct cw_decision *decis
     entry->held = decision->u.touch.reason == CW_TOUCH_REASON_PAUSED;
     entry->answered = true;
     put(core, entry);
+    if (!entry->held) { /* else due as it was */
+        promise(core->sim, entry);
+    }
 }
 
 void sim_timely_told(struct sim_core *core, const struct cw_decision *decision)
 {
-    struct sim_awaited_book *book = &core->sim->awaited;
     struct sim_awaited entry = {.core = core->index,
                                 .told = core->clock_ms,
                                 .program = sim_program_find(decision->program)};
-    if (entry.program == SIM_PROGRAMS ||
-        !sim_read_cart(decision->cart, &entry.customer, &entry.cart)) {
+    if (entry.program == SIM_PROGRAMS || !read_cart(decision->cart, &entry.customer, &entry.cart)) {
         return;
     }
     switch (decision->kind) {
@@ -110,6 +135,7 @@ void sim_timely_told(struct sim_core *core, const struct cw_decision *decision)
             entry.touch = decision->u.candidate.touches[i].touch;
             entry.due = decision->u.candidate.touches[i].due;
             put(core, &entry);
+            promise(core->sim, &entry);
         }
         break;
     case CW_DECISION_TOUCH: told_of_touch(core, decision, &entry); break;
@@ -117,7 +143,7 @@ void sim_timely_told(struct sim_core *core, const struct cw_decision *decision)
     case CW_DECISION_SUPERSEDED:
     case CW_DECISION_EXPIRED:
     case CW_DECISION_CONVERTED:
-    case CW_DECISION_CANCELLED: strike_out(book, &entry); break;
+    case CW_DECISION_CANCELLED: strike_out(&core->sim->awaited, &entry); break;
     default: break;
     }
 }
@@ -141,7 +167,7 @@ static void recall_candidate(struct sim_core *core, const struct cw_candidate_ro
     struct sim_awaited entry = {
         .core = core->index, .told = core->clock_ms, .program = sim_program_find(texts.program)};
     bool known =
-        entry.program < SIM_PROGRAMS && sim_read_cart(texts.cart, &entry.customer, &entry.cart);
+        entry.program < SIM_PROGRAMS && read_cart(texts.cart, &entry.customer, &entry.cart);
     for (uint32_t i = 0; known && i < candidate->touch_count; i++) {
         entry.touch = i + 1;
         entry.due = touches[i].due;
@@ -155,6 +181,7 @@ static void recall_candidate(struct sim_core *core, const struct cw_candidate_ro
 
 void sim_timely_recall(struct sim *sim)
 {
+    reset_promises(sim);
     sim->awaited.count = 0;
     for (uint32_t i = 0; i < sim->machine.cores; i++) {
         struct sim_core *core = &sim->machine.core[i];
@@ -171,7 +198,23 @@ void sim_timely_recall(struct sim *sim)
     }
 }
 
-/* ---- 7: what is late ---- */
+/* ---- 7: what is early, or late ---- */
+
+void sim_check_due(struct sim *sim, const struct sim_message *message)
+{
+    const struct sim_promise *promise =
+        &sim->promises[message->program][message->customer][message->cart][message->touch - 1];
+    if (!promise->any) {
+        sim_fail(sim, "due", "%s touch %u of c%u-k%u is posted, and nobody was told of it",
+                 sim_programs[message->program].id, message->touch, message->customer,
+                 message->cart);
+    }
+    if (sim->engine_ms < promise->due) {
+        sim_fail(sim, "due", "%s touch %u of c%u-k%u is posted %lld ms before it is due",
+                 sim_programs[message->program].id, message->touch, message->customer,
+                 message->cart, (long long)(promise->due - sim->engine_ms));
+    }
+}
 
 static void look(struct sim_core *core)
 {
